@@ -1,0 +1,35 @@
+// The parameters that a server reports (ParameterStatus), by name. A dozen or two: a sorted vector.
+// https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lib/base/bytes.h"
+
+namespace tidepool::session {
+
+class ParameterMap {
+ public:
+  using Entry = std::pair<std::string, std::string>;
+
+  void set(std::string_view name, std::string_view value);
+  const std::string* find(std::string_view name) const;
+  // Reads the body of a ParameterStatus message. False: it is malformed.
+  bool apply_status(base::Bytes body);
+  // Appends a ParameterStatus message for each entry.
+  void append_all(std::string& out) const;
+  // Appends a ParameterStatus for each entry whose value in `told` is another or missing.
+  void append_differences(const ParameterMap& told, std::string& out) const;
+
+  const std::vector<Entry>& entries() const { return entries_; }
+  bool operator==(const ParameterMap&) const = default;
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+}  // namespace tidepool::session

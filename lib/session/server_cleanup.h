@@ -1,0 +1,65 @@
+// Brings a server whose client has left to where the next client may have it, or says that it must be closed. What a client
+// left: answers on their way, a running query, a batch without its Sync, an unfinished COPY, an open transaction, and all session
+// state. Knows the conversation only; the shell sends, cancels and keeps the time.
+//
+//   drain    answers to what the client asked are read and thrown away; a COPY IN is failed (CopyFail); an open batch is failed on
+//            purpose (Bind of a statement that cannot exist), then Sync: a bare Sync would commit it
+//   cancel   if the client vanished and `orphans` is Cancel, a query that still runs is cancelled
+//   rollback if the status is T or E
+//   reset    DISCARD ALL, or the pool's own SQL, or nothing
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "lib/base/time.h"
+#include "lib/session/transaction_tracker.h"
+#include "lib/wire/frame_cursor.h"
+
+namespace tidepool::session {
+
+struct CleanupPolicy {
+  enum class Reset : uint8_t { DiscardAll, Rollback, None, Close, Sql };
+  Reset reset = Reset::DiscardAll;
+  std::string reset_sql;
+  bool cancel_orphans = true;
+  base::Duration timeout{5000000};  // for each step of ours; a query that the client asked to be finished has none
+};
+
+class ServerCleanup {
+ public:
+  enum class Step {
+    Wait,        // for the server, or the deadline
+    SendCancel,  // a cancel request is to be sent to this server; cancel_sent() follows when the server closed its connection
+    Clean,
+    Close        // reason() says why
+  };
+  enum class Leave { Terminated, Vanished };
+
+  // `policy` outlives this. `tracker` goes on being fed by the shell with what the server says and with what this sends (client_sent).
+  // `half_sent`: a message of the client's was passed on by half.
+  ServerCleanup(const CleanupPolicy& policy, TransactionTracker& tracker, Leave leave, bool half_sent);
+
+  // Each appends to `out` what is to be sent now. server_sent() feeds the tracker itself.
+  Step start(base::TimePoint now, std::string& out);
+  Step server_sent(const wire::Message& message, base::TimePoint now, std::string& out);
+  Step cancel_sent(base::TimePoint now, std::string& out);
+  Step tick(base::TimePoint now, std::string& out);
+  std::optional<base::TimePoint> deadline() const { return deadline_; }
+  const char* reason() const { return reason_; }   // static words: "reset timed out", ...
+  // Whether the whole body of a message of this type is wanted by server_sent().
+  static bool wants_body(char type);
+
+ private:
+  enum class Phase : uint8_t { Draining, Cancelling, RollingBack, Resetting, Finished };
+  const CleanupPolicy& policy_;
+  TransactionTracker& tracker_;
+  Leave leave_;
+  bool half_sent_;
+  Phase phase_ = Phase::Draining;
+  std::optional<base::TimePoint> deadline_;
+  const char* reason_ = "";
+};
+
+}  // namespace tidepool::session

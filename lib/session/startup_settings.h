@@ -1,0 +1,31 @@
+// What a client asked for in its startup packet beside user and database: settings for its session, in the order given.
+// https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-STARTUPMESSAGE
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lib/base/result.h"
+
+namespace tidepool::session {
+
+struct StartupSettings {
+  using Entry = std::pair<std::string, std::string>;
+  std::vector<Entry> entries;                    // without application_name; the last of a name wins, as in PostgreSQL
+  std::optional<std::string> application_name;
+
+  bool operator==(const StartupSettings&) const = default;
+
+  // Sets or replaces one; names are compared without regard to case, as PostgreSQL does.
+  void set(std::string_view name, std::string_view value);
+};
+
+// Adds what stands in the startup parameter `options`: "-c name=value", "-cname=value", "--name=value", dashes in a --name
+// meaning underscores, words split at white space with backslash escapes, as PostgreSQL's pg_split_opts() and
+// process_postgres_switches() do. Other switches are refused (FATAL 42601 with PostgreSQL's words where it has some).
+base::Status add_options(std::string_view options, StartupSettings& to);
+
+}  // namespace tidepool::session
