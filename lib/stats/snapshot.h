@@ -1,6 +1,7 @@
 // The whole daemon at one moment, as plain structs: what the console shows. Each worker copies its part.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -25,7 +26,15 @@ struct Traffic {
   uint64_t binds = 0;
   uint64_t logins = 0;
 
+  bool operator==(const Traffic&) const = default;
   Traffic& operator+=(const Traffic& other);
+};
+
+// All of them, in the order of SHOW STATS.
+inline constexpr std::array kTrafficFields = {
+    &Traffic::server_assignments, &Traffic::transactions, &Traffic::queries,       &Traffic::received,
+    &Traffic::sent,               &Traffic::transaction_us, &Traffic::query_us,    &Traffic::wait_us,
+    &Traffic::client_parses,      &Traffic::server_parses,  &Traffic::binds,       &Traffic::logins,
 };
 
 enum class ClientState : uint8_t { Login, Idle, Waiting, Active, Cancelling };
@@ -68,6 +77,7 @@ struct PoolRow {
   std::string mode;                // "session"
   pool::PoolStats stats;
   Traffic traffic;
+  Traffic averages;                // filled in by a StatsHistory
   uint32_t clients_active = 0, clients_idle = 0, clients_waiting = 0, clients_cancelling = 0;
   uint32_t servers_cleaning = 0, servers_cancelling = 0;
   int64_t max_lifetime_s = 0;
