@@ -1,10 +1,10 @@
-// Walks a stream of typed messages (Byte1 type, Int32 length, body) that arrives in arbitrary pieces, header by
-// header: bodies that nobody wants are skipped, however long, and need not be there.
+// Walks a stream of typed messages (Byte1 type, Int32 length, body) that arrives in arbitrary pieces, header
+// by header: bodies that nobody wants are skipped, however long, and need not be there.
 // https://www.postgresql.org/docs/current/protocol-overview.html#PROTOCOL-MESSAGE-CONCEPTS
 //
 //   |<--------------- bytes --------------->|
 //   ...rest of a body | header body | header body | hea
-//                                                 ^ consumed: the tail is presented again, in front of what follows
+//                                                 ^ consumed: the tail is presented again, in front of more
 //
 // Knows no directions and no meanings. Allocates nothing.
 #pragma once
@@ -18,8 +18,9 @@
 
 namespace tidepool::wire {
 
-// The longest message that PostgreSQL accepts or sends, its length field included (MaxAllocSize).
-inline constexpr uint32_t kMaxMessageLength = 0x3fffffff;
+// The longest message that PostgreSQL sends: a StringInfo holds less than MaxAllocSize bytes (0x3fffffff),
+// and the length field counts itself too. What it accepts is 4 bytes shorter, and it says so itself.
+inline constexpr uint32_t kMaxMessageLength = 0x3fffffff - 1 + 4;
 inline constexpr size_t kHeaderSize = 5;
 
 // A set of message types.
@@ -37,28 +38,28 @@ class TypeSet {
 
 struct Message {
   char type;
-  size_t at;          // where its header begins in the bytes that were walked
-  size_t size;        // header and body, whether they are all here or not
-  base::Bytes body;   // whole if the type was wanted; else what is here of it
+  size_t at;                                // where its header begins in the bytes that were walked
+  size_t size;                              // header and body, whether they are all here or not
+  base::Bytes body;                         // whole if the type was wanted; else what is here of it
   size_t end() const { return at + size; }  // may lie behind the end of the bytes
 };
 
 enum class Walk {
-  Go,        // on to the next message
-  StopAfter, // this message is consumed, the next is not looked at
-  StopBefore // this message is not consumed either
+  Go,         // on to the next message
+  StopAfter,  // this message is consumed, the next is not looked at
+  StopBefore  // this message is not consumed either
 };
 
 class FrameCursor {
  public:
   struct Result {
-    size_t consumed = 0;     // everything before is walked; the rest is to be presented again
-    bool broken = false;     // a length that PostgreSQL would not accept: the stream cannot be followed any more
-    size_t needed = 0;       // if a wanted message is incomplete: its whole size, else 0
+    size_t consumed = 0;  // everything before is walked; the rest is to be presented again
+    bool broken = false;  // a length that PostgreSQL would not accept: the stream cannot be followed any more
+    size_t needed = 0;    // if a wanted message is incomplete: its whole size, else 0
   };
 
-  // Calls visit(const Message&) -> Walk for each message whose header is in `bytes` and, for a type in `wanted`,
-  // whose body is too.
+  // Calls visit(const Message&) -> Walk for each message whose header is in `bytes` and, for a type in
+  // `wanted`, whose body is too.
   template <class Visitor>
   Result walk(base::Bytes bytes, const TypeSet& wanted, Visitor&& visit) {
     size_t at = 0;

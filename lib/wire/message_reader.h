@@ -48,6 +48,7 @@ class FieldReader {
   // Everything was there, and nothing more.
   bool ok_and_at_end() const { return ok_ && left_.empty(); }
   bool at_end() const { return left_.empty(); }
+  size_t left() const { return left_.size(); }
 
  private:
   base::Bytes fail() {
