@@ -10,7 +10,7 @@ namespace tidepool::auth {
 
 enum class AuthMethod : uint8_t { Trust, Peer, Password, Md5, ScramSha256 };
 
-const char* name_of(AuthMethod method);                              // "scram-sha-256"
+const char* name_of(AuthMethod method);  // "scram-sha-256"
 std::optional<AuthMethod> auth_method_named(std::string_view name);
 
 }  // namespace tidepool::auth

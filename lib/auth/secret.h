@@ -9,33 +9,58 @@
 
 namespace tidepool::auth {
 
+inline constexpr int kScramIterations = 4096;  // PostgreSQL's default
+inline constexpr size_t kScramSaltSize = 16;
+
 // SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>, decoded.
 struct ScramSecret {
   int iterations = 0;
   std::string salt;
   std::string stored_key;
   std::string server_key;
+
+  bool operator==(const ScramSecret&) const = default;
 };
+
+// What PostgreSQL would store for `password`, but for one thing: SASLprep, which drivers apply to a password,
+// is not applied here. It changes nothing in ASCII and in most of what people type; a password that it does
+// change belongs into the settings as the secret that PostgreSQL stored, not plain.
+ScramSecret make_scram_secret(std::string_view password, std::string_view salt,
+                              int iterations = kScramIterations);
 
 class Secret {
  public:
-  // "SCRAM-SHA-256$...", "md5<32 hex>", or a plain password. A plain one is given SCRAM keys here, once, with a salt that
-  // the caller makes from real randomness (16 bytes). Errors: a malformed SCRAM secret, an empty password.
+  // "SCRAM-SHA-256$...", "md5<32 hex>", or a plain password. A plain one is given SCRAM keys here, once, with
+  // a salt that the caller makes from real randomness (16 bytes). Errors: a malformed SCRAM secret, an empty
+  // password.
   static base::Result<Secret> parse(std::string_view stored, std::string_view salt);
 
-  const ScramSecret* scram() const;             // nothing for an md5 secret
+  const ScramSecret* scram() const;  // null for an md5 secret
   // The 35 characters "md5..." for `user`; computed for a plain secret, empty for a SCRAM one.
   std::string md5_of(std::string_view user) const;
   // Whether a password sent in the clear is the right one. `user` salts an md5 secret.
   bool matches(std::string_view password, std::string_view user) const;
   bool is_plain() const;
+  bool can_md5() const;  // everything but a SCRAM secret
 
+  // The same secret; the salt that a plain one was given does not count.
   bool operator==(const Secret& other) const;
 
  private:
-  enum class Kind { Plain, Md5, Scram } kind_ = Kind::Plain;
-  std::string text_;   // the plain password, or "md5..."
+  enum class Kind { Plain, Md5, Scram };
+
+  Secret() = default;
+
+  Kind kind_ = Kind::Plain;
+  std::string text_;  // the plain password, or "md5..."
   ScramSecret scram_;
 };
+
+// Whether `user` sent the right password in the clear. `secret` is null for an unknown user. A wrong answer
+// takes the time of one SCRAM verification, whatever is wrong, so that it does not tell who exists.
+bool password_matches(const Secret* secret, std::string_view password, std::string_view user);
+// Whether `answer` is the right one to an md5 challenge with `salt`.
+bool md5_answer_matches(const Secret* secret, std::string_view answer, std::string_view salt,
+                        std::string_view user);
 
 }  // namespace tidepool::auth
