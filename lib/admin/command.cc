@@ -113,16 +113,39 @@ Parsed commit(Tokens rest) {
   return is_transaction_word(rest) ? Parsed(Command{Commit{}, "COMMIT"}) : std::nullopt;
 }
 
+// The name of a savepoint or of a statement, which is all that is left.
+std::optional<std::string> only_name(Tokens rest) {
+  if (rest.size() != 1 || !is_name(rest[0]) || rest[0].text.empty()) return std::nullopt;
+  return lower_name(rest[0]);
+}
+
+Parsed savepoint(Tokens rest) {
+  const auto name = only_name(rest);
+  return name ? Parsed(Command{SetSavepoint{*name}, "SAVEPOINT"}) : std::nullopt;
+}
+
+Parsed release(Tokens rest) {
+  if (begins_with(rest, {"savepoint"}) && rest.size() > 1) rest = rest.subspan(1);
+  const auto name = only_name(rest);
+  return name ? Parsed(Command{ReleaseSavepoint{*name}, "RELEASE"}) : std::nullopt;
+}
+
+// ROLLBACK [WORK | TRANSACTION] [TO [SAVEPOINT] name]
 Parsed rollback(Tokens rest) {
-  return is_transaction_word(rest) ? Parsed(Command{Rollback{}, "ROLLBACK"}) : std::nullopt;
+  if (is_transaction_word(rest)) return Command{Rollback{}, "ROLLBACK"};
+  if (is_transaction_word(rest.first(1))) rest = rest.subspan(1);
+  if (!begins_with(rest, {"to"})) return std::nullopt;
+  rest = rest.subspan(1);
+  if (begins_with(rest, {"savepoint"}) && rest.size() > 1) rest = rest.subspan(1);
+  const auto name = only_name(rest);
+  return name ? Parsed(Command{RollbackToSavepoint{*name}, "ROLLBACK"}) : std::nullopt;
 }
 
 Parsed deallocate(Tokens rest) {
   if (begins_with(rest, {"prepare"}) && rest.size() > 1) rest = rest.subspan(1);
-  if (rest.size() != 1 || !is_name(rest[0])) return std::nullopt;
-  if (rest[0].lower == "all") return Command{Deallocate{}, "DEALLOCATE ALL"};
-  if (rest[0].text.empty()) return std::nullopt;
-  return Command{Deallocate{lower_name(rest[0])}, "DEALLOCATE"};
+  if (rest.size() == 1 && rest[0].lower == "all") return Command{Deallocate{}, "DEALLOCATE ALL"};
+  const auto name = only_name(rest);
+  return name ? Parsed(Command{Deallocate{*name}, "DEALLOCATE"}) : std::nullopt;
 }
 
 Parsed discard(Tokens rest) {
@@ -142,7 +165,8 @@ constexpr std::array kParsers = {
     Parser{"start", start},       Parser{"commit", commit},
     Parser{"end", commit},        Parser{"rollback", rollback},
     Parser{"abort", rollback},    Parser{"deallocate", deallocate},
-    Parser{"discard", discard},
+    Parser{"discard", discard},   Parser{"savepoint", savepoint},
+    Parser{"release", release},
 };
 
 constexpr size_t kMostParameters = 100;  // of the queries that have a fixed answer
@@ -193,8 +217,9 @@ std::span<const wire::Column> Command::columns() const {
   return {};
 }
 
-bool Command::ends_transaction() const {
-  return std::holds_alternative<Commit>(action) || std::holds_alternative<Rollback>(action);
+bool Command::may_end_failed_transaction() const {
+  return std::holds_alternative<Commit>(action) || std::holds_alternative<Rollback>(action) ||
+         std::holds_alternative<RollbackToSavepoint>(action);
 }
 
 base::Result<std::vector<Command>> parse_commands(std::string_view sql) {

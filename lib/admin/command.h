@@ -33,6 +33,15 @@ struct Shutdown {};
 struct Begin {};
 struct Commit {};
 struct Rollback {};
+struct SetSavepoint {
+  std::string name;
+};
+struct ReleaseSavepoint {
+  std::string name;
+};
+struct RollbackToSavepoint {
+  std::string name;
+};
 struct Deallocate {
   std::string name;
 };  // empty: all of them
@@ -40,14 +49,15 @@ struct DiscardAll {};
 
 struct Command {
   using Action = std::variant<NoCommand, ShowTheTable, ShowHelp, ShowVariable, Answer, IgnoreSetting, Reload,
-                              Reconnect, Shutdown, Begin, Commit, Rollback, Deallocate, DiscardAll>;
+                              Reconnect, Shutdown, Begin, Commit, Rollback, SetSavepoint, ReleaseSavepoint,
+                              RollbackToSavepoint, Deallocate, DiscardAll>;
   Action action;
   std::string_view tag;        // of its CommandComplete
   size_t parameter_count = 0;  // the greatest n of its $n
 
   // Empty if it answers without a table.
   std::span<const wire::Column> columns() const;
-  bool ends_transaction() const;
+  bool may_end_failed_transaction() const;
 };
 
 // The statements of `sql`, in order; none if there is nothing but blanks, comments and semicolons. An error

@@ -13,6 +13,7 @@ namespace {
 // Nobody has that much to say to a console.
 constexpr uint32_t kLongestMessage = 64 * 1024;  // its length field included
 constexpr size_t kMostKept = 4 * kLongestMessage;
+constexpr size_t kMostSavepoints = 64;
 
 const std::optional<ConsoleStep> kGoOn = std::nullopt;
 
@@ -195,7 +196,8 @@ void Console::Machine::ready(std::string& out) {
 // Commands.
 
 base::Status Console::Machine::may_run(const Command& command) const {
-  if (transaction != 'E' || command.ends_transaction() || std::holds_alternative<NoCommand>(command.action))
+  if (transaction != 'E' || command.may_end_failed_transaction() ||
+      std::holds_alternative<NoCommand>(command.action))
     return base::Done{};
   return base::Error{"25P02",
                      "current transaction is aborted, commands ignored until end of transaction block"};
@@ -269,7 +271,41 @@ Console::Machine::Outcome Console::Machine::start(const Rollback&, std::string& 
 
 Console::Machine::Outcome Console::Machine::end_transaction(std::string& out) {
   if (transaction == 'I') warn(out, "25P01", "there is no transaction in progress");
+  savepoints.clear();
   return complete(std::exchange(transaction, 'I') == 'E' ? "ROLLBACK" : running->command.tag, out);
+}
+
+// Drivers set a savepoint around what they try (psycopg's `with conn.transaction()` in a transaction).
+Console::Machine::Outcome Console::Machine::start(const SetSavepoint& set, std::string& out) {
+  if (transaction == 'I') return base::Error{"25P01", "SAVEPOINT can only be used in transaction blocks"};
+  if (savepoints.size() == kMostSavepoints)
+    return base::Error{
+        "54000", "too many savepoints (the console's limit is " + std::to_string(kMostSavepoints) + ")"};
+  savepoints.push_back(set.name);
+  return complete(running->command.tag, out);
+}
+
+Console::Machine::Outcome Console::Machine::start(const ReleaseSavepoint& release, std::string& out) {
+  const auto found = find_savepoint(release.name, "RELEASE SAVEPOINT");
+  if (!found) return found.error();
+  savepoints.resize(*found - 1);
+  return complete(running->command.tag, out);
+}
+
+Console::Machine::Outcome Console::Machine::start(const RollbackToSavepoint& rollback, std::string& out) {
+  const auto found = find_savepoint(rollback.name, "ROLLBACK TO SAVEPOINT");
+  if (!found) return found.error();
+  savepoints.resize(*found);
+  transaction = 'T';
+  return complete(running->command.tag, out);
+}
+
+base::Result<size_t> Console::Machine::find_savepoint(const std::string& name, const char* command) const {
+  if (transaction == 'I')
+    return base::Error{"25P01", std::string(command) + " can only be used in transaction blocks"};
+  const auto found = std::find(savepoints.rbegin(), savepoints.rend(), name);
+  if (found == savepoints.rend()) return base::Error{"3B001", "savepoint \"" + name + "\" does not exist"};
+  return static_cast<size_t>(savepoints.rend() - found);
 }
 
 Console::Machine::Outcome Console::Machine::start(const Deallocate& deallocate, std::string& out) {

@@ -74,10 +74,15 @@ struct Console::Machine {
   Outcome start(const Begin&, std::string& out);
   Outcome start(const Commit&, std::string& out);
   Outcome start(const Rollback&, std::string& out);
+  Outcome start(const SetSavepoint& set, std::string& out);
+  Outcome start(const ReleaseSavepoint& release, std::string& out);
+  Outcome start(const RollbackToSavepoint& rollback, std::string& out);
   Outcome start(const Deallocate& deallocate, std::string& out);
   Outcome start(const DiscardAll&, std::string& out);
   Outcome use_snapshot(const stats::Snapshot& snapshot, std::string& out);
   Outcome end_transaction(std::string& out);
+  // How many savepoints are left up to and with this one.
+  base::Result<size_t> find_savepoint(const std::string& name, const char* command) const;
   Outcome send_rows(std::string& out);
   Outcome complete(std::string_view tag, std::string& out);
 
@@ -93,6 +98,7 @@ struct Console::Machine {
   bool closed = false;
   bool skips_to_sync = false;  // after an error in the extended protocol
   char transaction = 'I';      // as in ReadyForQuery: 'I'dle, in a 'T'ransaction block, in a failed one ('E')
+  std::vector<std::string> savepoints = {};
   std::optional<Query> query = {};
 
   std::map<std::string, PreparedStatement, std::less<>> statements = {};

@@ -53,14 +53,18 @@ constexpr std::array<std::string_view, 1> kUnlock = {""};
 constexpr std::array kTypeColumns = {text("name"), int4("oid"), int4("array_oid"), text("regtype"),
                                      text("delimiter")};
 
+constexpr std::array kOidColumns = {int4("oid"), int4("typarray")};
+
 constexpr std::array kFixedAnswers = {
     // SQLAlchemy, at the first connection of an engine.
     FixedAnswer{"select pg_catalog . version ( )", false, "SELECT 1", kVersionColumns, kVersion},
     FixedAnswer{"select version ( )", false, "SELECT 1", kVersionColumns, kVersion},
     FixedAnswer{"select current_schema ( )", false, "SELECT 1", kSchemaColumns, kSchema},
     FixedAnswer{"show transaction isolation level", false, "SHOW", kIsolationColumns, kIsolation},
-    // psycopg's TypeInfo.fetch(), for hstore: there are no such types here.
+    // SQLAlchemy by psycopg (TypeInfo.fetch) and by psycopg2 (HstoreAdapter): hstore is not here.
     FixedAnswer{"select typname as name , oid , typarray as array_oid ,", true, "SELECT 0", kTypeColumns, {}},
+    FixedAnswer{
+        "select t . oid , typarray from pg_type t join pg_namespace ns", true, "SELECT 0", kOidColumns, {}},
     FixedAnswer{"show time zone", false, "SHOW", kTimeZoneColumns, kTimeZone},
     // Are you there?
     FixedAnswer{"select 1", false, "SELECT 1", kOneColumns, kOne},
