@@ -1,0 +1,55 @@
+#include "lib/session/parameter_map.h"
+
+#include <algorithm>
+
+#include "lib/wire/message_reader.h"
+#include "lib/wire/message_writer.h"
+
+namespace tidepool::session {
+
+namespace {
+
+template <class Entries>
+auto place_of(Entries& entries, std::string_view name) {
+  return std::lower_bound(
+      entries.begin(), entries.end(), name,
+      [](const ParameterMap::Entry& entry, std::string_view wanted) { return entry.first < wanted; });
+}
+
+}  // namespace
+
+void ParameterMap::set(std::string_view name, std::string_view value) {
+  const auto place = place_of(entries_, name);
+  if (place != entries_.end() && place->first == name) {
+    place->second = value;
+  } else {
+    entries_.emplace(place, name, value);
+  }
+}
+
+const std::string* ParameterMap::find(std::string_view name) const {
+  const auto place = place_of(entries_, name);
+  return place != entries_.end() && place->first == name ? &place->second : nullptr;
+}
+
+bool ParameterMap::apply_status(base::Bytes body) {
+  const auto status = wire::read_parameter_status(body);
+  if (!status) return false;
+  set(status->name, status->value);
+  return true;
+}
+
+void ParameterMap::append_all(std::string& out) const {
+  for (const auto& [name, value] : entries_) wire::append_parameter_status(out, name, value);
+}
+
+void ParameterMap::append_differences(const ParameterMap& told, std::string& out) const {
+  auto there = told.entries_.begin();  // both are sorted: one pass
+  for (const auto& [name, value] : entries_) {
+    while (there != told.entries_.end() && there->first < name) ++there;
+    const bool is_told = there != told.entries_.end() && there->first == name && there->second == value;
+    if (!is_told) wire::append_parameter_status(out, name, value);
+  }
+}
+
+}  // namespace tidepool::session
