@@ -74,6 +74,13 @@ struct Close {
   CloseReason reason;
 };
 
+// Why a dial failed, as far as it changes what the pool does next.
+enum class DialFailure : uint8_t {
+  Unreachable,    // refused, timed out, no route, name not found, 57P03 starting up: backoff, probes, when_down
+  LoginRefused,   // 28xxx, 3D000: told to waiting clients at once; no fast probes
+  TooMany,        // 53300: wait and back off, without calling the server down if the pool has connections
+};
+
 // The server could not be reached for reconnect_timeout (gave_up), or is reached again.
 struct Health {
   enum class Event : uint8_t { WentDown, GaveUp, CameBack } event;

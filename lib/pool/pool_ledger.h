@@ -10,27 +10,26 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <optional>
 #include <string>
 
+#include "lib/pool/idle_windows.h"
+#include "lib/pool/jitter.h"
 #include "lib/pool/pool_actions.h"
 #include "lib/pool/pool_limits.h"
 #include "lib/pool/pool_stats.h"
+#include "lib/pool/server_health.h"
+#include "lib/pool/server_table.h"
+#include "lib/pool/waiting_queue.h"
 
 namespace tidepool::pool {
 
-// Why a dial failed, as far as it changes what the pool does next.
-enum class DialFailure : uint8_t {
-  Unreachable,    // refused, timed out, no route, name not found, 57P03 starting up: backoff, probes, when_down
-  LoginRefused,   // 28xxx, 3D000: told to waiting clients at once; no fast probes
-  TooMany,        // 53300: wait and back off, without calling the server down if the pool has connections
-};
-
 class PoolLedger {
  public:
-  // `name` is for the words of errors only. `seed` feeds the jitter.
-  PoolLedger(std::string name, PoolLimits limits, uint64_t seed, base::TimePoint now);
-  ~PoolLedger();
+  // `name` is for the words of errors only. `seed` feeds the jitter. `workers`: how many there are, so that servers dialed for
+  // nobody in particular are spread over them. min_size is dialed by the first call, at the latest by the first tick(), which
+  // next_deadline() asks for at once.
+  PoolLedger(std::string name, const PoolLimits& limits, uint64_t seed, base::TimePoint now, WorkerId workers = 1);
   PoolLedger(const PoolLedger&) = delete;
   PoolLedger& operator=(const PoolLedger&) = delete;
 
@@ -47,7 +46,7 @@ class PoolLedger {
   // `used` is false if no client had anything sent on it (that leaves its resting time and `usage_ms` alone).
   void give_back(ConnectionId connection, bool used, base::TimePoint now, PoolActions& out);
   // The connection is dead, or in doubt, or its check failed, and is being closed by its owner already: no Close follows.
-  // `in_use`: a client had it (returns_bad), else it was lost at rest or in its check (connections_lost).
+  // If it was lent it counts in returns_bad, if it rested or was being checked in connections_lost.
   // A connection that the ledger gave up itself (it said Close) may be reported too: that is ignored.
   void lose(ConnectionId connection, CloseReason reason, base::TimePoint now, PoolActions& out);
   // PostgreSQL hung up, or the descriptor is gone: the connection does not count any more.
@@ -65,22 +64,77 @@ class PoolLedger {
 
   // Reload. Sizes are kept by closing resting connections now and lent ones when they come back.
   void set_limits(const PoolLimits& limits, base::TimePoint now, PoolActions& out);
-  const PoolLimits& limits() const;
+  const PoolLimits& limits() const { return limits_; }
   // RECONNECT and a changed conninfo: resting connections are closed and replaced, lent ones when they come back; dials in
   // flight are thrown away when they succeed.
   void replace_all(base::TimePoint now, PoolActions& out);
   // The pool is gone from the settings, or the daemon stops: waiters are refused (PoolRemoved, 57P01), resting ones closed,
   // lent ones when they come back; no dials any more. checkout() is refused from here on.
   void remove(base::TimePoint now, PoolActions& out);
-  bool is_empty() const;  // nothing dialing, resting, lent or closing
+  bool is_empty() const { return servers_.size() == 0; }  // nothing dialing, resting, lent or closing
 
   // If when_down says fail and the server is known to be down, or refuses the login: what a login is to be told.
   std::optional<base::Error> why_down() const;
+  // A login was told why_down(): it asked for the server as much as a checkout does, so a probe goes out if one is due.
+  void turned_away(WorkerId worker, base::TimePoint now, PoolActions& out);
   PoolStats stats(base::TimePoint now) const;
 
  private:
-  struct Book;
-  std::unique_ptr<Book> book_;
+  // What every event ends with: waiters get what there is, demand is dialed for, who waits in vain is told so.
+  void settle(base::TimePoint now, PoolActions& out);
+
+  // pool_ledger.cc: servers come and go.
+  void serve_waiters(base::TimePoint now, PoolActions& out);
+  void refuse_hopeless(base::TimePoint now, PoolActions& out);
+  void offer(Place at, bool just_proven, base::TimePoint now, PoolActions& out);
+  void grant(Place at, Ticket ticket, WorkerId worker, base::Duration waited, base::TimePoint now,
+             PoolActions& out);
+  void grant(Place at, const Waiter& waiter, base::TimePoint now, PoolActions& out);
+  void refuse(const Waiter& waiter, RefuseReason reason, base::Error error, base::TimePoint now,
+              PoolActions& out);
+  void check(Place at, bool covers, base::TimePoint now, PoolActions& out);
+  void close(Place at, CloseReason reason, base::TimePoint now, PoolActions& out);
+  bool count_lost(Place at, base::TimePoint now);
+  void cast_doubt(base::TimePoint then, base::TimePoint now, PoolActions& out);
+  void tell(std::optional<Health::Event> event, PoolActions& out);
+  bool needs_check(const Server& server, base::TimePoint now) const;
+  Place ready_for(WorkerId worker, base::TimePoint now) const;
+  Place resting_for(WorkerId worker) const;
+  bool refuses_all() const;
+
+  // pool_sizing.cc: how many there should be.
+  void grow(bool clients_wait, base::TimePoint now, PoolActions& out);
+  void dial(base::TimePoint now, PoolActions& out);
+  void doom_all(CloseReason reason, base::TimePoint now, PoolActions& out);
+  void set_expiry(Place at);
+  void close_expired(base::TimePoint now, PoolActions& out);
+  void close_surplus(base::TimePoint now, PoolActions& out);
+  void close_excess(base::TimePoint now, PoolActions& out);
+  void give_up_if_due(base::TimePoint now, PoolActions& out);
+  uint32_t dials_wanted() const;
+  uint32_t useful_dials() const { return servers_.count(ServerState::Dialing) - doomed_dials_; }
+  bool has_room() const;
+  bool wants_growth() const;
+  bool wants_probe() const;
+  uint32_t idle() const;
+
+  const std::string name_;
+  PoolLimits limits_;
+  const base::TimePoint began_;
+  Jitter jitter_;
+  bool removed_ = false;
+
+  ServerTable servers_;
+  WaitingQueue waiting_;
+  ServerHealth health_;
+  IdleWindows idle_windows_;
+  base::TimePoint next_expiry_ = base::TimePoint::max();  // no server expires before
+  uint32_t doomed_dials_ = 0;
+  WorkerId workers_;
+  WorkerId next_worker_ = 0;  // of a server dialed for nobody in particular
+
+  PoolStats counted_;  // the counters of it; times here:
+  base::Duration usage_{0}, requests_wait_{0}, connecting_{0};
 };
 
 }  // namespace tidepool::pool

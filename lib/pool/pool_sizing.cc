@@ -1,0 +1,173 @@
+// How many servers a pool has: growth, shrinking, lifetimes, reload.
+#include <algorithm>
+
+#include "lib/pool/pool_ledger.h"
+#include "lib/pool/refusals.h"
+
+namespace tidepool::pool {
+
+using base::Duration;
+using base::TimePoint;
+
+// -- Growth
+// ---------------------------------------------------------------------------------------------------------------
+
+void PoolLedger::grow(bool clients_wait, TimePoint now, PoolActions& out) {
+  while (wants_growth()) dial(now, out);
+  if (wants_probe() && now >= health_.probe_at(clients_wait)) dial(now, out);
+}
+
+// One dial for each waiter that nothing else is on its way to, or what min_size lacks. Not both added up: a
+// server dialed for either serves the first who waits.
+uint32_t PoolLedger::dials_wanted() const {
+  const auto waiting = static_cast<uint32_t>(waiting_.size());
+  const uint32_t uncovered = waiting - std::min(waiting, servers_.covering());
+  const uint32_t missing = limits_.min_size - std::min(limits_.min_size, servers_.open());
+  return std::max(uncovered, missing);
+}
+
+bool PoolLedger::has_room() const {
+  return !removed_ && servers_.size() < limits_.max_size &&
+         servers_.count(ServerState::Dialing) < std::max(limits_.max_dials, 1u);
+}
+
+bool PoolLedger::wants_growth() const {
+  return !health_.is_failing() && has_room() && useful_dials() < dials_wanted();
+}
+
+// A server that is down is probed even if nobody needs it just now, so that it is known when it is back.
+bool PoolLedger::wants_probe() const {
+  return health_.is_failing() && has_room() && (health_.is_down() || dials_wanted() > 0);
+}
+
+void PoolLedger::dial(TimePoint now, PoolActions& out) {
+  const Waiter* waiter = waiting_.give_dial();
+  const WorkerId worker = waiter != nullptr ? waiter->worker : next_worker_;
+  if (waiter == nullptr) next_worker_ = static_cast<WorkerId>((next_worker_ + 1) % workers_);
+  Server& server = servers_[servers_.add_dialing(worker, now)];
+  if (waiter != nullptr) server.ticket = waiter->ticket;
+  ++counted_.connections_num;
+  health_.dial_started(now);
+  out.emplace_back(Dial{DialId{server.id}, worker, server.ticket});
+}
+
+void PoolLedger::turned_away(WorkerId worker, TimePoint now, PoolActions& out) {
+  workers_ = std::max<WorkerId>(workers_, static_cast<WorkerId>(worker + 1));
+  next_worker_ = worker;
+  grow(true, now, out);
+}
+
+void PoolLedger::give_up_if_due(TimePoint now, PoolActions& out) {
+  if (removed_ || now < health_.gives_up_at(limits_.reconnect_timeout)) return;
+  health_.give_up();
+  ++counted_.gave_up;
+  tell(Health::Event::GaveUp, out);
+}
+
+// -- Shrinking
+// ------------------------------------------------------------------------------------------------------------
+
+// Nobody works on these. A check that a waiter counts on is work; one out of doubt is not, and does not keep
+// a server.
+uint32_t PoolLedger::idle() const {
+  const uint32_t checking = servers_.count(ServerState::Checking);
+  const auto waiting = static_cast<uint32_t>(waiting_.size());
+  return servers_.count(ServerState::Resting) + checking - std::min(checking, waiting);
+}
+
+void PoolLedger::close_surplus(TimePoint now, PoolActions& out) {
+  if (limits_.max_idle == Duration(0) || now < idle_windows_.end(limits_.max_idle)) return;
+  const uint32_t above_minimum = servers_.open() - std::min(servers_.open(), limits_.min_size);
+  for (uint32_t left = std::min(idle_windows_.unneeded(), above_minimum); left > 0; --left) {
+    const Place longest = servers_.oldest_resting();
+    if (longest == kNowhere) break;
+    close(longest, CloseReason::MaxIdle, now, out);
+  }
+  idle_windows_.begin(idle(), now);
+}
+
+void PoolLedger::set_expiry(Place at) {
+  Server& server = servers_[at];
+  server.expires = limits_.max_lifetime == Duration(0)
+                       ? TimePoint::max()
+                       : server.opened + scaled(limits_.max_lifetime, server.lifetime_share);
+  next_expiry_ = std::min(next_expiry_, server.expires);
+}
+
+// Lent ones and those being checked end when they come back.
+void PoolLedger::close_expired(TimePoint now, PoolActions& out) {
+  next_expiry_ = TimePoint::max();
+  for (Place at = 0; at < servers_.places(); ++at) {
+    const Server& server = servers_[at];
+    if (server.state == ServerState::Gone || server.state == ServerState::Dialing) continue;
+    if (now < server.expires) {
+      next_expiry_ = std::min(next_expiry_, server.expires);
+    } else if (server.state == ServerState::Resting) {
+      close(at, CloseReason::MaxLifetime, now, out);
+    }
+  }
+}
+
+// After max_size was lowered. Closing ones are on their way out and not counted here.
+void PoolLedger::close_excess(TimePoint now, PoolActions& out) {
+  while (servers_.open() + useful_dials() > limits_.max_size) {
+    const Place longest = servers_.oldest_resting();
+    if (longest == kNowhere) return;
+    close(longest, CloseReason::Shrunk, now, out);
+  }
+}
+
+// -- Reload
+// ---------------------------------------------------------------------------------------------------------------
+
+void PoolLedger::set_limits(const PoolLimits& limits, TimePoint now, PoolActions& out) {
+  limits_ = limits;
+  for (Place at = 0; at < servers_.places(); ++at) {
+    const ServerState state = servers_[at].state;
+    if (state != ServerState::Gone && state != ServerState::Dialing) set_expiry(at);
+  }
+  close_expired(now, out);
+  close_excess(now, out);
+  settle(now, out);
+}
+
+void PoolLedger::replace_all(TimePoint now, PoolActions& out) {
+  health_.start_over();
+  doom_all(CloseReason::Replaced, now, out);
+  settle(now, out);
+}
+
+void PoolLedger::remove(TimePoint now, PoolActions& out) {
+  removed_ = true;
+  while (!waiting_.empty()) {
+    refuse(waiting_.take_first(), RefuseReason::PoolRemoved, pool_removed(name_), now, out);
+  }
+  doom_all(CloseReason::PoolRemoved, now, out);
+}
+
+void PoolLedger::doom_all(CloseReason reason, TimePoint now, PoolActions& out) {
+  for (Place at = 0; at < servers_.places(); ++at) {
+    Server& server = servers_[at];
+    switch (server.state) {
+      case ServerState::Resting:
+        close(at, reason, now, out);
+        break;
+      case ServerState::Dialing:
+        if (!server.doom) ++doomed_dials_;
+        if (server.ticket) waiting_.dial_ended(*server.ticket);
+        server.ticket.reset();
+        server.doom = reason;
+        break;
+      case ServerState::Lent:
+      case ServerState::Checking:
+        if (server.covers) servers_.stop_covering(at);
+        server.doom = reason;
+        break;
+      case ServerState::Gone:
+      case ServerState::Closing:
+        break;
+    }
+  }
+}
+
+}  // namespace tidepool::pool

@@ -1,0 +1,55 @@
+#include "lib/pool/refusals.h"
+
+namespace tidepool::pool {
+
+using base::Duration;
+using base::Error;
+
+namespace {
+
+constexpr const char* kTooManyConnections = "53300";
+constexpr const char* kAdminShutdown = "57P01";
+constexpr const char* kConnectionFailure = "08006";
+
+std::string quoted(const std::string& pool) {
+  return "pool \"" + pool + "\"";
+}
+
+}  // namespace
+
+std::string words_of(Duration duration) {
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  if (milliseconds < 1000) return std::to_string(milliseconds) + " ms";
+  std::string words = std::to_string(milliseconds / 1000);
+  const auto tenths = milliseconds % 1000 / 100;
+  if (tenths != 0) words += "." + std::to_string(tenths);
+  return words + " s";
+}
+
+Error timed_out(const std::string& pool, const PoolLimits& limits, Duration waited, const Error* dial_error) {
+  Error error{kTooManyConnections, "no server of " + quoted(pool) + " was free within " + words_of(waited) +
+                                       " (timeout " + words_of(limits.timeout) + ", max_size " +
+                                       std::to_string(limits.max_size) + ")"};
+  if (dial_error != nullptr)
+    error.detail = "The last attempt to open a server failed: " + dial_error->message;
+  return error;
+}
+
+Error queue_full(const std::string& pool, const PoolLimits& limits, size_t waiting, Duration longest_wait) {
+  return {kTooManyConnections,
+          quoted(pool) + " has " + std::to_string(waiting) + " clients waiting already (max_waiting " +
+              std::to_string(limits.max_waiting) + ", max_size " + std::to_string(limits.max_size) +
+              "), the first of them for " + words_of(longest_wait)};
+}
+
+Error pool_removed(const std::string& pool) {
+  return {kAdminShutdown, quoted(pool) + " is being closed"};
+}
+
+Error server_down(const Error& dial_error) {
+  Error error = dial_error;
+  if (error.sqlstate.empty()) error.sqlstate = kConnectionFailure;
+  return error;
+}
+
+}  // namespace tidepool::pool
