@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "lib/auth/base64.h"
-#include "lib/auth/hash.h"
+#include "tests/unit/auth/scram_client.h"
 
 using namespace tidepool;
 using namespace tidepool::auth;
@@ -27,21 +27,6 @@ constexpr std::string_view kClientFinal =
     "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
     "p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
 constexpr std::string_view kServerFinal = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
-
-// The client's side, for conversations that no RFC has.
-std::string client_final(std::string_view password, std::string_view client_first_bare,
-                         std::string_view server_first, std::string_view without_proof) {
-  const size_t salt_at = server_first.find(",s=") + 3;
-  const size_t salt_end = server_first.find(",i=");
-  const std::string salt = *bytes_of_base64(server_first.substr(salt_at, salt_end - salt_at));
-  const int iterations = std::stoi(std::string(server_first.substr(salt_end + 3)));
-  const std::string client_key = hmac_sha256(pbkdf2_sha256(password, salt, iterations), "Client Key");
-  std::string message(client_first_bare);
-  message.append(",").append(server_first).append(",").append(without_proof);
-  std::string proof = hmac_sha256(sha256(client_key), message);
-  for (size_t i = 0; i < proof.size(); ++i) proof[i] = static_cast<char>(proof[i] ^ client_key[i]);
-  return std::string(without_proof) + ",p=" + base64_of(proof);
-}
 
 ScramServer server(const Secret* known) {
   return {known, "user", kMockKey, kServerNonce};
@@ -86,7 +71,8 @@ TEST_CASE("a wrong password, an unknown user and an md5 secret fail alike, at th
     REQUIRE(first);
     CHECK(first->size() == kServerFirst.size());  // the same form: 16 bytes of salt, 4096 iterations
     CHECK(first->substr(first->size() - 7) == ",i=4096");
-    const auto final = scram.final(client_final("wrong", kClientFirst.substr(3), *first, without_proof));
+    const auto final =
+        scram.final(scram_client_final("wrong", kClientFirst.substr(3), *first, without_proof));
     REQUIRE(final);
     CHECK_FALSE(final->has_value());
   }
@@ -119,7 +105,7 @@ TEST_CASE("a client that could bind the channel but believes that we cannot is r
   const auto first = scram.first("y,,n=,r=abc");
   REQUIRE(first);
   const std::string nonce = first->substr(0, first->find(','));
-  const auto final = scram.final(client_final("pencil", "n=,r=abc", *first, "c=eSws," + nonce));
+  const auto final = scram.final(scram_client_final("pencil", "n=,r=abc", *first, "c=eSws," + nonce));
   REQUIRE(final);
   CHECK(final->has_value());
 }
@@ -131,7 +117,7 @@ TEST_CASE("extensions that are optional are passed over and signed") {
   REQUIRE(first);
   const std::string nonce = first->substr(0, first->find(','));
   const auto final =
-      scram.final(client_final("pencil", "n=,r=abc,x=1,y=", *first, "c=biws," + nonce + ",z=2"));
+      scram.final(scram_client_final("pencil", "n=,r=abc,x=1,y=", *first, "c=biws," + nonce + ",z=2"));
   REQUIRE(final);
   CHECK(final->has_value());
 }

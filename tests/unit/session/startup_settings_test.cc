@@ -1,0 +1,120 @@
+#include "lib/session/startup_settings.h"
+
+#include <doctest/doctest.h>
+
+using namespace tidepool;
+using namespace tidepool::session;
+
+namespace {
+
+using Entries = std::vector<StartupSettings::Entry>;
+
+StartupSettings of(std::string_view options) {
+  StartupSettings settings;
+  const base::Status status = add_options(options, settings);
+  CAPTURE(options);
+  CHECK(status);
+  return settings;
+}
+
+std::string error_of(std::string_view options) {
+  StartupSettings settings;
+  const base::Status status = add_options(options, settings);
+  CAPTURE(options);
+  REQUIRE_FALSE(status);
+  CHECK(status.error().sqlstate == "42601");
+  return status.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("settings keep their order, and the last of a name wins whatever its case") {
+  StartupSettings settings;
+  settings.set("DateStyle", "ISO");
+  settings.set("geqo", "off");
+  settings.set("datestyle", "German");
+  CHECK(settings.entries == Entries{{"datestyle", "German"}, {"geqo", "off"}});
+  CHECK_FALSE(settings.application_name);
+}
+
+TEST_CASE("application_name is kept apart") {
+  StartupSettings settings;
+  settings.set("Application_Name", "psql");
+  CHECK(settings.entries.empty());
+  CHECK(settings.application_name == "psql");
+  settings.set("application_name", "");
+  CHECK(settings.application_name == "");
+}
+
+TEST_CASE("options are switches, split at white space") {
+  CHECK(of("").entries.empty());
+  CHECK(of("  \t\n").entries.empty());
+  const Entries geqo{{"geqo", "off"}};
+  CHECK(of("-c geqo=off").entries == geqo);
+  CHECK(of("-cgeqo=off").entries == geqo);
+  CHECK(of("--geqo=off").entries == geqo);
+  CHECK(of(" \t-c\n geqo=off  ").entries == geqo);
+  CHECK(of("-c geqo=on --geqo=off").entries == geqo);
+  CHECK(of("-c geqo=off --").entries == geqo);
+  CHECK(of("-c application-name=me").application_name == "me");
+}
+
+TEST_CASE("dashes in a name mean underscores, in a value themselves") {
+  CHECK(of("--Search-Path=a-b").entries == Entries{{"Search_Path", "a-b"}});
+  CHECK(of("-c a.b-c=1").entries == Entries{{"a.b_c", "1"}});
+  CHECK(of("-c --geqo=off").entries ==
+        Entries{{"__geqo", "off"}});  // unknown to PostgreSQL, and its own words say so
+}
+
+TEST_CASE("a value is all that follows the first equals sign") {
+  CHECK(of("-c a=b=c").entries == Entries{{"a", "b=c"}});
+  CHECK(of("-c a=").entries == Entries{{"a", ""}});
+  CHECK(of("-c =off").entries == Entries{{"", "off"}});
+  CHECK(of("-cgeqo=off-c").entries == Entries{{"geqo", "off-c"}});
+}
+
+TEST_CASE("a backslash takes the next character as it is") {
+  CHECK(of("-c search_path=a,\\ b").entries == Entries{{"search_path", "a, b"}});
+  CHECK(of("-c a=\\\\b").entries == Entries{{"a", "\\b"}});
+  CHECK(of("-c\\ a=b").entries == Entries{{" a", "b"}});
+  CHECK(of("-c geqo=off\\").entries == Entries{{"geqo", "off"}});
+  CHECK(of("-c geqo\\=off").entries == Entries{{"geqo", "off"}});
+}
+
+TEST_CASE("the short switches of postgres stand for settings") {
+  CHECK(of("-S 100").entries == Entries{{"work_mem", "100"}});
+  CHECK(of("-eS100").entries == Entries{{"datestyle", "euro"}, {"work_mem", "100"}});
+  CHECK(of("-ec geqo=off").entries == Entries{{"datestyle", "euro"}, {"geqo", "off"}});
+  CHECK(of("-fs -f h").entries == Entries{{"enable_seqscan", "false"}, {"enable_hashjoin", "false"}});
+  CHECK(of("-tpa -t executor").entries ==
+        Entries{{"log_parser_stats", "true"}, {"log_executor_stats", "true"}});
+  CHECK(of("-B 9").entries ==
+        Entries{{"shared_buffers", "9"}});  // PostgreSQL says that this cannot be changed now
+  CHECK(of("-T -E -n -j -r x -v3 -C x").entries.empty());
+}
+
+TEST_CASE("what PostgreSQL refuses is refused in its words") {
+  CHECK(error_of("-c geqo") == "-c geqo requires a value");
+  CHECK(error_of("--geqo off") == "--geqo requires a value");
+  CHECK(error_of("--single") == "--single requires a value");
+  const std::string invalid = "invalid command-line argument for server process: ";
+  CHECK(error_of("-x") == invalid + "-x");
+  CHECK(error_of("foo") == invalid + "foo");
+  CHECK(error_of("-") == invalid + "-");
+  CHECK(error_of("-c") == invalid + "-c");
+  CHECK(error_of("-f") == invalid + "-f");
+  CHECK(error_of("-f x") == invalid + "x");
+  CHECK(error_of("-t xx") == invalid + "xx");
+  CHECK(error_of("-c geqo=off x -e") == invalid + "x");
+  CHECK(error_of("-c geqo=off -- -z") == invalid + "-z");
+}
+
+TEST_CASE("-d is refused: it changes several settings, for superusers") {
+  CHECK(error_of("-d 3") == "invalid command-line argument for server process: -d");
+}
+
+TEST_CASE("a session's settings are equal if names, values and order are") {
+  CHECK(of("-c a=1 -c b=2") == of("--a=1 --b=2"));
+  CHECK_FALSE(of("-c a=1 -c b=2") == of("-c b=2 -c a=1"));
+  CHECK_FALSE(of("-c application_name=x") == of(""));
+}
