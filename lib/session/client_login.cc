@@ -35,10 +35,6 @@ struct AwaitScramFinal {
 };
 struct Ended {};
 
-template <class State>
-constexpr bool speaks_sasl = std::is_same_v<State, AwaitMechanism> ||
-                             std::is_same_v<State, AwaitScramFirst> || std::is_same_v<State, AwaitScramFinal>;
-
 base::Error protocol_violation(std::string message) {
   return {"08P01", std::move(message)};
 }
@@ -107,8 +103,7 @@ struct ClientLogin::Machine {
   LoginStep challenge(std::string& out);
   LoginStep offer_scram(std::string& out);
 
-  template <class State>
-  LoginStep read_answer(State current, base::Bytes bytes, size_t& used, std::string& out);
+  LoginStep read_answer(base::Bytes bytes, size_t& used, std::string& out);
   LoginStep on(AwaitPassword current, base::Bytes body, std::string& out);
   LoginStep on(AwaitMd5Answer current, base::Bytes body, std::string& out);
   LoginStep on(AwaitMechanism current, base::Bytes body, std::string& out);
@@ -120,19 +115,11 @@ struct ClientLogin::Machine {
 };
 
 LoginStep ClientLogin::Machine::advance(base::Bytes bytes, size_t& used, std::string& out) {
-  auto current = std::exchange(state, Ended{});  // what installs no next state has ended the login
-  return std::visit(
-      [&](auto&& now) -> LoginStep {
-        using State = std::decay_t<decltype(now)>;
-        if constexpr (std::is_same_v<State, Ended>) {
-          return hang_up(protocol_violation("the login is over"));
-        } else if constexpr (std::is_same_v<State, AwaitStartup>) {
-          return read_startup(now, bytes, used, out);
-        } else {
-          return read_answer(std::move(now), bytes, used, out);
-        }
-      },
-      std::move(current));
+  if (std::holds_alternative<Ended>(state)) return hang_up(protocol_violation("the login is over"));
+  if (!std::holds_alternative<AwaitStartup>(state)) return read_answer(bytes, used, out);
+  const AwaitStartup current = std::get<AwaitStartup>(state);
+  state = Ended{};
+  return read_startup(current, bytes, used, out);
 }
 
 LoginStep ClientLogin::Machine::read_startup(AwaitStartup current, base::Bytes bytes, size_t& used,
@@ -224,29 +211,37 @@ LoginStep ClientLogin::Machine::offer_scram(std::string& out) {
   return MoreNeeded{};
 }
 
-template <class State>
-LoginStep ClientLogin::Machine::read_answer(State current, base::Bytes bytes, size_t& used,
-                                            std::string& out) {
-  const auto wait = [&]() -> LoginStep {
-    state = std::move(current);
-    return MoreNeeded{};
-  };
-  if (bytes.empty()) return wait();
+LoginStep ClientLogin::Machine::read_answer(base::Bytes bytes, size_t& used, std::string& out) {
+  const bool is_password =
+      std::holds_alternative<AwaitPassword>(state) || std::holds_alternative<AwaitMd5Answer>(state);
+  if (bytes.empty()) return MoreNeeded{};
   if (bytes[0] != 'p') {
-    const char* const expected = speaks_sasl<State> ? "SASL" : "password";
-    const int type = static_cast<unsigned char>(bytes[0]);
-    return reject(protocol_violation(std::string("expected ") + expected + " response, got message type " +
-                                     std::to_string(type)),
+    state = Ended{};
+    return reject(protocol_violation(std::string("expected ") + (is_password ? "password" : "SASL") +
+                                     " response, got message type " +
+                                     std::to_string(static_cast<unsigned char>(bytes[0]))),
                   out);
   }
-  if (bytes.size() < 5) return wait();
+  if (bytes.size() < 5) return MoreNeeded{};
   const uint32_t length = base::read_u32(bytes.data() + 1);
-  if (length < 4 || length > (speaks_sasl<State> ? kMaxSaslMessage : kMaxPasswordMessage)) {
+  if (length < 4 || length > (is_password ? kMaxPasswordMessage : kMaxSaslMessage)) {
+    state = Ended{};
     return hang_up(protocol_violation("invalid message length"));
   }
-  if (bytes.size() < length + 1) return wait();
+  if (bytes.size() < length + 1) return MoreNeeded{};
   used = length + 1;
-  return on(std::move(current), bytes.substr(5, length - 4), out);
+
+  auto current = std::exchange(state, Ended{});  // an answer that installs no next state has ended the login
+  return std::visit(
+      [&](auto&& now) -> LoginStep {
+        using State = std::decay_t<decltype(now)>;
+        if constexpr (std::is_same_v<State, AwaitStartup> || std::is_same_v<State, Ended>) {
+          return hang_up(protocol_violation("nothing was asked"));
+        } else {
+          return on(std::move(now), bytes.substr(5, length - 4), out);
+        }
+      },
+      std::move(current));
 }
 
 namespace {
