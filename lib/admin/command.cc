@@ -5,6 +5,7 @@
 #include <charconv>
 #include <initializer_list>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "lib/admin/command_lexer.h"
@@ -176,7 +177,8 @@ size_t count_parameters(Tokens tokens) {
   for (const Token& token : tokens) {
     if (token.kind != Token::Kind::Word || !token.text.starts_with('$')) continue;
     size_t number = 0;
-    std::from_chars(token.text.data() + 1, token.text.data() + token.text.size(), number);
+    const auto read = std::from_chars(token.text.data() + 1, token.text.data() + token.text.size(), number);
+    if (read.ec == std::errc::result_out_of_range) number = kMostParameters + 1;
     count = std::max(count, number);
   }
   return count;

@@ -138,7 +138,7 @@ Console::Machine::Outcome Console::Machine::on_message(char type, base::Bytes bo
       ready(out);
       return kGoOn;
     case 'F':
-      query.emplace();  // it ends with ReadyForQuery like one
+      query = Query{};  // it ends with ReadyForQuery like one
       return base::Error{"0A000", "function calls are not supported by the console"};
     case 'H':  // nothing is ever held back
     case 'd':  // the COPY messages are ignored, as PostgreSQL does:
@@ -152,7 +152,7 @@ Console::Machine::Outcome Console::Machine::on_message(char type, base::Bytes bo
 }
 
 Console::Machine::Outcome Console::Machine::on_query(base::Bytes body, std::string& out) {
-  query.emplace();
+  query = Query{};
   statements.erase("");
   portals.erase("");
   wire::FieldReader reader(body);
