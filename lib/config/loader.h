@@ -1,5 +1,5 @@
-// Reads the YAML file into Settings, or says everything that is wrong with it. The one part of lib/ that reads files and
-// the environment ("${VAR}" in a value, password_file). Any thread.
+// Reads the YAML file into Settings, or says everything that is wrong with it. The one part of lib/ that
+// reads files and the environment ("${VAR}" in a value, password_file). Any thread.
 #pragma once
 
 #include <cstddef>
@@ -17,14 +17,14 @@ namespace tidepool::config {
 
 struct Mistake {
   std::string file;
-  int line = 0, column = 0;   // 1-based
-  std::string key;            // "pools.orders.max_size"
-  std::string text;           // "is 0, which is less than min_size (4); would be right: 4 or more"
+  int line = 0, column = 0;       // 1-based
+  std::string key;                // "pools.orders.max_size"
+  std::string text;               // "is 0, which is less than min_size (4); would be right: 4 or more"
   std::string to_string() const;  // FILE:LINE:COLUMN: key: text
 };
 
-// Looks at a conninfo as libpq would, without connecting: an error in libpq's words, or the user it logs in as. Passed in, because lib/
-// knows no libpq.
+// Looks at a conninfo as libpq would, without connecting: an error in libpq's words, or the user it logs in
+// as. Passed in, because lib/ knows no libpq.
 struct ConninfoFacts {
   std::string user;
 };

@@ -1,5 +1,6 @@
-// Every setting, its type, unit and default: the YAML file as a value. Immutable once loaded; swapped whole on reload.
-// docs/settings.md says what each means; lib/config/settings_table.cc is the list that reads, checks and documents them.
+// Every setting, its type, unit and default: the YAML file as a value. Immutable once loaded; swapped whole
+// on reload. docs/settings.md says what each means; lib/config/settings_table.cc is the list that reads,
+// checks and documents them.
 #pragma once
 
 #include <cstdint>
@@ -19,14 +20,14 @@ using namespace std::chrono_literals;
 
 struct ListenSettings {
   // Exactly one of the two is not empty.
-  std::string unix_directory;         // the socket is <directory>/.s.PGSQL.<port>
-  std::string tcp_address;            // a numeric address or a name, "*" for all
+  std::string unix_directory;  // the socket is <directory>/.s.PGSQL.<port>
+  std::string tcp_address;     // a numeric address or a name, "*" for all
   uint16_t port = 6432;
-  auth::AuthMethod auth = auth::AuthMethod::ScramSha256;   // default: peer for unix, scram-sha-256 for tcp
-  uint32_t mode = 0660;               // unix only, these three
-  std::string owner;                  // empty = leave it
+  auth::AuthMethod auth = auth::AuthMethod::ScramSha256;  // default: peer for unix, scram-sha-256 for tcp
+  uint32_t mode = 0660;                                   // unix only, these three
+  std::string owner;                                      // empty = leave it
   std::string group;
-  base::Duration keepalive = 60s;     // tcp only: idle time before the first probe; 0 = off
+  base::Duration keepalive = 60s;  // tcp only: idle time before the first probe; 0 = off
 
   bool operator==(const ListenSettings&) const = default;
 };
@@ -39,32 +40,32 @@ enum class WhenDown : uint8_t { Wait, Fail };
 struct PoolSettings {
   std::string name;
   std::string conninfo;
-  std::string server_user;            // the user that the conninfo logs in as, as libpq resolves it
-  std::vector<std::string> users;     // who may use it; never empty after loading (default: server_user)
+  std::string server_user;         // the user that the conninfo logs in as, as libpq resolves it
+  std::vector<std::string> users;  // who may use it; never empty after loading (default: server_user)
   PoolMode mode = PoolMode::Session;
   uint32_t min_size = 4;
-  uint32_t max_size = 4;              // default: min_size
+  uint32_t max_size = 4;  // default: min_size
   base::Duration timeout = 30s;
   uint32_t max_waiting = 0;
   base::Duration max_lifetime = 1h;
   base::Duration max_idle = 10min;
   base::Duration reconnect_timeout = 5min;
-  std::optional<base::Duration> check = base::Duration(30s);   // nothing = never, 0 = always
-  std::string check_query;            // empty = an empty query
+  std::optional<base::Duration> check = base::Duration(30s);  // nothing = never, 0 = always
+  std::string check_query;                                    // empty = an empty query
   base::Duration check_timeout = 5s;
   std::string configure;
   ResetKind reset = ResetKind::DiscardAll;
-  std::string reset_sql;              // for ResetKind::Sql
+  std::string reset_sql;  // for ResetKind::Sql
   base::Duration reset_timeout = 5s;
   Orphans orphans = Orphans::Cancel;
   WhenDown when_down = WhenDown::Wait;
   base::Duration notice_after = 5s;
   uint32_t max_dials = 3;
-  base::Duration client_idle{0};      // 0 = off, these three
+  base::Duration client_idle{0};  // 0 = off, these three
   base::Duration idle_in_transaction{0};
   base::Duration query{0};
   std::string server_application_name = "%a";
-  std::optional<auth::AuthMethod> auth;   // replaces the listener's
+  std::optional<auth::AuthMethod> auth;  // replaces the listener's
 
   bool operator==(const PoolSettings&) const = default;
 };
@@ -76,15 +77,19 @@ struct UserSettings {
 };
 
 struct ConsoleSettings {
-  std::vector<std::string> users;     // may log in to the console by a password
-  std::vector<std::string> peers;     // operating-system users who may, over a Unix socket, without one
+  std::vector<std::string> users;  // may log in to the console by a password
+  std::vector<std::string> peers;  // operating-system users who may, over a Unix socket, without one
+
+  bool operator==(const ConsoleSettings&) const = default;
 };
 
 struct LimitSettings {
   uint32_t max_clients = 10000;
-  uint32_t console_reserve = 5;       // clients that the console may have beyond max_clients
+  uint32_t console_reserve = 5;  // clients that the console may have beyond max_clients
   base::Duration login_timeout = 60s;
   uint32_t max_dials = 8;
+
+  bool operator==(const LimitSettings&) const = default;
 };
 
 enum class LogLevel : uint8_t { Trace, Debug, Info, Warning, Error };
@@ -92,14 +97,14 @@ enum class LogFormat : uint8_t { Text, Json };
 struct LogSettings {
   LogLevel level = LogLevel::Info;
   LogFormat format = LogFormat::Text;
-  std::string to = "stderr";          // stderr, journald, or the path of a file
+  std::string to = "stderr";  // stderr, journald, or the path of a file
   bool operator==(const LogSettings&) const = default;
 };
 
 struct Settings {
-  std::string file;                   // where it came from
+  std::string file;  // where it came from
   std::vector<ListenSettings> listen;
-  uint32_t workers = 1;               // "auto" is resolved by the loader: the CPUs that this process may use
+  uint32_t workers = 1;  // "auto" is resolved by the loader: the CPUs that this process may use
   bool workers_auto = true;
   std::map<std::string, UserSettings, std::less<>> users;
   std::map<std::string, std::vector<std::string>, std::less<>> peer_map;
@@ -107,7 +112,7 @@ struct Settings {
   ConsoleSettings console;
   LimitSettings limits;
   LogSettings log;
-  bool holds_secrets = false;         // a password stands in the file itself
+  bool holds_secrets = false;  // a password stands in the file itself
 };
 
 // A row of the settings as text, for SHOW CONFIG: "pools.orders.max_size", "20", "4", changeable.
