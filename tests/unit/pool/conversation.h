@@ -102,9 +102,10 @@ class Conversation {
   void open(uint64_t count) {
     ledger.tick(now, out);
     said();
+    for (uint64_t ticket = 900000; dials.size() < count; ++ticket) checkout(ticket);
     for (uint64_t i = 1; i <= count; ++i) {
-      if (dials.count(i) == 0) checkout(900000 + i);
       dialed(i);
+      now += 1us;  // so that each has rested for its own time
     }
     for (uint64_t i = 1; i <= count; ++i) {
       if (holder.count(i) != 0) give_back(i, false);
