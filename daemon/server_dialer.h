@@ -1,17 +1,16 @@
-// Opens connections to PostgreSQL with libpq, on threads of its own, as many as dials may be in flight (a login costs milliseconds
-// of CPU and may block in name resolution, Kerberos or a service file). The one file that calls libpq, with server_login.cc and
-// conninfo.cc.
-// A dial is: PQconnectStart/PQconnectPoll, connect_timeout kept here for each host; the cancel key and every
-// ParameterStatus from PQtrace; one Sync by hand, whose ReadyForQuery proves that the stream starts at a message; `configure`, which must
-// leave it idle; non-blocking from then on.
+// Opens connections to PostgreSQL with libpq, on threads of its own, as many as dials may be in flight (a
+// login costs milliseconds of CPU and may block in name resolution, Kerberos or a service file). The one file
+// that calls libpq, with server_login.cc and conninfo.cc. A dial is: PQconnectStart/PQconnectPoll,
+// connect_timeout kept here for each host; the cancel key and every ParameterStatus from PQtrace; one Sync by
+// hand, whose ReadyForQuery proves that the stream starts at a message; `configure`, which must leave it
+// idle; non-blocking from then on.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
+#include <variant>
 
 #include "lib/base/result.h"
 #include "lib/base/time.h"
@@ -25,13 +24,13 @@ namespace tidepool::daemon {
 
 struct DialOrder {
   std::string conninfo;
-  std::string application_name;   // to log in with; empty: the conninfo's own, or none
-  std::string configure;          // SQL, or empty
+  std::string application_name;  // to log in with; empty: the conninfo's own, or "tidepool"
+  std::string configure;         // SQL, or empty
   base::Duration configure_timeout{5000000};
 };
 
-// A server that is logged in, idle, non-blocking, with nothing unread. Closes the connection (PQfinish, without blocking) when destroyed;
-// whoever watches the descriptor stops watching first.
+// A server that is logged in, idle, non-blocking, with nothing unread. Closes the connection (PQfinish,
+// without blocking) when destroyed; whoever watches the descriptor stops watching first.
 class OpenServer {
  public:
   explicit OpenServer(pg_conn* connection);
@@ -39,25 +38,29 @@ class OpenServer {
   OpenServer(const OpenServer&) = delete;
   OpenServer& operator=(const OpenServer&) = delete;
 
-  int fd() const;
-  ssl_st* tls() const;                   // null: plain
+  int fd() const { return fd_; }
+  ssl_st* tls() const { return tls_; }  // null: plain; takes partial writes
   int process_id = 0;
-  std::string cancel_key;                // the secret part of BackendKeyData as it came, 4 bytes or more
-  session::ParameterMap parameters;      // as reported at login (after `configure`)
-  // Where a cancel goes: the peer's own address, as getpeername() gives it.
-  std::string peer_address;              // the bytes of a sockaddr
+  std::string cancel_key;            // the secret part of BackendKeyData as it came, 4 bytes or more
+  session::ParameterMap parameters;  // as reported at login (after `configure`)
+  // Where a cancel goes: the peer's own address, as getpeername() gives it (for a Unix socket: the path that
+  // was connected to).
+  std::string peer_address;  // the bytes of a sockaddr
   // For SHOW SERVERS.
-  std::string host, user, database, tls_version;
+  std::string host, user, database;
+  std::string tls_version;  // "TLSv1.3/TLS_AES_256_GCM_SHA384"; empty: plain
   int port = 0;
-  int server_version = 0;                // 150004
+  int server_version = 0;  // 150004
 
  private:
   pg_conn* connection_;
+  int fd_;
+  ssl_st* tls_;
 };
 
 struct DialFailed {
   pool::DialFailure kind;
-  base::Error error;              // the server's own words where it said some
+  base::Error error;  // the server's own words where it said some
 };
 using DialResult = std::variant<std::unique_ptr<OpenServer>, DialFailed>;
 // Called on the dialer's thread.
@@ -81,8 +84,9 @@ class ServerDialer {
   std::shared_ptr<Shop> shop_;
 };
 
-// Removes from the environment what libpq would read as settings (PGHOST, PGOPTIONS, ...): nothing of the daemon's own environment
-// leaks into a server's login. The places of files stay (PGSERVICEFILE, PGSYSCONFDIR). Call before any thread starts.
+// Removes from the environment what libpq would read as settings (PGHOST, PGOPTIONS, ...): nothing of the
+// daemon's own environment leaks into a server's login. The places of files stay (PGSERVICEFILE,
+// PGSYSCONFDIR). Call before any thread starts.
 void forget_libpq_environment();
 
 // What libpq makes of a conninfo or URI without connecting. Errors in libpq's words.

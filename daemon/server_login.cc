@@ -1,0 +1,355 @@
+#include "daemon/server_login.h"
+
+#include <libpq-fe.h>
+#include <netdb.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "daemon/conninfo.h"
+#include "daemon/login_error.h"
+#include "daemon/login_trace.h"
+#include "daemon/server_stream.h"
+#include "daemon/trace_sink.h"
+#include "lib/wire/message_writer.h"
+
+#ifndef LIBPQ_HAS_TRACE_FLAGS
+#error "libpq 14 or later is needed: the login is read from its PQtrace"
+#endif
+
+namespace tidepool::daemon {
+namespace {
+
+using base::Error;
+using pool::DialFailure;
+using std::chrono::steady_clock;
+
+struct FinishConnection {
+  void operator()(PGconn* connection) const { PQfinish(connection); }
+};
+using Connection = std::unique_ptr<PGconn, FinishConnection>;
+
+constexpr const char* kNoConnection = "08001";
+
+// Why one address gave no server, and what that means for those that are left.
+struct Refusal {
+  Error error;        // its own words, or libpq's
+  std::string words;  // libpq's, which name the address
+  DialFailure kind = DialFailure::Unreachable;
+  bool is_final = false;  // the server's word counts for all hosts
+  bool was_in = false;    // logged in, but not what target_session_attrs asks for
+};
+using Attempt = std::variant<std::unique_ptr<OpenServer>, Refusal>;
+
+class Login {
+ public:
+  Login(const DialOrder& order, const DialPlan& plan, bool sets_idle_timeout, int stop_fd)
+      : order_(order), plan_(plan), sets_idle_timeout_(sets_idle_timeout), stop_fd_(stop_fd) {}
+
+  DialResult run();
+
+ private:
+  struct Host {
+    DialTarget target;
+    bool was_in = false;
+  };
+
+  std::unique_ptr<OpenServer> try_hosts(std::vector<Host>& hosts, const std::string& session_attrs);
+  std::unique_ptr<OpenServer> try_host(Host& host, const std::string& session_attrs);
+  std::vector<std::string> addresses_of(const DialTarget& target);
+  Attempt try_address(const DialTarget& target, const std::string& session_attrs);
+  Connection start(const DialTarget& target, const std::string& session_attrs) const;
+  std::optional<Refusal> poll_connection(PGconn* connection, Deadline deadline);
+  std::optional<Refusal> prove_idle(OpenServer& server, Deadline deadline);
+  std::optional<Refusal> configure(OpenServer& server);
+  DialFailed failure() const;
+  bool is_over() const { return stopped_ || (!refusals_.empty() && refusals_.back().is_final); }
+
+  const DialOrder& order_;
+  const DialPlan& plan_;
+  const bool sets_idle_timeout_;
+  const int stop_fd_;
+  bool stopped_ = false;
+  std::vector<Refusal> refusals_;
+};
+
+template <class T>
+void shuffle(std::vector<T>& list) {
+  std::shuffle(list.begin(), list.end(), std::minstd_rand(std::random_device()()));
+}
+
+DialResult Login::run() {
+  std::vector<Host> hosts;
+  for (const auto& target : plan_.targets) hosts.push_back({target});
+  if (plan_.shuffle) shuffle(hosts);
+
+  const bool prefers_standby = plan_.target_session_attrs == "prefer-standby";
+  if (auto server = try_hosts(hosts, prefers_standby ? "standby" : plan_.target_session_attrs)) return server;
+  if (prefers_standby && !is_over()) {
+    std::erase_if(hosts, [](const Host& host) { return !host.was_in; });
+    if (auto server = try_hosts(hosts, "any")) return server;
+  }
+  return failure();
+}
+
+std::unique_ptr<OpenServer> Login::try_hosts(std::vector<Host>& hosts, const std::string& session_attrs) {
+  for (auto& host : hosts) {
+    if (auto server = try_host(host, session_attrs)) return server;
+    if (is_over()) break;
+  }
+  return nullptr;
+}
+
+std::unique_ptr<OpenServer> Login::try_host(Host& host, const std::string& session_attrs) {
+  for (const auto& address : addresses_of(host.target)) {
+    auto attempt = try_address({host.target.host, address, host.target.port}, session_attrs);
+    if (auto* server = std::get_if<std::unique_ptr<OpenServer>>(&attempt)) return std::move(*server);
+    refusals_.push_back(std::move(std::get<Refusal>(attempt)));
+    host.was_in = refusals_.back().was_in;
+    if (is_over() || host.was_in) break;
+  }
+  return nullptr;
+}
+
+// libpq would do the same, but then one address that does not answer would use up the time of all. Empty:
+// libpq knows where.
+std::vector<std::string> Login::addresses_of(const DialTarget& target) {
+  const bool is_socket = target.host.empty() || target.host.front() == '/' || target.host.front() == '@';
+  if (!target.hostaddr.empty() || is_socket) return {target.hostaddr};
+
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  const int result = getaddrinfo(target.host.c_str(), nullptr, &hints, &found);
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(result == 0 ? found : nullptr, &freeaddrinfo);
+  std::vector<std::string> addresses;
+  for (const addrinfo* entry = list.get(); entry; entry = entry->ai_next) {
+    std::array<char, NI_MAXHOST> text;
+    if (getnameinfo(entry->ai_addr, entry->ai_addrlen, text.data(), text.size(), nullptr, 0,
+                    NI_NUMERICHOST) == 0) {
+      addresses.emplace_back(text.data());
+    }
+  }
+  if (addresses.empty()) {
+    const std::string words = "could not translate host name \"" + target.host +
+                              "\" to address: " + gai_strerror(result == 0 ? EAI_NONAME : result);
+    refusals_.push_back({.error = {kNoConnection, words}, .words = words});
+  }
+  if (plan_.shuffle) shuffle(addresses);
+  return addresses;
+}
+
+std::string text_of(const PGconn* connection) {
+  std::string words = PQerrorMessage(connection);
+  while (words.ends_with('\n')) words.pop_back();
+  return words;
+}
+
+// What libpq (or the server, through it) says about a login that failed.
+Refusal refusal_by(const PGconn* connection, bool was_in) {
+  Refusal refusal{
+      .error = read_login_error(PQerrorMessage(connection)), .words = text_of(connection), .was_in = was_in};
+  auto& sqlstate = refusal.error.sqlstate;
+  // The server asks for a password, and we have none.
+  if (sqlstate.empty() && PQconnectionNeedsPassword(connection)) sqlstate = "28P01";
+  refusal.kind = classify_login_error(sqlstate);
+  // As in libpq: a server that cannot take anybody now (57P03) leaves the word to the next.
+  refusal.is_final = !sqlstate.empty() && !sqlstate.starts_with("57P");
+  if (sqlstate.empty()) sqlstate = kNoConnection;
+  return refusal;
+}
+
+Refusal refusal_by_error(const Error& error) {
+  return {.error = error, .words = error.message};
+}
+
+Attempt Login::try_address(const DialTarget& target, const std::string& session_attrs) {
+  const auto deadline = steady_clock::now() + plan_.time_limit;
+  TraceSink trace;  // outlives the connection, which writes into it to the end
+  Connection connection = start(target, session_attrs);
+  if (!connection || !trace.stream()) return refusal_by_error({"53200", "out of memory"});
+  PQsetNoticeReceiver(
+      connection.get(), [](void*, const PGresult*) {}, nullptr);  // else they go to stderr
+  PQsetErrorVerbosity(connection.get(), PQERRORS_VERBOSE);        // shows the SQLSTATE
+  PQtrace(connection.get(), trace.stream());
+  PQsetTraceFlags(connection.get(), PQTRACE_SUPPRESS_TIMESTAMPS);
+
+  if (auto refusal = poll_connection(connection.get(), deadline)) {
+    refusal->was_in = read_login_trace(trace.text()).key.has_value();
+    return std::move(*refusal);
+  }
+  // Has libpq look at what it received behind the login. What is whole is in the trace then; a part of a
+  // message would stay in its buffer, where nobody can see it, and is found out by prove_idle().
+  PQisBusy(connection.get());
+  PQuntrace(connection.get());
+  if (trace.overflowed())
+    return refusal_by_error({"08P01", "the server said more at login than any server would"});
+
+  auto server = std::make_unique<OpenServer>(connection.get());
+  const PGconn* owned_by_server = connection.release();
+  const LoginTrace login = read_login_trace(trace.text());
+  for (const auto& name : login.parameter_names) {
+    if (const char* value = PQparameterStatus(owned_by_server, name.c_str()))
+      server->parameters.set(name, value);
+  }
+  if (login.key && login.key->process_id == server->process_id) server->cancel_key = login.key->secret;
+
+  if (auto refusal = prove_idle(*server, deadline)) return std::move(*refusal);
+  if (auto refusal = configure(*server)) return std::move(*refusal);
+  return server;
+}
+
+Connection Login::start(const DialTarget& target, const std::string& session_attrs) const {
+  std::vector<const char*> keys, values;
+  const auto give = [&](const char* key, const std::string& value) {
+    keys.push_back(key);
+    values.push_back(value.c_str());
+  };
+  for (const auto& [key, value] : plan_.options) give(key.c_str(), value);
+  give("host", target.host);
+  give("hostaddr", target.hostaddr);
+  give("port", target.port);
+  give("target_session_attrs", session_attrs);
+  give("application_name",
+       order_.application_name.empty() ? plan_.application_name : order_.application_name);
+  const std::string fallback = "tidepool";
+  give("fallback_application_name", fallback);
+  std::string server_options = plan_.server_options;
+  // In front: the conninfo's own word is the last.
+  if (sets_idle_timeout_) server_options.insert(0, "-c idle_session_timeout=0 ");
+  give("options", server_options);
+  keys.push_back(nullptr);
+  values.push_back(nullptr);
+  return Connection(PQconnectStartParams(keys.data(), values.data(), 0));
+}
+
+std::optional<Refusal> Login::poll_connection(PGconn* connection, Deadline deadline) {
+  auto status = PQstatus(connection) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
+  while (status != PGRES_POLLING_OK) {
+    if (status == PGRES_POLLING_FAILED) return refusal_by(connection, false);
+    const short events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+    switch (wait_for(PQsocket(connection), events, deadline, stop_fd_)) {
+      case Wait::Ready:
+        break;
+      case Wait::Stopped:
+        stopped_ = true;
+        return refusal_by_error({"57P01", "the dialer stops"});
+      case Wait::TimedOut: {
+        auto refusal = refusal_by(connection, false);
+        const std::string place = PQhostaddr(connection) && *PQhostaddr(connection)
+                                      ? std::string(" (") + PQhostaddr(connection) + ")"
+                                      : "";
+        refusal.error = {kNoConnection, std::string("connection to server \"") + PQhost(connection) + "\"" +
+                                            place + ", port " + PQport(connection) +
+                                            " failed: timeout expired: no login within " +
+                                            std::to_string(plan_.time_limit.count()) + " s"};
+        refusal.words = refusal.error.message;
+        refusal.is_final = false;
+        refusal.kind = DialFailure::Unreachable;
+        return refusal;
+      }
+    }
+    status = PQconnectPoll(connection);
+  }
+  return {};
+}
+
+// A Sync by hand: an answer of well-framed messages that ends in "idle" proves that libpq has read to the end
+// of a message.
+std::optional<Refusal> Login::prove_idle(OpenServer& server, Deadline deadline) {
+  std::string sync;
+  wire::append_sync(sync);
+  auto answer = ServerStream(server.fd(), server.tls(), stop_fd_).ask(sync, deadline, server.parameters);
+  if (!answer) return refusal_by_error(answer.error());
+  if (!answer->error.message.empty()) return refusal_by_error(answer->error);
+  if (!answer->only_ready || answer->status != 'I')
+    return refusal_by_error({"08P01", "the server is not idle after its login"});
+  return {};
+}
+
+// An error of the SQL itself stays until somebody changes it: clients are told, as of a refused login. The
+// server's own troubles pass.
+std::optional<Refusal> Login::configure(OpenServer& server) {
+  if (order_.configure.empty()) return {};
+  std::string query;
+  wire::append_query(query, order_.configure);
+  const auto deadline = steady_clock::now() + order_.configure_timeout;
+  auto answer = ServerStream(server.fd(), server.tls(), stop_fd_).ask(query, deadline, server.parameters);
+
+  Refusal refusal;
+  if (!answer) {
+    refusal.error = answer.error();
+  } else if (!answer->error.message.empty()) {
+    refusal.error = answer->error;
+  } else if (answer->status != 'I') {
+    refusal.error = {"25001", "it left a transaction open"};
+  } else {
+    return {};
+  }
+  const std::string& sqlstate = refusal.error.sqlstate;
+  const bool will_pass = sqlstate.starts_with("08") || sqlstate.starts_with("40") ||
+                         sqlstate.starts_with("53") || sqlstate.starts_with("57P");
+  refusal.kind = will_pass ? DialFailure::Unreachable : DialFailure::LoginRefused;
+  refusal.is_final = true;
+  refusal.error.message.insert(0, "configure: ");
+  refusal.words = refusal.error.message;
+  return refusal;
+}
+
+// One refusal speaks for itself; of several, the last decides what the pool does, and all are told.
+DialFailed Login::failure() const {
+  const Refusal& last = refusals_.back();
+  if (refusals_.size() == 1 || last.is_final) return {last.kind, last.error};
+  Error all{last.error.sqlstate, ""};
+  for (const auto& refusal : refusals_) {
+    if (!all.message.empty()) all.message += '\n';
+    all.message += refusal.words;
+    if (refusal.error.sqlstate.starts_with("57P")) all.sqlstate = refusal.error.sqlstate;
+  }
+  return {last.kind, std::move(all)};
+}
+
+// What PostgreSQL before 14 says about idle_session_timeout, and what poolers say about `options`.
+bool refuses_idle_timeout(const DialFailed& failed) {
+  const auto& [sqlstate, message, detail, hint] = failed.error;
+  if (sqlstate == "42704") return message.find("idle_session_timeout") != std::string::npos;
+  return sqlstate == "08P01" || sqlstate == "0A000" || sqlstate == "42601";
+}
+
+}  // namespace
+
+bool IdleTimeoutRefusals::has(const std::string& conninfo) {
+  const std::lock_guard lock(mutex_);
+  const auto found = since_.find(conninfo);
+  if (found == since_.end()) return false;
+  if (steady_clock::now() - found->second < std::chrono::hours(1)) return true;
+  since_.erase(found);
+  return false;
+}
+
+void IdleTimeoutRefusals::add(const std::string& conninfo) {
+  const std::lock_guard lock(mutex_);
+  since_[conninfo] = steady_clock::now();
+}
+
+DialResult log_in(const DialOrder& order, IdleTimeoutRefusals& refusals, int stop_fd) {
+  const auto plan = plan_dial(order.conninfo);
+  if (!plan) return DialFailed{DialFailure::Unreachable, plan.error()};
+
+  const bool sets_idle_timeout = !refusals.has(order.conninfo);
+  auto result = Login(order, *plan, sets_idle_timeout, stop_fd).run();
+  const auto* failed = std::get_if<DialFailed>(&result);
+  if (!failed || !sets_idle_timeout || !refuses_idle_timeout(*failed)) return result;
+  result = Login(order, *plan, false, stop_fd).run();
+  if (std::holds_alternative<std::unique_ptr<OpenServer>>(result)) refusals.add(order.conninfo);
+  return result;
+}
+
+}  // namespace tidepool::daemon
