@@ -1,0 +1,3 @@
+"""Fixtures for all Python tests: see integration/harness/fixtures.py."""
+
+pytest_plugins = ["harness.fixtures"]

@@ -1,0 +1,260 @@
+"""The daemon under test: writes its settings file, starts it, reads its log, ends it, and judges how it ended.
+
+The binary is $TIDEPOOL, else the release build.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from harness.waiting import SLOWNESS, wait_until
+from harness.wire import WireClient
+
+ROOT = Path(__file__).resolve().parents[3]
+SANITIZERS = {
+    "ASAN_OPTIONS": "exitcode=99:detect_leaks=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1:history_size=4",
+}
+REPORT = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed")
+
+
+def binary_under_test():
+    return Path(os.environ.get("TIDEPOOL") or ROOT / "build/release/daemon/tidepoold")
+
+
+class Tidepool:
+    """Tidepool(settings).start(); settings are the YAML file as a dictionary, or its text.
+
+    What a dictionary leaves out and a test rarely cares for is filled in: a Unix socket in the daemon's own folder
+    with `auth: trust`, and a console for `app` and for the user that runs the tests.
+    """
+
+    def __init__(self, settings, *, env=None, binary=None, arguments=()):
+        self.folder = Path(tempfile.mkdtemp(prefix="tidepool-"))
+        os.chmod(self.folder, 0o755)
+        self.settings_file = self.folder / "tidepool.yaml"
+        self.log_file = self.folder / "log"
+        self.binary = Path(binary) if binary else binary_under_test()
+        self.databases = {}                     # pool: database, where the fixture made one
+        self.expected_exit = 0                  # a test that wants another says so
+        self._env = {**os.environ, **SANITIZERS, **(env or {})}
+        self._arguments = list(arguments)
+        self._process = None
+        self._judged = False
+        self.write_settings(settings)
+
+    # Life of the daemon
+
+    def start(self, wait=True):
+        self._judged = False
+        with open(self.log_file, "ab") as log:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", self.binary, "-c", self.settings_file, *self._arguments],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._env, cwd=self.folder,
+                start_new_session=True)
+        if wait:
+            self.wait_until_listening()
+        return self
+
+    def wait_until_listening(self, timeout=20):
+        def listening():
+            assert self.is_running(), f"tidepoold ended with {self._process.returncode} at its start:\n{self.log()}"
+            return all(self._accepts(listener) for listener in self.settings.get("listen", []))
+        wait_until(listening, lambda: f"tidepoold listens; its log:\n{self.log()}", timeout)
+
+    def reload(self, settings=None, expect=r"(?i)reload"):
+        """Writes `settings`, if any, sends SIGHUP, and waits for a line of the log that matches `expect`."""
+        if settings is not None:
+            self.write_settings(settings)
+        mark = len(self.log())
+        self._process.send_signal(signal.SIGHUP)
+        return self.wait_for_log(expect, mark)
+
+    def stop(self, timeout=20):
+        """SIGTERM, then judgement: see check_finished()."""
+        if self.is_running():
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(timeout * SLOWNESS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise AssertionError(f"tidepoold did not stop within {timeout * SLOWNESS:g} s:\n{self.log()}") from None
+        self.check_finished()
+
+    def signal(self, which):
+        self._process.send_signal(which)
+
+    def kill(self):
+        """SIGKILL, which is not judged."""
+        if self.is_running():
+            self._process.kill()
+        self._process.wait()
+        self._judged = True
+
+    def wait(self, timeout=20):
+        """Waits for the daemon to end by itself (SHUTDOWN, say) and returns its exit code."""
+        return self._process.wait(timeout * SLOWNESS)
+
+    def check_finished(self):
+        """Fails when the daemon ended with another exit code than expected, or when a sanitizer reported something."""
+        if self._judged or self._process is None:
+            return
+        self._judged = True
+        log = self.log()
+        assert not REPORT.search(log), f"a sanitizer reported:\n{log[max(0, REPORT.search(log).start() - 500):]}"
+        assert self._process.returncode == self.expected_exit, \
+            f"tidepoold ended with {self._process.returncode}:\n{log[-5000:]}"
+
+    def remove(self):
+        """Ends it and removes its folder; the last thing that happens to it."""
+        try:
+            if self._process is not None:
+                self.stop()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def is_running(self):
+        return self._process is not None and self._process.poll() is None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.remove()
+
+    # Settings
+
+    def write_settings(self, settings):
+        if isinstance(settings, str):
+            self.settings = yaml.safe_load(settings) or {}
+            text = settings
+        else:
+            self.settings = {**self._usual_settings(), **settings}
+            text = yaml.safe_dump(self.settings, sort_keys=False)
+        self.settings_file.write_text(text)
+        os.chmod(self.settings_file, 0o640)
+
+    def _usual_settings(self):
+        me = pwd.getpwuid(os.geteuid()).pw_name
+        return {
+            "listen": [{"unix": str(self.folder), "port": 6432, "mode": "0777", "auth": "trust"}],
+            "console": {"users": ["app"], "peers": [me]},
+            "log": {"level": "debug"},
+        }
+
+    # Reaching it
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def host(self):
+        """Folder of the first Unix socket, else the address of the first listener."""
+        listeners = self.settings["listen"]
+        first = next((listener for listener in listeners if "unix" in listener), listeners[0])
+        return first.get("unix") or first["tcp"]
+
+    @property
+    def port(self):
+        listeners = self.settings["listen"]
+        return next((listener for listener in listeners if "unix" in listener), listeners[0]).get("port", 6432)
+
+    @property
+    def socket_path(self):
+        return Path(self.host) / f".s.PGSQL.{self.port}"
+
+    def conninfo(self, pool, user="app", **others):
+        others = {"host": self.host, "port": self.port, "dbname": pool, "user": user, **others}
+        return " ".join(f"{key}='{value}'" for key, value in others.items())
+
+    def connect(self, pool, user="app", **others):
+        """A psycopg connection in autocommit."""
+        import psycopg
+        others = {"autocommit": True, **others}
+        return psycopg.connect(self.conninfo(pool, user), **others)
+
+    def wire(self, pool=None, user="app", **startup):
+        """A raw protocol client (harness/wire.py); with a pool, logged in to it."""
+        client = WireClient(self.socket_path)
+        if pool is not None:
+            client.log_in(user=user, database=pool, **startup)
+        return client
+
+    def psql(self, *arguments, pool, user="app", stdin=None, check=True, env=None):
+        """Runs psql -XAt through the daemon; returns what it printed, or the whole result when check is off."""
+        done = subprocess.run(["psql", "-XAt", "-d", self.conninfo(pool, user), *arguments], input=stdin,
+                              capture_output=True, text=True, timeout=60 * SLOWNESS, env={**os.environ, **(env or {})})
+        if not check:
+            return done
+        assert done.returncode == 0, f"psql failed: {done.stderr}"
+        return done.stdout
+
+    # Looking at it
+
+    def console(self, sql, user="app"):
+        """A command of the console; rows as dictionaries."""
+        with self.connect("tidepool", user) as connection:
+            cursor = connection.execute(sql)
+            if not cursor.description:
+                return []
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row)) for row in cursor.fetchall()]
+
+    def pool_stats(self, pool):
+        """SHOW POOL_STATS of one pool, as a dictionary of numbers."""
+        return next(row for row in self.console("SHOW POOL_STATS") if row["pool"] == pool)
+
+    def log(self):
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def wait_for_log(self, pattern, since=0, timeout=10):
+        """Waits for the log, from offset `since` (len(daemon.log()) of an earlier moment), to match; returns the match."""
+        return wait_until(lambda: re.search(pattern, self.log()[since:]),
+                          lambda: f"the log has {pattern!r}; it has:\n{self.log()[since:][-3000:]}", timeout)
+
+    def open_descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def resident_bytes(self):
+        return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())[1]) * 1024
+
+    def _accepts(self, listener):
+        port = listener.get("port", 6432)
+        try:
+            if "unix" in listener:
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.connect(f"{listener['unix']}/.s.PGSQL.{port}")
+            else:
+                address = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener["tcp"], listener["tcp"])
+                socket.create_connection((address, port), 1).close()
+            return True
+        except OSError:
+            return False
+
+
+def check(settings, *, binary=None, folder=None):
+    """tidepoold --check on settings (a dictionary, a text, or a path): (exit code, lines that it printed, stderr)."""
+    own = folder is None
+    folder = Path(folder or tempfile.mkdtemp(prefix="tidepool-"))
+    try:
+        path = settings if isinstance(settings, Path) else folder / "tidepool.yaml"
+        if not isinstance(settings, Path):
+            path.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings, sort_keys=False))
+            os.chmod(path, 0o640)
+        done = subprocess.run([binary or binary_under_test(), "--check", path], capture_output=True, text=True,
+                              timeout=60, env={**os.environ, **SANITIZERS})
+        assert not REPORT.search(done.stderr), done.stderr
+        return done.returncode, done.stdout.splitlines(), done.stderr
+    finally:
+        if own:
+            shutil.rmtree(folder, ignore_errors=True)
