@@ -1,12 +1,15 @@
-// Brings a server whose client has left to where the next client may have it, or says that it must be closed. What a client
-// left: answers on their way, a running query, a batch without its Sync, an unfinished COPY, an open transaction, and all session
-// state. Knows the conversation only; the shell sends, cancels and keeps the time.
+// Brings a server whose client has left to where the next client may have it, or says that it must be closed.
+// What a client left: answers on their way, a running query, a batch without its Sync, an unfinished COPY, an
+// open transaction, and all session state. Knows the conversation only; the shell sends, cancels and keeps
+// the time.
 //
-//   drain    answers to what the client asked are read and thrown away; a COPY IN is failed (CopyFail); an open batch is failed on
+//   drain    answers to what the client asked are read and thrown away; a COPY IN is failed (CopyFail); an
+//   open batch is failed on
 //            purpose (Bind of a statement that cannot exist), then Sync: a bare Sync would commit it
-//   cancel   if the client vanished and `orphans` is Cancel, a query that still runs is cancelled
-//   rollback if the status is T or E
-//   reset    DISCARD ALL, or the pool's own SQL, or nothing
+//   cancel   if the client vanished and `orphans` is Cancel, what the server may still be at work on is
+//   cancelled rollback if the status is T or E reset    DISCARD ALL, or the pool's own SQL, or nothing; a
+//   pool that closes its servers has them drained nevertheless,
+//            so that what a client asked for before it said Terminate is done
 #pragma once
 
 #include <cstdint>
@@ -24,21 +27,23 @@ struct CleanupPolicy {
   Reset reset = Reset::DiscardAll;
   std::string reset_sql;
   bool cancel_orphans = true;
-  base::Duration timeout{5000000};  // for each step of ours; a query that the client asked to be finished has none
+  base::Duration timeout{
+      5000000};  // for each step of ours; a query that the client asked to be finished has none
 };
 
 class ServerCleanup {
  public:
   enum class Step {
     Wait,        // for the server, or the deadline
-    SendCancel,  // a cancel request is to be sent to this server; cancel_sent() follows when the server closed its connection
+    SendCancel,  // a cancel request is to be sent to this server; cancel_sent() follows when the server
+                 // closed its connection
     Clean,
-    Close        // reason() says why
+    Close  // reason() says why
   };
   enum class Leave { Terminated, Vanished };
 
-  // `policy` outlives this. `tracker` goes on being fed by the shell with what the server says and with what this sends (client_sent).
-  // `half_sent`: a message of the client's was passed on by half.
+  // `policy` outlives this. `tracker` goes on being fed by the shell with what the server says and with what
+  // this sends (client_sent). `half_sent`: a message of the client's was passed on by half.
   ServerCleanup(const CleanupPolicy& policy, TransactionTracker& tracker, Leave leave, bool half_sent);
 
   // Each appends to `out` what is to be sent now. server_sent() feeds the tracker itself.
@@ -47,17 +52,33 @@ class ServerCleanup {
   Step cancel_sent(base::TimePoint now, std::string& out);
   Step tick(base::TimePoint now, std::string& out);
   std::optional<base::TimePoint> deadline() const { return deadline_; }
-  const char* reason() const { return reason_; }   // static words: "reset timed out", ...
-  // Whether the whole body of a message of this type is wanted by server_sent().
+  const char* reason() const { return reason_; }  // static words: "reset timed out", ...
+  // Whether the whole body of a message of this type is wanted by server_sent(). Not that of an
+  // ErrorResponse, which may be as long as the last client liked: one that says FATAL is noticed by its
+  // beginning, if that is there; else by the hang-up.
   static bool wants_body(char type);
 
  private:
   enum class Phase : uint8_t { Draining, Cancelling, RollingBack, Resetting, Finished };
+
+  Step drain(base::TimePoint now, std::string& out);
+  Step drained(base::TimePoint now, std::string& out);
+  Step reset(base::TimePoint now, std::string& out);
+  Step statement_answered(const wire::Message& message, base::TimePoint now, std::string& out);
+  void fail_copy(std::string& out);
+  void fail_batch(std::string& out);
+  void query(std::string_view sql, std::string& out);
+  Step clean();
+  Step close(const char* reason);
+
   const CleanupPolicy& policy_;
   TransactionTracker& tracker_;
-  Leave leave_;
-  bool half_sent_;
+  const Leave leave_;
+  const bool half_sent_;
   Phase phase_ = Phase::Draining;
+  bool was_cancelled_ = false;
+  bool reset_rides_along_ = false;  // behind the ROLLBACK
+  bool is_completed_ = false;       // the statement that ROLLBACK or DISCARD ALL is
   std::optional<base::TimePoint> deadline_;
   const char* reason_ = "";
 };

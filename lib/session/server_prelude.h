@@ -1,6 +1,7 @@
-// What travels in front of a client's message so that its server has the client's startup settings, and the answers to it.
-// It goes as Parse/Bind/Execute without Sync: an error in it keeps the client's statement from running, since PostgreSQL
-// then skips everything up to the next Sync, a simple Query included. facts: docs/decisions.md "In front of a message".
+// What travels in front of a client's message so that its server has the client's startup settings, and the
+// answers to it. It goes as Parse/Bind/Execute without Sync: an error in it keeps the client's statement from
+// running, since PostgreSQL then skips everything up to the next Sync, a simple Query included. facts:
+// docs/decisions.md "In front of a message".
 //   outside a transaction: BEGIN; SELECT pg_catalog.set_config($1,$2,false), ...; COMMIT
 //   inside one ('T'):      SELECT pg_catalog.set_config(...)
 #pragma once
@@ -20,29 +21,32 @@ class ServerPrelude {
   using Entries = std::vector<StartupSettings::Entry>;
 
   ServerPrelude() = default;
-  // Sets all `settings`. `status` is 'I' or 'T'.
+  // Sets all `settings`. `status` is 'I' or 'T'. For a server that a client has just got: uses the unnamed
+  // statement and portal, of which nothing is left.
   static ServerPrelude set(const Entries& settings, char status);
-  // Sets those of `settings` that are at the server's own value now: after RESET x, RESET ALL or DISCARD ALL, which go back
-  // to the server's values where they should go back to the client's. A setting that the client has SET itself is left as it is
-  // (pg_settings.source = 'session'; a custom one: not empty).
+  // Sets those of `settings` that are at the server's own value now: after RESET x, RESET ALL or DISCARD ALL,
+  // which go back to the server's values where they should go back to the client's. A setting that the client
+  // has SET itself is left as it is. In the middle of a session: leaves the client's unnamed statement and
+  // portal alone.
   static ServerPrelude restore(const Entries& settings, char status);
 
   const std::string& bytes() const { return bytes_; }
-  bool is_done() const { return replies_left_ == 0; }
+  bool is_done() const { return answered_ == expected_.size(); }
 
   enum class Step {
     More,
-    Done,      // the next message is the answer to the client's own
-    Failed,    // an ErrorResponse, or an answer that cannot be: error() says
+    Done,    // the next message is the answer to the client's own
+    Failed,  // an ErrorResponse, or an answer that cannot be: error() says
   };
-  // Feed it every message from the server up to Done or Failed, ParameterStatus, NoticeResponse and NotificationResponse
-  // excepted, which are the caller's. Needs whole bodies of ErrorResponse only.
+  // Feed it every message from the server up to Done or Failed, ParameterStatus, NoticeResponse and
+  // NotificationResponse excepted, which are the caller's. Needs whole bodies of ErrorResponse only.
   Step server_sent(const wire::Message& message);
   const base::Error& error() const { return error_; }
 
  private:
   std::string bytes_;
-  uint32_t replies_left_ = 0;  // however counted
+  std::string expected_;  // the types of the messages that answer bytes_, and how many of them have come
+  size_t answered_ = 0;
   base::Error error_;
 };
 

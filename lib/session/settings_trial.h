@@ -1,13 +1,15 @@
-// Tries a set of startup settings once on an idle server, in a transaction that is rolled back, so that a bad one is
-// refused at login in PostgreSQL's own words and the greeting reports PostgreSQL's own spelling.
-// The server is as clean afterwards as before.
+// Tries a set of startup settings once on an idle server, in a transaction that is rolled back, so that a bad
+// one is refused at login in PostgreSQL's own words and the greeting reports PostgreSQL's own spelling. The
+// server is as clean afterwards as before (but for facts 6: a custom setting is then '' instead of NULL).
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
 #include "lib/base/result.h"
 #include "lib/session/parameter_map.h"
+#include "lib/session/server_prelude.h"
 #include "lib/session/startup_settings.h"
 #include "lib/wire/frame_cursor.h"
 
@@ -24,12 +26,18 @@ class SettingsTrial {
 
   // After Done: what is wrong with the settings, if anything ...
   const std::optional<base::Error>& error() const { return error_; }
-  // ... or what the server reported that differs from what it had reported before: put over its map, this is what a client with
-  // these settings is greeted with.
+  // ... or what the server reported that differs from what it had reported before: put over its map, this is
+  // what a client with these settings is greeted with.
   const ParameterMap& reported() const { return reported_; }
 
  private:
-  int phase_ = 0;
+  // Set: or failed to; its ReadyForQuery is awaited.
+  enum class Phase : uint8_t { Beginning, Setting, Set, RollingBack, RolledBack, Finished };
+  Step setting_failed(base::Bytes body);
+
+  Phase phase_ = Phase::Finished;
+  size_t begin_answers_ = 0;
+  ServerPrelude settings_;
   std::optional<base::Error> error_;
   ParameterMap reported_;
 };

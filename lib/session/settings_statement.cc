@@ -1,0 +1,91 @@
+#include "lib/session/settings_statement.h"
+
+#include <algorithm>
+
+namespace tidepool::session {
+
+namespace {
+
+// Setting the session authorization takes the role back, and either changes what the user may set.
+int turn_of(std::string_view name) {
+  const auto is = [name](std::string_view other) {
+    return std::equal(name.begin(), name.end(), other.begin(), other.end(),
+                      [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b; });
+  };
+  return is("role") ? 2 : is("session_authorization") ? 1 : 0;
+}
+
+std::vector<SettingsStatement> parameters_of(const SettingEntries& settings) {
+  std::vector<SettingsStatement> statements;
+  size_t in_last = kSettingsPerStatement;
+  for (int turn = 0; turn < 3; ++turn) {
+    for (const auto& [name, value] : settings) {
+      if (turn_of(name) != turn) continue;
+      if (in_last == kSettingsPerStatement) {
+        statements.emplace_back();
+        in_last = 0;
+      }
+      auto& parameters = statements.back().parameters;
+      parameters.emplace_back(name);
+      parameters.emplace_back(value);
+      ++in_last;
+    }
+  }
+  return statements;
+}
+
+// What can be asked where a setting stands in pg_settings: whether its value came from SET. Custom settings
+// (app.x) and `role` do not stand there; after RESET the first are empty (facts 6) or as ALTER ROLE or ALTER
+// DATABASE have them, the second is none.
+constexpr std::string_view kRestoreBegin =
+    "SELECT pg_catalog.count(pg_catalog.set_config(name, value, false)) FROM ("
+    "SELECT own.name, own.value FROM (VALUES ";
+constexpr std::string_view kRestoreEnd =
+    ") own(place, name, value) "
+    "LEFT JOIN pg_catalog.pg_settings known "
+    "ON pg_catalog.lower(known.name) OPERATOR(pg_catalog.=) pg_catalog.lower(own.name) "
+    "CROSS JOIN LATERAL pg_catalog.concat(pg_catalog.current_setting(own.name, true)) present "
+    "WHERE CASE WHEN known.name IS NOT NULL THEN known.source OPERATOR(pg_catalog.<>) 'session' "
+    "ELSE present OPERATOR(pg_catalog.=) '' "
+    "OR pg_catalog.lower(own.name) OPERATOR(pg_catalog.=) 'role' AND present OPERATOR(pg_catalog.=) 'none' "
+    "OR EXISTS (SELECT FROM pg_catalog.pg_db_role_setting login, pg_catalog.unnest(login.setconfig) line "
+    "WHERE login.setdatabase OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid, "
+    "(SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) "
+    "pg_catalog.current_database())]) "
+    "AND login.setrole OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid, "
+    "(SELECT oid FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) session_user)]) "
+    "AND line OPERATOR(pg_catalog.=) pg_catalog.concat(own.name, '=', present)) END "
+    "ORDER BY own.place) at_server_value";
+
+std::string parameter(size_t index) {
+  return "$" + std::to_string(index + 1);
+}
+
+}  // namespace
+
+std::vector<SettingsStatement> statements_that_set(const SettingEntries& settings) {
+  auto statements = parameters_of(settings);
+  for (auto& [sql, parameters] : statements) {
+    for (size_t i = 0; i < parameters.size(); i += 2) {
+      sql += i == 0 ? "SELECT " : ",";
+      sql += "pg_catalog.set_config(" + parameter(i) + "," + parameter(i + 1) + ",false)";
+    }
+  }
+  return statements;
+}
+
+std::vector<SettingsStatement> statements_that_restore(const SettingEntries& settings) {
+  auto statements = parameters_of(settings);
+  for (auto& [sql, parameters] : statements) {
+    sql = kRestoreBegin;
+    for (size_t i = 0; i < parameters.size(); i += 2) {
+      if (i > 0) sql += ",";
+      sql += "(" + std::to_string(i) + "," + parameter(i) + "::pg_catalog.text," + parameter(i + 1) +
+             "::pg_catalog.text)";
+    }
+    sql += kRestoreEnd;
+  }
+  return statements;
+}
+
+}  // namespace tidepool::session

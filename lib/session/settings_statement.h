@@ -1,0 +1,29 @@
+// The statements that bring a server to a client's startup settings, with their bind parameters: name, value,
+// name, value, ... Everything in them is schema-qualified, operators too: the search_path is the client's.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/session/startup_settings.h"
+#include "lib/wire/message_writer.h"
+
+namespace tidepool::session {
+
+struct SettingsStatement {
+  std::string sql;
+  std::vector<wire::Value> parameters;  // borrowed from the settings
+};
+
+// A startup packet holds more settings than one select list should.
+inline constexpr size_t kSettingsPerStatement = 100;
+
+using SettingEntries = std::vector<StartupSettings::Entry>;
+
+// One row for each statement. In the order given, but `role` last: what it may not set any more, the login's
+// user may.
+std::vector<SettingsStatement> statements_that_set(const SettingEntries& settings);
+// The same, for those that are at the server's own value now.
+std::vector<SettingsStatement> statements_that_restore(const SettingEntries& settings);
+
+}  // namespace tidepool::session
