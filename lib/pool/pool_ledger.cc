@@ -188,7 +188,7 @@ void PoolLedger::check_passed(ConnectionId connection, TimePoint now, PoolAction
 // -----------------------------------------------------------------------------------------------------------------
 
 std::optional<TimePoint> PoolLedger::next_deadline() const {
-  TimePoint next = next_expiry_;
+  TimePoint next = servers_.open() > 0 ? next_expiry_ : TimePoint::max();
   const auto no_later_than = [&next](TimePoint then) { next = std::min(next, then); };
 
   if (!waiting_.empty()) {
@@ -354,10 +354,17 @@ bool PoolLedger::needs_check(const Server& server, TimePoint now) const {
   return limits_.check && now - server.proven >= *limits_.check;
 }
 
-// One that rests on this worker, or else anywhere, and may be lent as it is.
+// One that rests on this worker, or else anywhere, and may be lent as it is: the newest of those. In the
+// usual case the first looked at; if the newest is stale, one that rested longer may have passed a check
+// since.
 Place PoolLedger::ready_for(WorkerId worker, TimePoint now) const {
-  for (const Place at : {servers_.newest_resting(worker), servers_.newest_resting()}) {
-    if (at != kNowhere && !needs_check(servers_[at], now)) return at;
+  if (limits_.check == Duration(0)) return kNowhere;
+  for (Place at = servers_.newest_resting(worker); at != kNowhere;
+       at = servers_.older_resting_on_its_worker(at)) {
+    if (!needs_check(servers_[at], now)) return at;
+  }
+  for (Place at = servers_.newest_resting(); at != kNowhere; at = servers_.older_resting(at)) {
+    if (!needs_check(servers_[at], now)) return at;
   }
   return kNowhere;
 }

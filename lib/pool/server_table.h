@@ -64,6 +64,8 @@ class ServerTable {
   }
   Place oldest_resting() const { return resting_.back(); }
   Place newer_resting(Place at) const { return Resting::before(servers_, at); }
+  Place older_resting(Place at) const { return Resting::after(servers_, at); }
+  Place older_resting_on_its_worker(Place at) const { return WorkerResting::after(servers_, at); }
   Place oldest_covering() const { return covering_.front(); }
 
   // Every place, also of those gone: 0 .. places().

@@ -1,0 +1,114 @@
+// What happens for every unit of work allocates nothing: counted by an operator new of this program's own.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "lib/pool/pool_ledger.h"
+
+namespace {
+
+std::atomic<long> allocations{0};
+
+void* counted_allocation(std::size_t size) {
+  ++allocations;
+  void* memory = std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  return counted_allocation(size);
+}
+void* operator new[](std::size_t size) {
+  return counted_allocation(size);
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+namespace tidepool::pool {
+
+namespace {
+
+struct Bench {
+  explicit Bench(uint32_t servers) {
+    PoolLimits limits;
+    limits.min_size = limits.max_size = limits.max_dials = servers;
+    ledger.set_limits(limits, now, out);
+    ledger.tick(now, out);
+    const PoolActions dials = std::exchange(out, {});
+    for (const PoolAction& action : dials) {
+      if (const Dial* dial = std::get_if<Dial>(&action)) ledger.dial_succeeded(dial->dial, 1ms, now, out);
+    }
+    out.reserve(16);
+    out.clear();
+  }
+
+  ConnectionId granted() {
+    REQUIRE(out.size() == 1);
+    const ConnectionId connection = std::get<Grant>(out.front()).connection;
+    out.clear();
+    return connection;
+  }
+
+  base::TimePoint now;
+  PoolLedger ledger{"orders", {}, 1, now, 4};
+  PoolActions out;
+};
+
+}  // namespace
+
+TEST_CASE("a checkout that is granted at once, and its giving back, allocate nothing") {
+  Bench bench(8);
+  long counted = -1;
+  for (uint64_t round = 0; round < 3; ++round) {
+    const long before = allocations;
+    for (uint64_t i = 0; i < 10000; ++i) {
+      bench.now += 10us;
+      bench.ledger.checkout(Ticket{round * 10000 + i}, static_cast<WorkerId>(i % 4), bench.now, bench.out);
+      const ConnectionId connection = bench.granted();
+      bench.now += 10us;
+      bench.ledger.give_back(connection, true, bench.now, bench.out);
+      static_cast<void>(bench.ledger.next_deadline());
+    }
+    counted = allocations - before;
+  }
+  CHECK(counted == 0);
+}
+
+TEST_CASE("waiting and being served allocate nothing once the queue has been as long before") {
+  Bench bench(1);
+  bench.ledger.checkout(Ticket{1}, 0, bench.now, bench.out);
+  ConnectionId connection = bench.granted();
+  long counted = -1;
+  uint64_t ticket = 2;
+  for (int round = 0; round < 3; ++round) {
+    const long before = allocations;
+    for (int waiters = 0; waiters < 1000; ++waiters) {
+      bench.ledger.checkout(Ticket{ticket}, static_cast<WorkerId>(ticket % 4), bench.now, bench.out);
+      ++ticket;
+    }
+    for (int waiters = 0; waiters < 1000; ++waiters) {
+      bench.now += 10us;
+      bench.ledger.give_back(connection, true, bench.now, bench.out);
+      connection = bench.granted();
+    }
+    counted = allocations - before;
+  }
+  CHECK(counted == 0);
+}
+
+}  // namespace tidepool::pool

@@ -1,0 +1,342 @@
+#include "tests/unit/pool/simulated_shell.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace tidepool::pool {
+
+using base::Duration;
+using base::TimePoint;
+
+SimulatedShell::SimulatedShell(uint64_t seed, bool trace)
+    : seed_(seed),
+      trace_(trace),
+      random_(seed),
+      limits_(random_limits()),
+      ledger_("random", limits_, seed, now_, kWorkers) {
+  tick();
+}
+
+void SimulatedShell::step() {
+  const uint64_t what = below(100);
+  if (what < 22) return client_asks();
+  if (what < 25) return waiting_client_leaves();
+  if (what < 45) {
+    if (const auto id = any(State::Lent)) return chance(92) ? server_comes_back(*id) : server_is_lost(*id);
+  } else if (what < 58) {
+    if (!dials_.empty()) {
+      auto dial = dials_.begin();
+      std::advance(dial, static_cast<long>(below(dials_.size())));
+      return dial_ends(dial->first);
+    }
+  } else if (what < 66) {
+    if (const auto id = any(State::Checking)) return check_ends(*id, chance(70));
+  } else if (what < 76) {
+    if (const auto id = any(State::Closing)) return server_closed(*id);
+  } else if (what < 78) {
+    if (const auto id = any(State::Resting)) return chance(60) ? server_is_lost(*id) : server_closed(*id);
+  } else if (what == 78) {
+    mood_ = chance(60) ? ServerMood::Well : static_cast<ServerMood>(below(4));
+    return;
+  } else if (what == 79 && chance(30)) {
+    return chance(75) ? settings_change() : everything_is_replaced();
+  } else if (what == 80) {
+    return login_is_turned_away();
+  }
+  switch (below(20)) {
+    case 0:
+      return time_passes(Duration(below(20'000'000)));
+    case 1:
+    case 2:
+      return time_passes(Duration(below(1'000'000)));
+    default:
+      return time_passes(Duration(below(3000)));
+  }
+}
+
+// -- Events
+// ---------------------------------------------------------------------------------------------------------------
+
+void SimulatedShell::client_asks() {
+  const Ticket ticket{++last_ticket_};
+  const auto worker = static_cast<WorkerId>(below(kWorkers));
+  ++expected_.requests_num;
+  ledger_.checkout(ticket, worker, now_, out_);
+  if (removed_) {
+    const Refuse* refuse = out_.size() == 1 ? std::get_if<Refuse>(&out_.front()) : nullptr;
+    must(refuse != nullptr && refuse->reason == RefuseReason::PoolRemoved, "a removed pool does not refuse");
+    out_.clear();
+    return;
+  }
+  tickets_[ticket] = TicketState::Waiting;
+  queue_.push_back({ticket, worker, false, now_, now_});
+  count_if_queued(ticket);
+  carry_out("checkout", last_ticket_);
+}
+
+void SimulatedShell::client_asks_again(WorkerId worker, TimePoint since) {
+  const Ticket ticket{++last_ticket_};
+  tickets_[ticket] = TicketState::Waiting;
+  const auto position = std::find_if(queue_.begin(), queue_.end(), [since](const SimWaiter& other) {
+    return !other.again || other.since > since;
+  });
+  const bool noticed = now_ - since >= limits_.notice_after;
+  queue_.insert(position, {ticket, worker, true, since, now_, noticed});
+  ledger_.checkout_again(ticket, worker, since, now_, out_);
+  count_if_queued(ticket);
+  carry_out("checkout_again", last_ticket_);
+}
+
+// A wait of no time is none: granted in this very call, or refused for the length of the queue.
+void SimulatedShell::count_if_queued(Ticket ticket) {
+  bool queued = true;
+  for (const PoolAction& action : out_) {
+    if (const Grant* grant = std::get_if<Grant>(&action)) {
+      if (grant->ticket == ticket) queued = false;
+      must(grant->ticket == ticket || &action != &out_.front(),
+           "the first action grants another one's ticket");
+    } else if (const Refuse* refuse = std::get_if<Refuse>(&action)) {
+      if (refuse->ticket == ticket && refuse->reason == RefuseReason::QueueFull) queued = false;
+    }
+  }
+  if (queued) ++expected_.requests_queued;
+}
+
+void SimulatedShell::waiting_client_leaves() {
+  if (tickets_.empty()) return;
+  // Any of the last ones: also one whose answer is on its way.
+  const Ticket ticket{last_ticket_ - below(std::min<uint64_t>(last_ticket_, 20))};
+  const bool was_waiting = tickets_.at(ticket) == TicketState::Waiting;
+  const auto waiter = std::find_if(queue_.begin(), queue_.end(),
+                                   [ticket](const SimWaiter& other) { return other.ticket == ticket; });
+  if (was_waiting) {
+    waited_ += now_ - waiter->queued;
+    queue_.erase(waiter);
+    tickets_.at(ticket) = TicketState::Withdrawn;
+  }
+  must(ledger_.withdraw(ticket, now_, out_) == was_waiting, "withdraw() is wrong about who waits");
+  for (auto& [id, lent] : servers_) {
+    if (lent.state == State::Lent && lent.holder == ticket) lent.client_gone = true;
+  }
+  carry_out("withdraw", static_cast<uint64_t>(ticket));
+}
+
+void SimulatedShell::server_comes_back(ConnectionId id) {
+  SimServer& lent = server(id);
+  const bool used = !lent.client_gone;
+  lent.state = State::Free;
+  if (used) {
+    usage_ += now_ - lent.lent_since;
+    lent.proven = lent.rested_since = now_;
+  }
+  ledger_.give_back(id, used, now_, out_);
+  carry_out("give_back", static_cast<uint64_t>(id));
+}
+
+void SimulatedShell::server_is_lost(ConnectionId id) {
+  SimServer& lost = server(id);
+  const bool was_lent = lost.state == State::Lent;
+  if (was_lent) {
+    usage_ += now_ - lost.lent_since;
+    ++expected_.returns_bad;
+  } else {
+    ++expected_.connections_lost;
+  }
+  lost.state = State::Closing;
+  const SimServer copy = lost;
+  ledger_.lose(id, was_lent ? CloseReason::Bad : CloseReason::Lost, now_, out_);
+  carry_out("lose", static_cast<uint64_t>(id));
+  if (was_lent && !copy.client_gone && chance(50)) client_asks_again(copy.owner, copy.client_since);
+}
+
+void SimulatedShell::dial_ends(DialId id) {
+  const SimDial dial = dials_.at(id);
+  dials_.erase(id);
+  if (mood_ == ServerMood::Well) {
+    const Duration took = now_ - dial.began;
+    connecting_ += took;
+    if (!dial.doomed) failing_ = false;
+    const ConnectionId connection{static_cast<uint64_t>(id)};  // for the actions that name it already
+    servers_[connection] = {State::Free, dial.worker, now_, now_, now_, now_, true};
+    must(ledger_.dial_succeeded(id, took, now_, out_) == connection,
+         "a connection is not named after its dial");
+    return carry_out("dial_succeeded", static_cast<uint64_t>(id));
+  }
+  const DialFailure failure = mood_ == ServerMood::Unreachable    ? DialFailure::Unreachable
+                              : mood_ == ServerMood::RefusesLogin ? DialFailure::LoginRefused
+                                                                  : DialFailure::TooMany;
+  ++expected_.connections_errors;
+  if (!dial.doomed) {
+    failing_ = true;
+    last_failure_ = failure;
+  }
+  ledger_.dial_failed(id, failure, {"08006", "the server is ill"}, now_, out_);
+  carry_out("dial_failed", static_cast<uint64_t>(id));
+}
+
+void SimulatedShell::check_ends(ConnectionId id, bool passes) {
+  if (!passes) return server_is_lost(id);
+  SimServer& checked = server(id);
+  checked.state = State::Free;
+  checked.proven = now_;
+  checked.just_proven = true;
+  ledger_.check_passed(id, now_, out_);
+  carry_out("check_passed", static_cast<uint64_t>(id));
+}
+
+void SimulatedShell::server_closed(ConnectionId id) {
+  if (server(id).state != State::Closing) ++expected_.connections_lost;  // at rest, without a word
+  servers_.erase(id);
+  ledger_.closed(id, now_, out_);
+  carry_out("closed", static_cast<uint64_t>(id));
+}
+
+// Ticks as next_deadline() asks, or late, or for nothing.
+void SimulatedShell::time_passes(Duration duration) {
+  const TimePoint end = now_ + duration;
+  const bool punctual = chance(80);
+  while (punctual) {
+    const auto deadline = ledger_.next_deadline();
+    if (!deadline || *deadline > end) break;
+    now_ = std::max(now_, *deadline);
+    tick();
+    const auto next = ledger_.next_deadline();
+    must(!next || *next > now_, "a tick did not do what was due");
+  }
+  now_ = end;
+  if (!punctual || chance(30)) tick();
+}
+
+void SimulatedShell::tick() {
+  ledger_.tick(now_, out_);
+  carry_out("tick", static_cast<uint64_t>(now_.time_since_epoch().count()));
+}
+
+void SimulatedShell::settings_change() {
+  limits_ = random_limits();
+  ledger_.set_limits(limits_, now_, out_);
+  carry_out("set_limits", limits_.max_size);
+}
+
+void SimulatedShell::everything_is_replaced() {
+  failing_ = false;
+  for (auto& [id, dial] : dials_) dial.doomed = true;
+  ledger_.replace_all(now_, out_);
+  carry_out("replace_all", 0);
+  must(count(State::Resting) == 0, "something old rests after replace_all");
+}
+
+void SimulatedShell::login_is_turned_away() {
+  if (!ledger_.why_down()) return;
+  must(failing_ && open() == 0, "why_down() although there is hope");
+  ledger_.turned_away(static_cast<WorkerId>(below(kWorkers)), now_, out_);
+  carry_out("turned_away", 0);
+}
+
+// -- The end
+// --------------------------------------------------------------------------------------------------------------
+
+void SimulatedShell::recover() {
+  mood_ = ServerMood::Well;
+  limits_.timeout = 10min;
+  limits_.when_down = WhenDown::Wait;
+  limits_.max_lifetime = 0s;
+  limits_.max_idle = 1min;
+  ledger_.set_limits(limits_, now_, out_);
+  carry_out("set_limits", limits_.max_size);
+  for (int i = 0; i < 20; ++i) client_asks();
+  const auto waiting_before = queue_.size();
+  for (size_t round = 0; !queue_.empty(); ++round) {
+    must(round < 2 * waiting_before + 100, "clients wait although the server is well");
+    time_passes(500ms);
+    while (!dials_.empty()) dial_ends(dials_.begin()->first);
+    while (const auto id = any(State::Checking)) check_ends(*id, true);
+    while (const auto id = any(State::Closing)) server_closed(*id);
+    if (const auto id = any(State::Lent)) server_comes_back(*id);
+  }
+  while (const auto id = any(State::Lent)) server_comes_back(*id);
+  const TimePoint quiet_since = now_;
+  while (now_ < quiet_since + 2min) {
+    time_passes(10s);
+    while (!dials_.empty()) dial_ends(dials_.begin()->first);
+    while (const auto id = any(State::Checking)) check_ends(*id, true);
+    while (const auto id = any(State::Closing)) server_closed(*id);
+  }
+  must(size() == limits_.min_size, "the pool is not at min_size after two quiet windows");
+}
+
+void SimulatedShell::end() {
+  for (int i = 0; i < 10; ++i) client_asks();
+  removed_ = true;
+  for (auto& [id, dial] : dials_) dial.doomed = true;
+  ledger_.remove(now_, out_);
+  carry_out("remove", 0);
+  must(queue_.empty(), "clients wait for a removed pool");
+  client_asks();
+  while (!dials_.empty()) dial_ends(dials_.begin()->first);
+  while (const auto id = any(State::Lent)) server_comes_back(*id);
+  while (const auto id = any(State::Checking)) check_ends(*id, true);
+  while (const auto id = any(State::Closing)) server_closed(*id);
+  must(servers_.empty() && ledger_.is_empty(), "a removed pool is not empty");
+  must(!ledger_.next_deadline(), "an empty, removed pool wants to be called");
+  for (const auto& [ticket, state] : tickets_) {
+    must(state != TicketState::Waiting, "a ticket was never answered");
+  }
+}
+
+// -- Chance and look-ups
+// --------------------------------------------------------------------------------------------------
+
+uint64_t SimulatedShell::below(uint64_t bound) {
+  return random_() % bound;
+}
+
+PoolLimits SimulatedShell::random_limits() {
+  PoolLimits limits;
+  limits.max_size = static_cast<uint32_t>(1 + below(12));
+  limits.min_size = static_cast<uint32_t>(below(limits.max_size + 1));
+  limits.timeout = Duration(50'000 + below(5'000'000));
+  limits.max_waiting = chance(30) ? static_cast<uint32_t>(1 + below(20)) : 0;
+  limits.max_lifetime = chance(40) ? Duration(1'000'000 + below(60'000'000)) : 0s;
+  limits.max_idle = chance(70) ? Duration(100'000 + below(20'000'000)) : 0s;
+  limits.reconnect_timeout = Duration(below(20'000'000));
+  limits.check = std::nullopt;
+  if (chance(60)) limits.check = chance(30) ? Duration(0) : Duration(below(2'000'000));
+  limits.notice_after = chance(50) ? Duration(20'000 + below(1'000'000)) : 0s;
+  limits.max_dials = static_cast<uint32_t>(1 + below(4));
+  limits.when_down = chance(50) ? WhenDown::Wait : WhenDown::Fail;
+  return limits;
+}
+
+SimulatedShell::SimServer& SimulatedShell::server(ConnectionId id) {
+  const auto found = servers_.find(id);
+  must(found != servers_.end(), "a connection that is not there");
+  return found->second;
+}
+
+std::optional<ConnectionId> SimulatedShell::any(State state) {
+  std::vector<ConnectionId> fitting;
+  for (const auto& [id, one] : servers_) {
+    if (one.state == state) fitting.push_back(id);
+  }
+  if (fitting.empty()) return std::nullopt;
+  return fitting[below(fitting.size())];
+}
+
+uint32_t SimulatedShell::count(State state) const {
+  return static_cast<uint32_t>(std::count_if(servers_.begin(), servers_.end(),
+                                             [state](const auto& one) { return one.second.state == state; }));
+}
+
+uint32_t SimulatedShell::useful_dials() const {
+  return static_cast<uint32_t>(
+      std::count_if(dials_.begin(), dials_.end(), [](const auto& one) { return !one.second.doomed; }));
+}
+
+void SimulatedShell::must(bool ok, const char* what) const {
+  if (!ok) FAIL(std::string(what) << " (TIDEPOOL_SEED=" << seed_ << " replays and prints it)");
+}
+
+}  // namespace tidepool::pool

@@ -1,0 +1,130 @@
+// A shell without sockets: carries out what the ledger says, on four workers, against a server that falls ill
+// now and then, and holds every action and the state after every event against what the ledger promises. All
+// chance comes from one seed.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "lib/pool/pool_ledger.h"
+
+namespace tidepool::pool {
+
+class SimulatedShell {
+ public:
+  // `trace`: print every event and action.
+  SimulatedShell(uint64_t seed, bool trace);
+
+  // One thing happens: a client asks, a dial ends, time passes, the settings change, ...
+  void step();
+  // The server is well and everybody behaves: all who wait must be served, and the pool must come back to its
+  // minimum.
+  void recover();
+  // The pool is removed: it must become empty.
+  void end();
+
+ private:
+  static constexpr WorkerId kWorkers = 4;
+  enum class TicketState { Waiting, Granted, Refused, Withdrawn };
+  enum class ServerMood { Well, Unreachable, RefusesLogin, Full };
+  enum class State {
+    Free,
+    Resting,
+    Checking,
+    Lent,
+    Closing
+  };  // Free: in the ledger's hands during one event
+
+  struct SimWaiter {
+    Ticket ticket;
+    WorkerId worker;
+    bool again;
+    base::TimePoint since, queued;
+    bool noticed = false;
+    int overtaken = 0;
+    base::TimePoint first_overtaken{};
+  };
+  struct SimDial {
+    WorkerId worker;
+    base::TimePoint began;
+    bool doomed = false;
+  };
+  struct SimServer {
+    State state;
+    WorkerId owner;
+    base::TimePoint opened, proven, rested_since, lent_since;
+    bool just_proven = false;
+    bool client_gone = false;
+    Ticket holder{};
+    base::TimePoint client_since{};
+  };
+
+  // Events.
+  void client_asks();
+  void client_asks_again(WorkerId worker, base::TimePoint since);
+  void count_if_queued(Ticket ticket);
+  void waiting_client_leaves();
+  void server_comes_back(ConnectionId id);
+  void server_is_lost(ConnectionId id);
+  void dial_ends(DialId id);
+  void check_ends(ConnectionId id, bool passes);
+  void server_closed(ConnectionId id);
+  void time_passes(base::Duration duration);
+  void tick();
+  void settings_change();
+  void everything_is_replaced();
+  void login_is_turned_away();
+
+  // After each call into the ledger: every action, then the state.
+  void carry_out(const char* event, uint64_t number);
+  void on(const Grant& grant);
+  void on(const Refuse& refuse);
+  void on(const Notice& notice);
+  void on(const Dial& dial);
+  void on(const Check& check);
+  void on(const Close& close);
+  void on(const Health& health);
+  void check_queue_jump(size_t position, bool is_local);
+  void check_lifo(const SimServer& server, WorkerId worker);
+  void check_invariants();
+
+  void must(bool ok, const char* what) const;
+  uint64_t below(uint64_t bound);
+  bool chance(int percent) { return below(100) < static_cast<uint64_t>(percent); }
+  PoolLimits random_limits();
+  SimServer& server(ConnectionId id);
+  std::optional<ConnectionId> any(State state);
+  uint32_t count(State state) const;
+  uint32_t open() const { return count(State::Resting) + count(State::Checking) + count(State::Lent); }
+  uint32_t useful_dials() const;
+  uint32_t size() const { return static_cast<uint32_t>(servers_.size() + dials_.size()); }
+  bool has_room() const { return size() < limits_.max_size && dials_.size() < limits_.max_dials; }
+
+  const uint64_t seed_;
+  const bool trace_;
+  std::mt19937_64 random_;
+  base::TimePoint now_;
+  PoolLimits limits_;
+  PoolLedger ledger_;
+  PoolActions out_;
+
+  ServerMood mood_ = ServerMood::Well;
+  bool failing_ = false, down_ = false, gave_up_ = false, removed_ = false;
+  DialFailure last_failure_ = DialFailure::Unreachable;
+  base::TimePoint last_dial_;
+
+  std::map<Ticket, TicketState> tickets_;
+  std::deque<SimWaiter> queue_;
+  std::map<DialId, SimDial> dials_;
+  std::map<ConnectionId, SimServer> servers_;
+  uint64_t last_ticket_ = 0;
+  uint32_t dials_of_event_ = 0;
+  PoolStats expected_;
+  base::Duration usage_{0}, waited_{0}, connecting_{0};
+};
+
+}  // namespace tidepool::pool
