@@ -1,0 +1,581 @@
+// A client's requests, in session mode: getting a server, what travels in front of the first message,
+// relaying both ways, errors of ours that keep the session. A read is walked header by header and leaves as
+// one write wherever nothing had to be changed.
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "daemon/client_session.h"
+#include "daemon/log.h"
+#include "daemon/server_connection.h"
+#include "daemon/worker.h"
+#include "lib/wire/message_reader.h"
+#include "lib/wire/message_writer.h"
+
+namespace tidepool::daemon {
+
+namespace {
+
+constexpr std::string_view kApplicationName = "application_name";
+// A query that its time limit has cancelled gets so long to end.
+constexpr base::Duration kCancelGrace{5'000'000};
+
+// How long a client's message may be, by type, as PostgreSQL has it (SocketBackend() in postgres.c); 0: no
+// such message.
+constexpr std::array<uint32_t, 256> message_limits() {
+  constexpr uint32_t kSmall = 10'000;
+  std::array<uint32_t, 256> limits{};
+  for (char type : {'Q', 'F', 'B', 'P', 'd', 'f'})
+    limits[static_cast<unsigned char>(type)] = wire::kMaxMessageLength;
+  for (char type : {'E', 'D', 'C', 'S', 'H', 'X', 'c'}) limits[static_cast<unsigned char>(type)] = kSmall;
+  return limits;
+}
+constexpr auto kMessageLimits = message_limits();
+
+bool is_acceptable(const wire::Message& message) {
+  return message.size - 1 <= kMessageLimits[static_cast<unsigned char>(message.type)];
+}
+
+// Where the first request in `bytes` ends: behind the first Query, FunctionCall or Sync. 0: it is not all
+// there.
+size_t end_of_first_request(base::Bytes bytes) {
+  wire::FrameCursor cursor;
+  size_t end = 0;
+  cursor.walk(bytes, {}, [&](const wire::Message& message) {
+    if (message.end() > bytes.size() || message.type == 'X') return wire::Walk::StopBefore;
+    if (message.type != 'Q' && message.type != 'F' && message.type != 'S') return wire::Walk::Go;
+    end = message.end();
+    return wire::Walk::StopAfter;
+  });
+  return end;
+}
+
+}  // namespace
+
+// --- getting a server
+
+void ClientSession::on_request(base::Bytes bytes) {
+  bytes = worker_.read_buffer().join(pending_, bytes);
+  if (bytes.size() < wire::kHeaderSize) {
+    pending_.assign(bytes);
+    return;
+  }
+  if (bytes.front() == 'X') return leave(session::ServerCleanup::Leave::Terminated);
+  const wire::Message first{bytes.front(), 0, size_t{1} + base::read_u32(bytes.data() + 1), {}};
+  if (!is_acceptable(first)) return protocol_violation();
+  asked_since_ = worker_.now();
+  ticket_ = worker_.new_ticket(*this);
+  set_state(State::Waiting);
+  const auto granted =
+      pool_->shared->checkout(ticket_, worker_.id(), wanted_application_name(), asked_since_);
+  if (!granted) return keep(bytes);
+  ServerConnection* server = worker_.find_server(*pool_, granted->connection);
+  if (server == nullptr || server->state() != ServerConnection::State::Resting) {
+    keep(bytes);
+    return ask_pool_again();
+  }
+  auto prelude = link(*server);
+  if (!prelude) return relay_from_client(bytes);
+  pending_.assign(bytes);
+  send_with_prelude(std::move(*prelude));
+}
+
+void ClientSession::keep(base::Bytes bytes) {
+  pending_.append(bytes);
+  if (pending_.size() < event::ReadBuffer::kSize) return;
+  socket_.pause_reading();
+  worker_.need_tick();  // only its leaving is watched now
+}
+
+void ClientSession::replay(std::string kept) {
+  event::ReadBuffer& buffer = worker_.read_buffer();
+  for (size_t at = 0; at < kept.size() && !retired_;) {
+    const size_t size = std::min(kept.size() - at, event::ReadBuffer::kSize);
+    std::memcpy(buffer.data(), kept.data() + at, size);
+    at += size;
+    on_client_bytes({buffer.data(), size});
+  }
+  if (!retired_ && state_ != State::Ending && pending_.size() < event::ReadBuffer::kSize &&
+      (server_ == nullptr || !server_->is_congested()))
+    socket_.resume_reading();
+}
+
+std::string ClientSession::wanted_application_name() const {
+  const std::string& form = pool_->settings->server_application_name;
+  const std::string own = settings_.application_name.value_or("");
+  if (form == "%a") return own;
+  std::string name;
+  for (size_t at = 0; at < form.size(); ++at) {
+    if (form[at] != '%' || at + 1 == form.size()) {
+      name.push_back(form[at]);
+      continue;
+    }
+    switch (form[++at]) {
+      case 'a':
+        name.append(own);
+        break;
+      case 'p':
+        name.append(database_);
+        break;
+      case 'u':
+        name.append(user_);
+        break;
+      case 'c':
+        name.append(from_.kind == event::ClientSocket::Kind::Unix ? std::to_string(peer_of(socket_.fd()).pid)
+                                                                  : peer_address());
+        break;
+      default:
+        name.push_back(form[at]);
+    }
+  }
+  return name;
+}
+
+void ClientSession::on_server_granted(ServerConnection& server, base::Duration) {
+  ticket_ = {};
+  if (state_ == State::AskingServer) {
+    server.lend_to(*this);
+    server_ = &server;
+    if (settings_.entries.empty()) {
+      greeting_ = pool_->shared->learn_greeting(settings_, server.parameters, {});
+    } else {
+      greeting_ = pool_->shared->greeting_for(settings_);
+      if (!greeting_) return server.try_settings(settings_);
+    }
+    std::exchange(server_, nullptr)->give_back_unused();
+    return greet();
+  }
+  auto prelude = link(server);
+  if (!prelude) return replay(std::exchange(pending_, {}));
+  send_with_prelude(std::move(*prelude));
+}
+
+void ClientSession::on_granted_server_dead() {
+  ask_pool_again();
+}
+
+void ClientSession::ask_pool_again() {
+  ticket_ = worker_.new_ticket(*this);
+  pool_->shared->checkout_again(ticket_, worker_.id(), asked_since_, worker_.now());
+}
+
+void ClientSession::on_refused(const pool::Refuse& refuse) {
+  ticket_ = {};
+  if (state_ == State::AskingServer) return refuse_login(refuse.error);
+  log::info(shown() + " refused: " + pool::name_of(refuse.reason) + ": " + log::shown(refuse.error.message));
+  refuse_request(refuse.error);
+}
+
+void ClientSession::on_notice(base::Duration waited) {
+  if (state_ != State::Waiting) return;
+  std::string out;
+  wire::append_notice_response(out, "NOTICE",
+                               {"00000", "waiting for a server of pool \"" + database_ + "\" for " +
+                                             std::to_string(waited.count() / 1'000'000) + " s"});
+  socket_.write(out);
+}
+
+// The server is this client's from here on. Returns what must travel in front of the request, if anything.
+std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& server) {
+  server_ = &server;
+  ticket_ = {};
+  const base::TimePoint now = worker_.now();
+  server.lend_to(*this);
+  set_state(State::Linked);
+  quiet_since_ = now;
+  error_was_last_ = false;
+  may_move_ = true;
+  ++pool_->traffic.server_assignments;
+  pool_->traffic.wait_us += static_cast<uint64_t>((now - asked_since_).count());
+  const auto& limits = *pool_->settings;
+  if (limits.client_idle.count() + limits.idle_in_transaction.count() + limits.query.count() > 0)
+    worker_.need_tick();
+
+  std::vector<session::StartupSettings::Entry> missing = greeting_->missing_on(server.parameters);
+  const std::string application_name = wanted_application_name();
+  const std::string* reported = server.parameters.find(kApplicationName);
+  const std::string* at_login = server.open().parameters.find(kApplicationName);
+  if (reported == nullptr || *reported != application_name)
+    missing.emplace_back(kApplicationName, application_name);
+  const bool watch_resets =
+      !greeting_->wishes.empty() || at_login == nullptr || *at_login != application_name;
+  if (watch_resets) {
+    extras_ = std::make_unique<Extras>();
+    extras_->watch_resets = true;
+  } else {
+    extras_ = nullptr;
+  }
+
+  // What this server reports and the client was not told, unless it is about to be set to what the client was
+  // told.
+  std::string news;
+  for (const auto& [name, value] : server.parameters.entries()) {
+    if (name == kApplicationName) continue;
+    const std::string* known = greeting_->told.find(name);
+    if (known != nullptr && *known == value) continue;
+    bool is_wish = false;
+    for (const auto& wish : greeting_->wishes) is_wish = is_wish || wish.reported_name == name;
+    if (is_wish) continue;
+    wire::append_parameter_status(news, name, value);
+    told().set(name, value);
+  }
+  socket_.write(news);
+
+  if (missing.empty()) return std::nullopt;
+  return session::ServerPrelude::set(missing, 'I');
+}
+
+// The request that begins pending_ travels behind the prelude, if it is whole: one Query, or one batch
+// through its first Sync. More must not, since after an error in the prelude only so much is sure to be
+// skipped. What travels is kept until the prelude's answer is known.
+void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
+  if (!extras_) extras_ = std::make_unique<Extras>();
+  extras_->prelude = std::move(prelude);
+  extras_->prelude_runs = true;
+  from_client_ = {};
+  travelled_ = end_of_first_request(pending_);
+  std::string out = extras_->prelude.bytes();
+  bool acceptable = true;
+  from_client_.walk(base::Bytes(pending_).substr(0, travelled_), {}, [&](const wire::Message& message) {
+    acceptable = acceptable && is_acceptable(message);
+    server_->tracker.client_sent(message.type);
+    return wire::Walk::Go;
+  });
+  if (!acceptable) return protocol_violation();
+  if (travelled_ == 0) {
+    wire::append_flush(out);
+  } else {
+    out.append(pending_, 0, travelled_);
+    requested_at_ = worker_.now();
+    request_runs_ = true;
+  }
+  if (!server_->send(out) && may_move_) try_another_server();
+}
+
+// Nothing of the client's has run: the server is given up, and the request goes to another one, unseen.
+void ClientSession::try_another_server() {
+  if (ServerConnection* server = std::exchange(server_, nullptr)) {
+    server->leave_client(session::ServerCleanup::Leave::Vanished, true);
+  }
+  if (extras_) extras_->prelude_runs = false;
+  from_client_ = {};
+  travelled_ = 0;
+  request_runs_ = false;
+  set_state(State::Waiting);
+  ask_pool_again();
+}
+
+// --- relaying
+
+void ClientSession::relay_from_client(base::Bytes bytes) {
+  if (extras_) {
+    if (extras_->prelude_runs) return keep(bytes);
+    if (may_restore()) {
+      extras_->restore = Extras::Restore::No;
+      extras_->withhold = false;
+      pending_.append(bytes);
+      auto settings = greeting_->settings();
+      settings.emplace_back(kApplicationName, wanted_application_name());
+      return send_with_prelude(session::ServerPrelude::restore(settings, server_->tracker.status()));
+    }
+  }
+  bytes = worker_.read_buffer().join(pending_, bytes);
+  enum class Stop : uint8_t { No, Terminated, Violation } stop = Stop::No;
+  auto& tracker = server_->tracker;
+  const auto walked = from_client_.walk(bytes, {}, [&](const wire::Message& message) {
+    if (message.type == 'X') {
+      stop = Stop::Terminated;
+      return wire::Walk::StopBefore;
+    }
+    if (!is_acceptable(message)) {
+      stop = Stop::Violation;
+      return wire::Walk::StopBefore;
+    }
+    tracker.client_sent(message.type);
+    return wire::Walk::Go;
+  });
+  if (walked.consumed > 0) {
+    if (!request_runs_ && !tracker.is_quiet()) {
+      requested_at_ = worker_.now();
+      request_runs_ = true;
+    }
+    pool_->traffic.received += walked.consumed;
+    if (!server_->send(bytes.substr(0, walked.consumed))) {
+      if (may_move_) {
+        pending_.assign(bytes);
+        return try_another_server();
+      }
+      return;  // its end is about to be read, after what it said last
+    }
+    may_move_ = false;
+  }
+  if (stop == Stop::Terminated) return leave(session::ServerCleanup::Leave::Terminated);
+  if (stop == Stop::Violation || walked.broken) return protocol_violation();
+  pending_.assign(bytes.substr(walked.consumed));
+  if (server_->is_congested()) {
+    socket_.pause_reading();
+    worker_.need_tick();
+  }
+}
+
+void ClientSession::on_server_drained() {
+  if (state_ == State::Linked && pending_.size() < event::ReadBuffer::kSize) socket_.resume_reading();
+}
+
+void ClientSession::on_server_bytes(base::Bytes bytes) {
+  // ParameterStatus and ReadyForQuery are read; command tags and errors only where something depends on them.
+  static const wire::TypeSet kUsual{'S', 'Z'};
+  static const wire::TypeSet kWatching{'S', 'Z', 'C', 'E'};
+  ServerConnection& server = *server_;
+  bytes = worker_.read_buffer().join(server.tail, bytes);
+  std::string changed;   // what goes to the client instead of `bytes`, once something is left out
+  size_t kept_from = 0;  // bytes before are in `changed`, or left out
+  size_t at = 0;
+  bool something_left_out = false;
+  bool prelude_ended = false;
+  for (;;) {
+    const bool prelude_ran = extras_ && extras_->prelude_runs;
+    const bool watching = prelude_ran || (extras_ && extras_->watch_resets);
+    auto walked =
+        server.from_server.walk(bytes.substr(at), watching ? kWatching : kUsual, [&](wire::Message message) {
+          message.at += at;
+          if (see_server_message(message)) {
+            return prelude_ran && extras_->prelude_failed ? wire::Walk::StopAfter : wire::Walk::Go;
+          }
+          changed.append(bytes.substr(kept_from, message.at - kept_from));
+          kept_from = std::min(message.end(), bytes.size());
+          something_left_out = true;
+          return prelude_ran && extras_->prelude_failed ? wire::Walk::StopAfter : wire::Walk::Go;
+        });
+    at += walked.consumed;
+    if (prelude_ran && !extras_->prelude_runs) prelude_ended = true;
+    if (walked.broken) return server_failed({"08P01", "the server sent a message of impossible length"});
+    if (prelude_ran && extras_->prelude_failed) return prelude_went_wrong();
+    if (walked.needed > event::ReadBuffer::kHeadroom) {
+      if (bytes[at] == 'S') server.parameters_unknown = true;
+      walked = server.from_server.walk(bytes.substr(at), {}, [&](const wire::Message& message) {
+        server.tracker.server_sent(message.type, {});
+        return wire::Walk::StopAfter;
+      });
+      at += walked.consumed;
+      continue;
+    }
+    break;
+  }
+  server.tail.assign(bytes.substr(at));
+  if (something_left_out) {
+    changed.append(bytes.substr(kept_from, at - kept_from));
+    socket_.write(changed);
+    pool_->traffic.sent += changed.size();
+  } else {
+    socket_.write(bytes.substr(0, at));
+    pool_->traffic.sent += at;
+  }
+  if (socket_.is_congested()) server.pause_reading();
+  if (prelude_ended) {
+    pending_.erase(0, std::exchange(travelled_, 0));
+    may_move_ = false;
+    if (!pending_.empty() || !socket_.is_reading()) replay(std::exchange(pending_, {}));
+  }
+}
+
+// True: it is the client's. False: it is left out.
+bool ClientSession::see_server_message(const wire::Message& message) {
+  if (message.type == 'S') return see_parameter_status(message);
+  if (extras_) {
+    if (extras_->prelude_runs) return see_prelude_reply(message);
+    if (message.type == 'C' && extras_->watch_resets) see_command_tag(message.body);
+  }
+  auto& tracker = server_->tracker;
+  tracker.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
+  error_was_last_ = message.type == 'E';
+  if (message.type != 'Z') return true;
+  auto& traffic = pool_->traffic;
+  ++traffic.queries;
+  if (tracker.status() == 'I') ++traffic.transactions;
+  if (!tracker.is_quiet()) return true;
+  quiet_since_ = worker_.now();
+  if (std::exchange(request_runs_, false))
+    traffic.query_us += static_cast<uint64_t>((quiet_since_ - requested_at_).count());
+  cancel_sent_ = false;
+  return true;
+}
+
+session::ParameterMap& ClientSession::told() {
+  if (!extras_) extras_ = std::make_unique<Extras>();
+  if (!extras_->told_is_known) {
+    extras_->told_is_known = true;
+    extras_->told = greeting_->told;
+    extras_->told.set(kApplicationName, wanted_application_name());
+  }
+  return extras_->told;
+}
+
+bool ClientSession::see_parameter_status(const wire::Message& message) {
+  const auto status = wire::read_parameter_status(message.body);
+  if (!status) {
+    server_->parameters_unknown = true;
+    return true;
+  }
+  server_->parameters.set(status->name, status->value);
+  if (extras_ && extras_->prelude_runs) return false;
+  session::ParameterMap& known = told();
+  const std::string* before = known.find(status->name);
+  if (before != nullptr && *before == status->value) return false;
+  if (extras_->withhold) {
+    // The server's own value, which the restore is about to replace by the client's; unless they are the
+    // same.
+    if (status->name == kApplicationName) return false;
+    for (const auto& wish : greeting_->wishes)
+      if (wish.reported_name == status->name && wish.reported_value != status->value) return false;
+  }
+  known.set(status->name, status->value);
+  return true;
+}
+
+bool ClientSession::see_prelude_reply(const wire::Message& message) {
+  if (message.type == 'N') return false;
+  if (message.type == 'A') return true;
+  switch (extras_->prelude.server_sent(message)) {
+    case session::ServerPrelude::Step::More:
+      break;
+    case session::ServerPrelude::Step::Done:
+      extras_->prelude_runs = false;
+      break;
+    case session::ServerPrelude::Step::Failed:
+      extras_->prelude_failed = true;
+      break;
+  }
+  return false;
+}
+
+void ClientSession::prelude_went_wrong() {
+  const base::Error error = extras_->prelude.error();
+  extras_->prelude_failed = false;
+  log::warning(shown() + " its settings could not be applied to server_pid=" +
+               std::to_string(server_->open().process_id) + ": " + error.sqlstate + " " +
+               log::shown(error.message));
+  // Settings passed their trial: what is wrong is this server. In mid-session there is no other.
+  if (may_move_ && ++moves_ <= kMostMoves) return try_another_server();
+  extras_->prelude_runs = false;
+  ServerConnection* server = std::exchange(server_, nullptr);
+  server->leave_client(session::ServerCleanup::Leave::Vanished, true);
+  end(error);
+}
+
+// Tags after which a startup setting may stand at the server's value instead of the client's.
+void ClientSession::see_command_tag(base::Bytes body) {
+  const std::string_view tag = body.substr(0, body.find('\0'));
+  if (tag == "RESET" || tag == "DISCARD ALL") {
+    extras_->restore = Extras::Restore::Now;
+    extras_->withhold = true;
+  } else if (tag == "SET" && extras_->restore == Extras::Restore::No) {
+    // SET x TO DEFAULT. Inside a transaction it waits for the end: a query in front of SET TRANSACTION would
+    // break that.
+    extras_->restore = Extras::Restore::OutsideTransaction;
+  }
+}
+
+bool ClientSession::may_restore() const {
+  if (extras_->restore == Extras::Restore::No || !server_->tracker.is_quiet() ||
+      !from_client_.between_messages())
+    return false;
+  const char status = server_->tracker.status();
+  return status == 'I' || (status == 'T' && extras_->restore == Extras::Restore::Now);
+}
+
+// --- when things end
+
+void ClientSession::on_server_lost() {
+  ServerConnection* server = std::exchange(server_, nullptr);
+  if (state_ == State::AskingServer) return ask_pool_again();
+  if (state_ != State::Linked || server == nullptr) return;
+  if (may_move_ && extras_ && extras_->prelude_runs && ++moves_ <= kMostMoves) return try_another_server();
+  if (extras_) extras_->prelude_runs = false;
+  std::string last_words;
+  if (server->from_server.between_messages() && !error_was_last_)
+    wire::append_error_response(last_words, "FATAL",
+                                {"08006", "the server closed the connection unexpectedly"});
+  end_with(std::move(last_words));
+}
+
+void ClientSession::server_failed(const base::Error& error) {
+  ServerConnection* server = std::exchange(server_, nullptr);
+  server->leave_client(session::ServerCleanup::Leave::Vanished, true);
+  end(error);
+}
+
+void ClientSession::protocol_violation() {
+  end({"08P01", "invalid frontend message: its type is unknown or its length is impossible"});
+}
+
+bool ClientSession::terminate_is_kept() const {
+  if (state_ != State::Waiting && !(state_ == State::Linked && extras_ && extras_->prelude_runs))
+    return false;
+  bool found = false;
+  wire::FrameCursor cursor;
+  cursor.walk(pending_, {}, [&](const wire::Message& message) {
+    found = message.type == 'X';
+    return found ? wire::Walk::StopBefore : wire::Walk::Go;
+  });
+  return found;
+}
+
+// The session stays: what belongs to the request is skipped, what follows is a new one.
+void ClientSession::refuse_request(const base::Error& error) {
+  set_state(State::Refusing);
+  refusal_.emplace(error);
+  from_client_ = {};
+  travelled_ = 0;
+  request_runs_ = false;
+  replay(std::exchange(pending_, {}));
+}
+
+void ClientSession::skip_request(base::Bytes bytes) {
+  bytes = worker_.read_buffer().join(pending_, bytes);
+  std::string out;
+  const auto result = refusal_->skip(bytes, from_client_, out);
+  socket_.write(out);
+  if (result.broken) return protocol_violation();
+  if (result.terminated) return leave(session::ServerCleanup::Leave::Terminated);
+  const base::Bytes rest = bytes.substr(result.consumed);
+  if (!result.finished) {
+    pending_.assign(rest);
+    return;
+  }
+  refusal_.reset();
+  set_state(State::Idle);
+  if (!rest.empty()) on_request(rest);
+}
+
+bool ClientSession::tick_linked(base::TimePoint now) {
+  const auto& limits = *pool_->settings;
+  const bool paused = !socket_.is_reading();
+  if (paused && socket_.peer_has_left() && !socket_.is_congested()) {
+    leave(session::ServerCleanup::Leave::Vanished);
+    return false;
+  }
+  const auto& tracker = server_->tracker;
+  if (!tracker.is_quiet()) {
+    if (limits.query.count() > 0 && request_runs_ && now - requested_at_ >= limits.query) {
+      if (!std::exchange(cancel_sent_, true)) {
+        log::info(shown() + " query cancelled by its time limit");
+        worker_.send_cancel(*server_, {});
+      } else if (now - requested_at_ >= limits.query + kCancelGrace) {
+        end({"57014", "canceling statement due to the query time limit of pool \"" + database_ + "\""});
+        return false;
+      }
+    }
+  } else if (tracker.status() == 'I') {
+    if (limits.client_idle.count() > 0 && now - quiet_since_ >= limits.client_idle) {
+      end({"57P05", "terminating connection due to client_idle of pool \"" + database_ + "\""});
+      return false;
+    }
+  } else if (limits.idle_in_transaction.count() > 0 && now - quiet_since_ >= limits.idle_in_transaction) {
+    end({"25P03", "terminating connection due to idle_in_transaction of pool \"" + database_ + "\""});
+    return false;
+  }
+  return paused || limits.client_idle.count() + limits.idle_in_transaction.count() + limits.query.count() > 0;
+}
+
+}  // namespace tidepool::daemon

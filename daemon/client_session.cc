@@ -1,0 +1,403 @@
+// A client's way in and out: login, greeting, the first server, cancel requests, the console, the last words.
+// Its requests are in client_relay.cc.
+#include "daemon/client_session.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <utility>
+
+#include "daemon/gathering.h"
+#include "daemon/log.h"
+#include "daemon/server_connection.h"
+#include "daemon/worker.h"
+#include "lib/wire/message_writer.h"
+
+namespace tidepool::daemon {
+
+namespace {
+
+// Last words get so long to leave.
+constexpr base::Duration kEndingTime{5'000'000};
+
+}  // namespace
+
+struct ClientSession::LoginState {
+  LoginState(Worker& worker, const ListenerHere& from, int fd)
+      : rules(worker, worker.shared_world(), from, fd), login(rules) {}
+
+  SessionRules rules;
+  session::ClientLogin login;
+  std::string out;  // what is to be sent so far: the whole greeting leaves in one write
+  int protocol_minor = 0;
+};
+
+ClientSession::ClientSession(Worker& worker, SessionId id, const ListenerHere& from)
+    : worker_(worker),
+      id_(id),
+      socket_(worker.loop(), from.kind, worker.read_buffer(), *this),
+      state_since_(worker.now()),
+      from_(from),
+      connected_at_us_(now_wall_us()) {
+  worker_.need_tick();  // login_timeout
+}
+
+ClientSession::~ClientSession() = default;
+
+void ClientSession::set_state(State state) {
+  state_ = state;
+  state_since_ = worker_.now();
+}
+
+void ClientSession::on_client_bytes(base::Bytes bytes) {
+  switch (state_) {
+    case State::LoggingIn:
+      return log_in(bytes);
+    case State::Idle:
+      return on_request(bytes);
+    case State::Linked:
+      return relay_from_client(bytes);
+    case State::AskingServer:
+    case State::Waiting:
+      return keep(bytes);
+    case State::Refusing:
+      return skip_request(bytes);
+    case State::Console: {
+      std::string out;
+      return console_step(console_->receive(bytes, out), out);
+    }
+    case State::Cancelling:
+    case State::Ending:
+      return;  // nothing more is listened to
+  }
+}
+
+void ClientSession::on_client_end(int) {
+  if (state_ == State::LoggingIn && login_) rejected(login_->login.hung_up());
+  // Requests in front of a Terminate are finished, also if they had to wait: PostgreSQL itself would.
+  if ((gone_ = terminate_is_kept())) return;
+  leave(session::ServerCleanup::Leave::Vanished);
+}
+
+void ClientSession::on_client_drained() {
+  if (state_ == State::Ending) return retire();
+  if (server_ != nullptr) server_->resume_reading();
+}
+
+// --- login
+
+void ClientSession::log_in(base::Bytes bytes) {
+  if (!login_) login_ = std::make_unique<LoginState>(worker_, from_, socket_.fd());
+  size_t consumed = 0;
+  session::LoginStep step = login_->login.receive(bytes, consumed, login_->out);
+  counted_ = login_->rules.was_admitted();
+  if (std::holds_alternative<session::MoreNeeded>(step)) {
+    socket_.write(std::exchange(login_->out, {}));
+    return;
+  }
+  if (const auto* refused = std::get_if<session::Rejected>(&step)) {
+    rejected(*refused);
+    return end_with(std::move(login_->out));
+  }
+  if (const auto* asked = std::get_if<session::CancelAsked>(&step)) return ask_for_cancel(*asked);
+  pending_.assign(bytes.substr(consumed));
+  on_accepted(std::move(std::get<session::Accepted>(step)));
+}
+
+void ClientSession::rejected(const session::Rejected& rejected) {
+  const auto level = rejected.is_probe ? config::LogLevel::Debug : config::LogLevel::Info;
+  if (!log::is_on(level)) return;
+  log::write(level, "client=" + from_.address + " user=" + log::shown(login_->login.user()) + " pool=" +
+                        log::shown(login_->login.database()) + " login refused: " + rejected.error.sqlstate +
+                        " " + log::shown(rejected.error.message));
+}
+
+void ClientSession::on_accepted(session::Accepted accepted) {
+  user_ = std::move(accepted.user);
+  database_ = std::move(accepted.database);
+  settings_ = std::move(accepted.settings);
+  login_->protocol_minor = accepted.protocol_minor;
+  secret_ = login_->rules.random_bytes(accepted.protocol_minor >= 2 ? 32 : 4);
+  if (is_console(database_)) return greet();
+  pool_ = worker_.pool_named(database_);
+  if (pool_ == nullptr)  // a reload took it away meanwhile
+    return refuse_login({"3D000", "there is no pool named \"" + database_ + "\""});
+  ++pool_->sessions;
+  greet_or_ask_server();
+}
+
+// No server is needed for a greeting once the pool has seen one with these settings.
+void ClientSession::greet_or_ask_server() {
+  if (auto why = pool_->shared->why_down()) return refuse_login(*why);
+  greeting_ = pool_->shared->greeting_for(settings_);
+  if (greeting_) return greet();
+  set_state(State::AskingServer);
+  asked_since_ = worker_.now();
+  ticket_ = worker_.new_ticket(*this);
+  const auto granted =
+      pool_->shared->checkout(ticket_, worker_.id(), wanted_application_name(), asked_since_);
+  if (!granted) return;
+  if (auto* server = worker_.find_server(*pool_, granted->connection))
+    return on_server_granted(*server, granted->waited);
+  on_granted_server_dead();
+}
+
+void ClientSession::refuse_login(const base::Error& error) {
+  log::info("client=" + from_.address + " user=" + log::shown(user_) + " pool=" + log::shown(database_) +
+            " login refused: " + error.sqlstate + " " + log::shown(error.message));
+  std::string last_words = std::move(login_->out);
+  wire::append_error_response(last_words, "FATAL", error);
+  end_with(std::move(last_words));
+}
+
+void ClientSession::greet() {
+  std::string out = std::move(login_->out);
+  if (pool_ == nullptr) {
+    console_ = std::make_unique<admin::Console>();
+    admin::Console::append_parameters(out, TIDEPOOL_VERSION, settings_.application_name.value_or(""));
+  } else {
+    out.append(greeting_->bytes);
+    wire::append_parameter_status(out, "application_name", wanted_application_name());
+    ++pool_->traffic.logins;
+  }
+  wire::append_backend_key_data(out, CancelKey::process_id(id_.worker, id_.slot), secret_);
+  wire::append_ready_for_query(out, 'I');
+  login_ = nullptr;
+  set_state(pool_ == nullptr ? State::Console : State::Idle);
+  if (log::is_on(config::LogLevel::Debug)) log::debug(shown() + " logged in");
+  socket_.write(out);
+  if (pending_.empty() || retired_) return;
+  replay(std::exchange(pending_, {}));  // what the client sent behind its login without waiting
+}
+
+void ClientSession::on_trial_done(const session::SettingsTrial& trial) {
+  if (trial.error()) {
+    std::exchange(server_, nullptr)->give_back_unused();
+    return refuse_login(*trial.error());
+  }
+  greeting_ = pool_->shared->learn_greeting(settings_, server_->parameters, trial.reported());
+  std::exchange(server_, nullptr)->give_back_unused();
+  greet();
+}
+
+// --- cancel requests
+
+void ClientSession::ask_for_cancel(const session::CancelAsked& asked) {
+  const std::string from = from_.kind == event::ClientSocket::Kind::Unix
+                               ? "uid " + std::to_string(peer_of(socket_.fd()).uid)
+                               : peer_address();
+  const pool::WorkerId worker = CancelKey::worker_of(asked.process_id);
+  if (worker >= worker_.switchboard().worker_count() ||
+      worker_.cancel_desk().has_failed_too_often(from, worker_.now()))
+    return retire();
+  set_state(State::Cancelling);
+  login_ = nullptr;
+  user_ = from;
+  worker_.switchboard().tell_worker(worker, to_worker::CancelWanted{id_, asked.process_id, asked.secret});
+}
+
+void ClientSession::on_cancel_finished(bool matched) {
+  if (state_ != State::Cancelling) return;
+  if (!matched) {
+    worker_.cancel_desk().note_failure(user_, worker_.now());
+    log::debug("client=" + from_.address + " a cancel request matched no session");
+  }
+  retire();
+}
+
+bool ClientSession::cancel(std::string_view secret, std::function<void()> done) {
+  if (secret_.empty() || !secrets_match(secret, secret_)) return false;
+  if (state_ == State::Waiting) {
+    if (pool_->shared->withdraw(ticket_, worker_.now())) {
+      ticket_ = {};
+      refuse_request({"57014", "canceling statement due to user request", "",
+                      "It was waiting for a server of the pool."});
+    }
+  } else if (state_ == State::Linked && extras_ && extras_->prelude_runs) {
+    // It would kill what travels in front of the request: the server is closed, nothing of the client's has
+    // run.
+    ServerConnection* server = std::exchange(server_, nullptr);
+    server->leave_client(session::ServerCleanup::Leave::Vanished, true);
+    extras_->prelude_runs = false;
+    travelled_ = 0;
+    refuse_request({"57014", "canceling statement due to user request"});
+  } else if (state_ == State::Linked && !server_->tracker.is_quiet()) {
+    worker_.send_cancel(*server_, std::move(done));
+    return true;
+  }
+  done();
+  return true;
+}
+
+// --- the console
+
+void ClientSession::console_step(admin::ConsoleStep step, std::string& out) {
+  socket_.write(out);
+  auto& switchboard = worker_.switchboard();
+  if (std::holds_alternative<admin::NeedSnapshot>(step)) {
+    Gathering::start(switchboard, id_, worker_.shared_world());
+  } else if (std::holds_alternative<admin::DoReload>(step)) {
+    switchboard.tell_main(to_main::Reload{id_});
+  } else if (const auto* reconnect = std::get_if<admin::DoReconnect>(&step)) {
+    switchboard.tell_main(to_main::Reconnect{id_, reconnect->pool});
+  } else if (std::holds_alternative<admin::DoShutdown>(step)) {
+    out.clear();
+    console_->resume(base::Status(base::Done{}), out);
+    socket_.write(out);
+    switchboard.tell_main(to_main::Shutdown{});
+  } else if (std::holds_alternative<admin::CloseConsole>(step)) {
+    end_with({});
+  }
+}
+
+void ClientSession::on_snapshot(const stats::Snapshot& snapshot) {
+  if (state_ != State::Console) return;
+  std::string out;
+  console_step(console_->resume(snapshot, out), out);
+}
+
+void ClientSession::on_effect_done(const base::Status& status) {
+  if (state_ != State::Console) return;
+  std::string out;
+  console_step(console_->resume(status, out), out);
+}
+
+// --- leaving
+
+void ClientSession::leave(session::ServerCleanup::Leave how) {
+  if (state_ == State::Ending) return retire();
+  if (log::is_on(config::LogLevel::Debug))
+    log::debug(shown() + (how == session::ServerCleanup::Leave::Terminated ? " left" : " vanished"));
+  let_server_go(how);
+  retire();
+}
+
+void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
+  if (ticket_ != pool::Ticket{}) {
+    // A grant that is on its way finds no session and goes back.
+    pool_->shared->withdraw(ticket_, worker_.now());
+    ticket_ = {};
+  }
+  ServerConnection* server = std::exchange(server_, nullptr);
+  if (server == nullptr) return;
+  // A request that travels behind a prelude whose answer is not known yet: what has run is in doubt.
+  const bool in_doubt = extras_ && extras_->prelude_runs;
+  server->leave_client(how, in_doubt || !from_client_.between_messages());
+}
+
+void ClientSession::end(const base::Error& error) {
+  if (state_ == State::Ending || retired_) return;
+  std::string last_words;
+  if (state_ != State::Cancelling) wire::append_error_response(last_words, "FATAL", error);
+  let_server_go(session::ServerCleanup::Leave::Vanished);
+  end_with(std::move(last_words));
+}
+
+void ClientSession::end_with(std::string last_words) {
+  if (retired_) return;
+  set_state(State::Ending);
+  socket_.pause_reading();
+  socket_.write(last_words);
+  if (!socket_.is_congested()) return retire();
+  worker_.need_tick();
+}
+
+void ClientSession::retire() {
+  if (retired_) return;
+  retired_ = true;
+  state_ = State::Ending;
+  socket_.pause_reading();
+  if (std::exchange(counted_, false)) worker_.client_count().leave();
+  if (pool_ != nullptr) --pool_->sessions;
+  worker_.retire(*this);
+}
+
+bool ClientSession::tick(base::TimePoint now) {
+  switch (state_) {
+    case State::LoggingIn:
+      if (now - state_since_ >= worker_.world().settings->limits.login_timeout) {
+        std::string out;
+        if (!login_) login_ = std::make_unique<LoginState>(worker_, from_, socket_.fd());
+        rejected(login_->login.timed_out(out));
+        end_with(std::move(out));
+      }
+      return true;
+    case State::Ending:
+      if (now - state_since_ >= kEndingTime) retire();
+      return true;
+    case State::Waiting:
+      // Its bytes are not read any more: all that it can do is leave.
+      if (!gone_ && !socket_.is_reading() && socket_.peer_has_left())
+        leave(session::ServerCleanup::Leave::Vanished);
+      return true;
+    case State::Linked:
+      return tick_linked(now);
+    default:
+      return false;
+  }
+}
+
+std::string ClientSession::peer_address() const {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  char text[INET6_ADDRSTRLEN] = "";
+  if (getpeername(socket_.fd(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return "?";
+  if (address.ss_family == AF_INET)
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&address)->sin_addr, text, sizeof text);
+  else if (address.ss_family == AF_INET6)
+    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&address)->sin6_addr, text, sizeof text);
+  return text;
+}
+
+std::string ClientSession::shown() const {
+  return "client=" + std::to_string(CancelKey::process_id(id_.worker, id_.slot)) +
+         " user=" + log::shown(user_) + " pool=" + log::shown(database_);
+}
+
+stats::ClientRow ClientSession::row(base::TimePoint now) const {
+  stats::ClientRow row{};
+  switch (state_) {
+    case State::LoggingIn:
+    case State::AskingServer:
+      row.state = stats::ClientState::Login;
+      break;
+    case State::Waiting:
+      row.state = stats::ClientState::Waiting;
+      row.wait_us = (now - asked_since_).count();
+      break;
+    case State::Cancelling:
+      row.state = stats::ClientState::Cancelling;
+      break;
+    case State::Linked:
+    case State::Console:
+      row.state = stats::ClientState::Active;
+      break;
+    default:
+      row.state = stats::ClientState::Idle;
+  }
+  row.user = user_;
+  row.database = database_;
+  if (from_.kind == event::ClientSocket::Kind::Unix) {
+    row.address = "unix";
+    row.port = from_.port;
+    row.remote_pid = peer_of(socket_.fd()).pid;
+  } else {
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    row.address = peer_address();
+    if (getpeername(socket_.fd(), reinterpret_cast<sockaddr*>(&address), &size) == 0)
+      row.port =
+          ntohs(address.ss_family == AF_INET ? reinterpret_cast<const sockaddr_in*>(&address)->sin_port
+                                             : reinterpret_cast<const sockaddr_in6*>(&address)->sin6_port);
+  }
+  row.local_address = from_.address;
+  row.local_port = from_.port;
+  row.connect_time_us = connected_at_us_;
+  row.request_time_us = requested_at_us_;
+  row.id = uint64_t{CancelKey::process_id(id_.worker, id_.slot)};
+  row.link = server_ != nullptr ? static_cast<uint64_t>(server_->open().process_id) : 0;
+  row.application_name = settings_.application_name.value_or("");
+  return row;
+}
+
+}  // namespace tidepool::daemon

@@ -1,0 +1,192 @@
+// One client, from its accept to its end, on one worker.
+//
+//   LoggingIn -> (AskingServer) -> Idle -> Waiting -> Linked -> gone
+//                                   ^________|  refused: an error, the session stays
+//   Console: the administration console.   Cancelling: a cancel request, held until it had its effect.
+//   Ending: last words are being sent.
+//
+// In session mode a server is taken at the first request and kept until the client leaves.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "daemon/event/client_socket.h"
+#include "daemon/listener.h"
+#include "daemon/login_rules.h"
+#include "daemon/switchboard.h"
+#include "lib/admin/console.h"
+#include "lib/session/client_login.h"
+#include "lib/session/greeting_book.h"
+#include "lib/session/request_refusal.h"
+#include "lib/session/server_cleanup.h"
+#include "lib/session/server_prelude.h"
+#include "lib/session/settings_trial.h"
+#include "lib/stats/snapshot.h"
+#include "lib/wire/frame_cursor.h"
+
+namespace tidepool::daemon {
+
+class ServerConnection;
+class Worker;
+struct PoolHere;
+
+class ClientSession final : public event::ClientSocketEvents {
+ public:
+  enum class State : uint8_t {
+    LoggingIn,
+    AskingServer,
+    Idle,
+    Waiting,
+    Linked,
+    Refusing,
+    Console,
+    Cancelling,
+    Ending
+  };
+
+  ClientSession(Worker& worker, SessionId id, const ListenerHere& from);
+  ~ClientSession() override;
+  ClientSession(const ClientSession&) = delete;
+  ClientSession& operator=(const ClientSession&) = delete;
+
+  int accept(uv_stream_t* listener) { return socket_.accept(listener); }
+
+  // From the pool: the answer to this session's ticket.
+  void on_server_granted(ServerConnection& server, base::Duration waited);
+  void on_refused(const pool::Refuse& refuse);
+  void on_notice(base::Duration waited);
+  void on_granted_server_dead();
+
+  // From its server.
+  void on_server_bytes(base::Bytes bytes);
+  void on_server_drained();
+  void on_server_lost();
+  void on_trial_done(const session::SettingsTrial& trial);
+
+  // A cancel request with this session's process id. True: the secret is right. `done` is called now or
+  // later, in any case then.
+  bool cancel(std::string_view secret, std::function<void()> done);
+  // This session is the cancel request, and it has had its effect.
+  void on_cancel_finished(bool matched);
+
+  void on_snapshot(const stats::Snapshot& snapshot);
+  void on_effect_done(const base::Status& status);
+
+  // FATAL and goodbye.
+  void end(const base::Error& error);
+  // By the worker, every 100 ms while need_tick() was called. False: no time is kept here.
+  bool tick(base::TimePoint now);
+
+  SessionId id() const { return id_; }
+  State state() const { return state_; }
+  pool::Ticket ticket() const { return ticket_; }
+  PoolHere* pool() const { return pool_; }
+  stats::ClientRow row(base::TimePoint now) const;
+
+ private:
+  void on_client_bytes(base::Bytes bytes) override;
+  void on_client_end(int error) override;
+  void on_client_drained() override;
+
+  // Login (client_session.cc).
+  void log_in(base::Bytes bytes);
+  void on_accepted(session::Accepted accepted);
+  void ask_for_cancel(const session::CancelAsked& asked);
+  void greet_or_ask_server();
+  void greet();
+  void refuse_login(const base::Error& error);
+  void rejected(const session::Rejected& rejected);
+
+  // Requests (client_relay.cc).
+  void on_request(base::Bytes bytes);
+  void keep(base::Bytes bytes);
+  std::optional<session::ServerPrelude> link(ServerConnection& server);
+  void send_with_prelude(session::ServerPrelude prelude);
+  void prelude_went_wrong();
+  void relay_from_client(base::Bytes bytes);
+  bool see_server_message(const wire::Message& message);
+  bool see_parameter_status(const wire::Message& message);
+  bool see_prelude_reply(const wire::Message& message);
+  void see_command_tag(base::Bytes body);
+  bool may_restore() const;
+  void try_another_server();
+  void ask_pool_again();
+  void refuse_request(const base::Error& error);
+  void skip_request(base::Bytes bytes);
+  void protocol_violation();
+  void server_failed(const base::Error& error);
+  session::ParameterMap& told();
+  std::string wanted_application_name() const;
+  bool terminate_is_kept() const;
+
+  void console_step(admin::ConsoleStep step, std::string& out);
+
+  // Leaving.
+  void leave(session::ServerCleanup::Leave how);
+  void end_with(std::string last_words);
+  void let_server_go(session::ServerCleanup::Leave how);
+  void retire();
+  bool tick_linked(base::TimePoint now);
+  // Bytes that were kept go the way of fresh ones. Not while the worker's read buffer is in use.
+  void replay(std::string kept);
+  std::string shown() const;  // for logs
+  std::string peer_address() const;
+  void set_state(State state);
+
+  Worker& worker_;
+  const SessionId id_;
+  event::ClientSocket socket_;
+  State state_ = State::LoggingIn;
+  bool retired_ = false;
+  bool counted_ = false;  // in max_clients
+  bool gone_ =
+      false;  // said Terminate and closed while its request waited: the request is finished all the same
+  bool request_runs_ = false;    // since requested_at_
+  bool cancel_sent_ = false;     // by the query time limit
+  bool may_move_ = false;        // nothing of the client's can have run yet: another server will do
+  bool error_was_last_ = false;  // the server's last message: if it closes now, that was its FATAL
+  wire::FrameCursor from_client_;
+  pool::Ticket ticket_{};
+  PoolHere* pool_ = nullptr;
+  ServerConnection* server_ = nullptr;
+  static constexpr int kMostMoves = 5;
+  int moves_ = 0;  // servers that this request has given up
+  base::TimePoint state_since_;
+  base::TimePoint asked_since_{};  // when the ticket's first checkout was
+  base::TimePoint requested_at_{};
+  base::TimePoint quiet_since_{};  // the server owes nothing since then
+  std::shared_ptr<const session::Greeting> greeting_;
+  // Bytes of the client's that are not passed on yet: a request that waits for its server (up to one read
+  // buffer), one that travelled behind a prelude and may have to move, or the unfinished header at the end of
+  // a read.
+  std::string pending_;
+  size_t travelled_ = 0;  // so much of pending_ is at the server already, behind a prelude
+  std::string secret_;    // of the cancel key
+  std::string user_, database_;
+  const ListenerHere from_;
+  int64_t connected_at_us_;
+  int64_t requested_at_us_ = 0;
+
+  // Rarely there.
+  struct LoginState;
+  // Of clients with startup settings, or an application_name that is not their server's own.
+  struct Extras {
+    session::ServerPrelude prelude;
+    session::ParameterMap told;  // what the client knows
+    enum class Restore : uint8_t { No, OutsideTransaction, Now } restore = Restore::No;
+    bool prelude_runs = false;
+    bool prelude_failed = false;
+    bool told_is_known = false;
+    bool watch_resets = false;  // RESET would lead to the server's values, not the client's
+    bool withhold = false;      // such values are not news: the client's own follow
+  };
+  std::unique_ptr<LoginState> login_;
+  std::unique_ptr<Extras> extras_;
+  std::optional<session::RequestRefusal> refusal_;
+  std::unique_ptr<admin::Console> console_;
+  session::StartupSettings settings_;
+};
+
+}  // namespace tidepool::daemon

@@ -1,0 +1,71 @@
+// The whole: settings, pools, workers, dialer, listening sockets. Main thread; its loop handles signals,
+// reloads and the pools' clock.
+#pragma once
+
+#include <uv.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/event/inbox.h"
+#include "daemon/event/timer.h"
+#include "daemon/listener.h"
+#include "daemon/login_rules.h"
+#include "daemon/server_dialer.h"
+#include "daemon/switchboard.h"
+#include "daemon/worker.h"
+#include "daemon/world.h"
+#include "lib/config/loader.h"
+
+namespace tidepool::daemon {
+
+// Reads the settings with this program's libpq and randomness.
+config::Loaded load_settings(const std::string& file);
+
+class Daemon final : public Switchboard {
+ public:
+  explicit Daemon(std::shared_ptr<const config::Settings> settings);
+  ~Daemon() override;
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // Opens the listening sockets and starts the workers: all of it, or an error and nothing.
+  base::Status start();
+  // Until it is told to stop. Returns the exit code.
+  int run();
+
+  void tell_worker(pool::WorkerId worker, WorkerMessage message) override;
+  void tell_main(MainMessage message) override;
+  ServerDialer& dialer() override { return *dialer_; }
+  unsigned worker_count() const override { return static_cast<unsigned>(workers_.size()); }
+
+ private:
+  void on(const to_main::Reload& message);
+  void on(const to_main::Reconnect& message);
+  void on(const to_main::Shutdown& message);
+  void on(const to_main::PoolNeedsTick& message);
+  void on(const to_main::WorkerStopped& message);
+  void on_signal(int number);
+  base::Status reload();
+  void say_what_stays(const config::Settings& before, const config::Settings& after) const;
+  void count_descriptors(const config::Settings& settings);
+  void swap_world(std::shared_ptr<const config::Settings> settings);
+  void tick();
+  void stop();
+
+  uv_loop_t loop_;
+  std::shared_ptr<const World> world_;
+  std::vector<std::shared_ptr<SharedPool>> leaving_;  // removed pools, until their last server is gone
+  ClientCount client_count_;
+  std::unique_ptr<ServerDialer> dialer_;
+  std::vector<ListeningSocket> listeners_;
+  std::unique_ptr<event::Inbox<MainMessage>> inbox_;
+  std::unique_ptr<event::Timer> timer_;
+  std::vector<event::OwnedHandle<uv_signal_t>> signals_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  unsigned workers_stopped_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace tidepool::daemon

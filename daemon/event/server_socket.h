@@ -1,0 +1,71 @@
+// A server's connection: the descriptor (or TLS session) that libpq left us, watched by a uv_poll_t. Does not
+// own the descriptor: OpenServer does, and is destroyed after this. May be taken from one loop and put on
+// another. Reads into the worker's buffer; writes at once what the kernel takes and keeps the rest.
+#pragma once
+
+#include <uv.h>
+
+#include <string>
+
+#include "daemon/event/handle.h"
+#include "daemon/event/read_buffer.h"
+#include "lib/base/bytes.h"
+
+struct ssl_st;
+
+namespace tidepool::event {
+
+class ServerSocketEvents {
+ public:
+  virtual ~ServerSocketEvents() = default;
+  // `bytes` lie in the worker's read buffer, at data(), until the call returns.
+  virtual void on_server_bytes(base::Bytes bytes) = 0;
+  // The server hung up (error 0) or the connection broke (an errno; EPROTO for TLS). Nothing comes after it.
+  virtual void on_server_end(int error) = 0;
+  virtual void on_server_drained() = 0;
+};
+
+class ServerSocket {
+ public:
+  // `tls` is null for a plain connection.
+  ServerSocket(int fd, ssl_st* tls, ServerSocketEvents& events) : events_(events), tls_(tls), fd_(fd) {}
+  ServerSocket(const ServerSocket&) = delete;
+  ServerSocket& operator=(const ServerSocket&) = delete;
+
+  // Watches on this loop from now on; not watched before. `buffer` outlives the watching.
+  void watch(uv_loop_t* loop, ReadBuffer& buffer);
+  // Watches no more; the descriptor may go to another loop, or be closed. Not with unsent bytes, if it is to
+  // live on.
+  void unwatch();
+
+  void pause_reading();
+  void resume_reading();
+
+  // Takes all of `bytes`. False: the kernel refused at once because the connection is broken, and nothing of
+  // it was sent.
+  bool write(base::Bytes bytes);
+  bool is_congested() const { return !unsent_.empty(); }
+
+ private:
+  enum class Io : uint8_t { Done, Again, Broken };
+  void ready(int status, int events);
+  void read_once();
+  void flush();
+  Io send(const char* data, size_t size, size_t& sent);
+  void end(int error);
+  void update_interest();
+
+  ServerSocketEvents& events_;
+  ssl_st* tls_;
+  ReadBuffer* buffer_ = nullptr;
+  OwnedHandle<uv_poll_t> poll_;
+  std::string unsent_;
+  int fd_;
+  int watched_ = 0;
+  bool reading_ = true;
+  bool broken_ = false;
+  bool tls_read_wants_write_ = false;  // renegotiation, key update
+  bool tls_write_wants_read_ = false;
+};
+
+}  // namespace tidepool::event

@@ -1,0 +1,85 @@
+// A listening socket, and a worker's way to accept on it. The daemon opens each socket once (bind,
+// permissions, a stale file removed); every worker accepts for itself on a duplicate of the descriptor, a
+// bounded number each turn of its loop.
+#pragma once
+
+#include <uv.h>
+
+#include <cstdint>
+#include <string>
+
+#include "daemon/event/client_socket.h"
+#include "daemon/event/handle.h"
+#include "lib/base/result.h"
+#include "lib/config/settings.h"
+
+namespace tidepool::daemon {
+
+class Worker;
+
+// Owns the descriptor, and the file of a Unix socket, which it removes when destroyed.
+class ListeningSocket {
+ public:
+  // Errors are sentences with the address in them: "another server is listening on ...", ...
+  static base::Result<ListeningSocket> open(const config::ListenSettings& settings);
+  ~ListeningSocket();
+  ListeningSocket(ListeningSocket&& other) noexcept;
+  ListeningSocket& operator=(ListeningSocket&& other) noexcept;
+
+  // A name may stand for several addresses: each has a socket of its own.
+  static base::Result<std::vector<ListeningSocket>> open_all(const config::ListenSettings& settings);
+
+  int fd() const { return fd_; }
+  const config::ListenSettings& settings() const { return settings_; }
+  const std::string& shown_address() const { return shown_; }  // for logs
+
+ private:
+  ListeningSocket(int fd, std::string path, std::string shown, config::ListenSettings settings);
+  static base::Result<ListeningSocket> open_unix(const config::ListenSettings& settings);
+  static base::Result<ListeningSocket> open_tcp(const config::ListenSettings& settings, const void* address,
+                                                unsigned size);
+
+  int fd_ = -1;
+  uint64_t device_ = 0, inode_ = 0;  // of the file that we made: another's is not removed
+  std::string path_;                 // of a Unix socket
+  std::string lock_path_;
+  int lock_fd_ = -1;
+  std::string shown_;
+  config::ListenSettings settings_;
+};
+
+// What a session needs to know of where it came in.
+struct ListenerHere {
+  event::ClientSocket::Kind kind;
+  auth::AuthMethod auth;
+  std::string address;
+  int port;
+};
+
+class Listener {
+ public:
+  static constexpr int kAcceptsPerTurn = 16;
+
+  Listener(Worker& worker, uv_loop_t* loop, const ListeningSocket& socket);
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  // At the end of each turn of the loop.
+  void end_turn();
+
+ private:
+  union AnyStream {
+    uv_stream_t stream;
+    uv_pipe_t pipe;
+    uv_tcp_t tcp;
+  };
+  void on_connection(int status);
+
+  Worker& worker_;
+  ListenerHere here_;
+  event::OwnedHandle<AnyStream> handle_;
+  int accepted_this_turn_ = 0;
+  bool one_is_parked_ = false;
+};
+
+}  // namespace tidepool::daemon

@@ -1,0 +1,36 @@
+// The daemon's log: one line per event. spdlog is behind it, in one source. Any thread; the hot path logs
+// nothing.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "lib/config/settings.h"
+
+namespace tidepool::daemon::log {
+
+// Fails (with words) if the file cannot be opened; the log then stays as it was. Main thread, at start and on
+// reload.
+std::string configure(const config::LogSettings& settings);
+void shut_down();
+
+bool is_on(config::LogLevel level);
+void write(config::LogLevel level, std::string_view line);
+
+inline void debug(std::string_view line) {
+  write(config::LogLevel::Debug, line);
+}
+inline void info(std::string_view line) {
+  write(config::LogLevel::Info, line);
+}
+inline void warning(std::string_view line) {
+  write(config::LogLevel::Warning, line);
+}
+inline void error(std::string_view line) {
+  write(config::LogLevel::Error, line);
+}
+
+// What a peer sent, fit for a line of a log: control characters are escaped, and it is cut at 128 bytes.
+std::string shown(std::string_view untrusted);
+
+}  // namespace tidepool::daemon::log

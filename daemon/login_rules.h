@@ -1,0 +1,93 @@
+// What a client's login asks about the world, answered from the settings; and the names of operating-system
+// users.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "daemon/listener.h"
+#include "daemon/world.h"
+#include "lib/base/time.h"
+#include "lib/session/client_login.h"
+
+namespace tidepool::daemon {
+
+class Worker;
+
+// How many clients are in, over all workers. Any thread.
+class ClientCount {
+ public:
+  // False: `most` are in already.
+  bool enter(uint32_t most) {
+    uint32_t before = count_.load(std::memory_order_relaxed);
+    do {
+      if (before >= most) return false;
+    } while (!count_.compare_exchange_weak(before, before + 1, std::memory_order_relaxed));
+    return true;
+  }
+  void leave() { count_.fetch_sub(1, std::memory_order_relaxed); }
+  uint32_t now() const { return count_.load(std::memory_order_relaxed); }
+  // What fits under the process's limit of descriptors; set at start and on reload.
+  std::atomic<uint32_t> most_that_fit{UINT32_MAX};
+
+ private:
+  std::atomic<uint32_t> count_{0};
+};
+
+// Names of operating-system users, asked of the system once a minute at most: the answer may come from a
+// directory server.
+class PeerNames {
+ public:
+  // Empty: no such user.
+  std::string name_of(uint32_t uid, base::TimePoint now);
+
+ private:
+  struct Name {
+    std::string name;
+    base::TimePoint asked;
+  };
+  std::unordered_map<uint32_t, Name> names_;
+};
+
+// Is `database` a name of the console?
+bool is_console(std::string_view database);
+
+// The process at the other end of a Unix socket.
+struct PeerProcess {
+  uint32_t uid = UINT32_MAX;
+  int pid = 0;
+};
+PeerProcess peer_of(int fd);
+
+// For the time of one login: holds the settings that it began with.
+class SessionRules final : public session::LoginRules {
+ public:
+  SessionRules(Worker& worker, std::shared_ptr<const World> world, const ListenerHere& from, int fd);
+
+  std::optional<base::Error> admit(std::string_view user, std::string_view database) override;
+  auth::AuthMethod method_for(std::string_view user, std::string_view database) override;
+  const auth::Secret* secret_of(std::string_view user) override;
+  bool peer_may_be(std::string_view user, std::string_view database) override;
+  std::optional<base::Error> authorize(std::string_view user, std::string_view database) override;
+  std::string random_bytes(size_t size) override;
+  std::string_view mock_key() override;
+
+  // admit() has counted the client: whoever takes over must count it out.
+  bool was_admitted() const { return admitted_; }
+  const World& world() const { return *world_; }
+
+ private:
+  std::string peer_name();
+
+  Worker& worker_;
+  std::shared_ptr<const World> world_;
+  const ListenerHere& from_;
+  int fd_;
+  bool admitted_ = false;
+};
+
+}  // namespace tidepool::daemon

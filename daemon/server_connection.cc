@@ -1,0 +1,345 @@
+#include "daemon/server_connection.h"
+
+#include <utility>
+
+#include "daemon/client_session.h"
+#include "daemon/log.h"
+#include "daemon/worker.h"
+#include "lib/wire/message_reader.h"
+#include "lib/wire/message_writer.h"
+
+namespace tidepool::daemon {
+
+using session::ServerCleanup;
+
+namespace {
+
+// PostgreSQL gets so long to hang up after Terminate; then its connection is closed all the same.
+constexpr base::Duration kHangUpTime{5'000'000};
+constexpr base::Duration kTrialTime{10'000'000};
+
+}  // namespace
+
+ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id)
+    : parameters(open->parameters),
+      open_(std::move(open)),
+      socket_(open_->fd(), open_->tls(), *this),
+      connected_at_us_(now_wall_us()),
+      id_(id) {}
+
+ServerConnection::~ServerConnection() {
+  socket_.unwatch();
+}
+
+void ServerConnection::arrive(Worker& worker, PoolHere& pool) {
+  worker_ = &worker;
+  pool_ = &pool;
+  socket_.watch(worker.loop(), worker.read_buffer());
+}
+
+void ServerConnection::depart() {
+  socket_.unwatch();
+  worker_ = nullptr;
+  pool_ = nullptr;
+}
+
+void ServerConnection::set_state(State state) {
+  state_ = state;
+}
+
+void ServerConnection::lend_to(ClientSession& client) {
+  set_state(State::Lent);
+  client_ = &client;
+}
+
+void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent) {
+  client_ = nullptr;
+  if (state_ == State::Closing) return;
+  if (state_ == State::Trying)
+    return close(pool::CloseReason::Bad, "its client left during a trial of its settings");
+  set_state(State::Cleaning);
+  socket_.resume_reading();
+  cleanup_.emplace(pool_->cleanup, tracker, leave, half_sent);
+  std::string out;
+  const auto step = cleanup_->start(worker_->now(), out);
+  carry_out(step, out);
+}
+
+void ServerConnection::give_back_unused() {
+  client_ = nullptr;
+  if (state_ == State::Closing) return;
+  rest(false);
+}
+
+void ServerConnection::rest(bool used) {
+  set_state(State::Resting);
+  deadline_.reset();
+  cleanup_.reset();
+  pool_->shared->give_back(id_, used, worker_->now());
+}
+
+void ServerConnection::try_settings(const session::StartupSettings& settings) {
+  set_state(State::Trying);
+  deadline_ = worker_->now() + kTrialTime;
+  worker_->need_tick();
+  trial_ = std::make_unique<session::SettingsTrial>();
+  std::string out;
+  trial_->start(settings, out);
+  socket_.write(out);  // if it is refused, reading tells
+}
+
+void ServerConnection::check() {
+  if (state_ != State::Resting) return;
+  set_state(State::Checking);
+  check_failed_ = false;
+  deadline_ = worker_->now() + pool_->settings->check_timeout;
+  worker_->need_tick();
+  std::string out;
+  wire::append_query(out, pool_->settings->check_query);
+  tracker.client_sent('Q');
+  if (!socket_.write(out)) close(pool::CloseReason::CheckFailed, "its check could not be sent");
+}
+
+void ServerConnection::close(pool::CloseReason reason, std::string_view why, bool decided) {
+  if (state_ == State::Closing) return;
+  if (log::is_on(config::LogLevel::Debug) || !decided) {
+    const std::string line =
+        "pool=" + pool_->shared->name() + " server_pid=" + std::to_string(open_->process_id) +
+        " server closed: " + pool::name_of(reason) + (why.empty() ? "" : ": ") + std::string(why);
+    log::write(decided ? config::LogLevel::Debug : config::LogLevel::Info, line);
+  }
+  const bool had_room = !socket_.is_congested();
+  set_state(State::Closing);
+  cleanup_.reset();
+  trial_.reset();
+  if (!decided) pool_->shared->lose(id_, reason, worker_->now());
+  std::string out;
+  wire::append_terminate(out);
+  if (!had_room || !socket_.write(out)) return gone();
+  socket_.resume_reading();
+  deadline_ = worker_->now() + kHangUpTime;
+  worker_->need_tick();
+}
+
+void ServerConnection::gone() {
+  set_state(State::Closing);
+  deadline_.reset();
+  socket_.unwatch();
+  pool_->shared->closed(id_, worker_->now());
+  worker_->retire(*this);
+}
+
+void ServerConnection::cancel_done() {
+  --cancels_;
+  if (cleanup_ && state_ == State::Cleaning && cancels_ == 0) {
+    if (clean_but_held_) {
+      clean_but_held_ = false;
+      return rest(true);
+    }
+    std::string out;
+    const auto step = cleanup_->cancel_sent(worker_->now(), out);
+    carry_out(step, out);
+  }
+}
+
+bool ServerConnection::tick(base::TimePoint now) {
+  if (cleanup_) {
+    const auto deadline = cleanup_->deadline();
+    if (deadline && *deadline <= now) {
+      std::string out;
+      const auto step = cleanup_->tick(now, out);
+      carry_out(step, out);
+    }
+    return true;
+  }
+  if (!deadline_) return false;
+  if (*deadline_ > now) return true;
+  deadline_.reset();
+  if (state_ == State::Closing) {
+    gone();
+  } else if (state_ == State::Checking) {
+    close(pool::CloseReason::CheckFailed, "no answer within check_timeout");
+  } else if (state_ == State::Trying) {
+    ClientSession* client = std::exchange(client_, nullptr);
+    close(pool::CloseReason::Bad, "no answer to a trial of startup settings");
+    if (client != nullptr) client->on_server_lost();
+  }
+  return true;
+}
+
+void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& out) {
+  if (!out.empty() && step != ServerCleanup::Step::Close) socket_.write(out);
+  switch (step) {
+    case ServerCleanup::Step::Wait:
+      return worker_->need_tick();
+    case ServerCleanup::Step::SendCancel:
+      worker_->need_tick();
+      return worker_->send_cancel(*this, {});
+    case ServerCleanup::Step::Clean:
+      if (parameters_unknown) return close(pool::CloseReason::Bad, "a parameter was too long to be followed");
+      if (cancels_ > 0) {
+        clean_but_held_ = true;
+        return;
+      }
+      return rest(true);
+    case ServerCleanup::Step::Close: {
+      const std::string why = cleanup_->reason();
+      return close(pool::CloseReason::Bad, why);
+    }
+  }
+}
+
+// Whole messages only, for everything but the relay: what is incomplete is kept for the next read, within the
+// headroom of the buffer; longer messages are walked over without their bodies.
+template <class Handle>
+void ServerConnection::each_message(base::Bytes bytes, Handle&& handle) {
+  static const wire::TypeSet kWhole{'S', 'Z', 'E', 'C', 'N'};
+  static const wire::TypeSet kShortOnly{};
+  const State before = state_;
+  bytes = worker_->read_buffer().join(tail, bytes);
+  size_t at = 0;
+  for (;;) {
+    auto visit = [&](const wire::Message& message) {
+      handle(message);
+      return state_ == before ? wire::Walk::Go : wire::Walk::StopAfter;
+    };
+    auto walked = from_server.walk(bytes.substr(at), kWhole, visit);
+    at += walked.consumed;
+    if (walked.broken) return close(pool::CloseReason::Bad, "a message of impossible length");
+    if (state_ != before) {
+      // What follows belongs to the next state, and only a closing server still talks.
+      if (at == bytes.size() || state_ == State::Closing) return;
+      ClientSession* client = std::exchange(client_, nullptr);
+      close(pool::CloseReason::Bad, "bytes that nobody asked for");
+      if (client != nullptr) client->on_server_lost();
+      return;
+    }
+    if (walked.needed > event::ReadBuffer::kHeadroom) {
+      if (bytes[at] == 'S') parameters_unknown = true;
+      walked = from_server.walk(bytes.substr(at), kShortOnly, visit);
+      at += walked.consumed;
+      continue;
+    }
+    break;
+  }
+  tail.assign(bytes.substr(at));
+}
+
+void ServerConnection::on_server_bytes(base::Bytes bytes) {
+  switch (state_) {
+    case State::Lent:
+      return client_->on_server_bytes(bytes);
+    case State::Cleaning:
+      return each_message(bytes, [this](const wire::Message& message) { on_cleaning(message); });
+    case State::Trying:
+      return each_message(bytes, [this](const wire::Message& message) { on_trying(message); });
+    case State::Checking:
+      return each_message(bytes, [this](const wire::Message& message) { on_checking(message); });
+    case State::Resting:
+      return each_message(bytes, [this](const wire::Message& message) { on_resting(message); });
+    case State::Closing:
+      return;
+  }
+}
+
+void ServerConnection::on_resting(const wire::Message& message) {
+  switch (message.type) {
+    case 'S':  // settings of the server were reloaded
+      parameters.apply_status(message.body);
+      return;
+    case 'N':
+      return;
+    case 'E':
+      return close(pool::CloseReason::Lost, log::shown(wire::read_error(message.body).message));
+    default:
+      return close(pool::CloseReason::Bad, "it sent something that nobody asked for");
+  }
+}
+
+void ServerConnection::on_cleaning(const wire::Message& message) {
+  if (message.type == 'S') parameters.apply_status(message.body);
+  std::string out;
+  const auto step = cleanup_->server_sent(message, worker_->now(), out);
+  carry_out(step, out);
+}
+
+void ServerConnection::on_checking(const wire::Message& message) {
+  if (message.type == 'S') parameters.apply_status(message.body);
+  if (message.type == 'E') check_failed_ = true;
+  tracker.server_sent(message.type, message.body);
+  if (message.type != 'Z') return;
+  if (check_failed_ || !tracker.server_is_free())
+    return close(pool::CloseReason::CheckFailed, "its check failed");
+  set_state(State::Resting);
+  deadline_.reset();
+  pool_->shared->check_passed(id_, worker_->now());
+}
+
+void ServerConnection::on_trying(const wire::Message& message) {
+  if (message.type == 'S') parameters.apply_status(message.body);
+  std::string out;
+  const auto step = trial_->server_sent(message, out);
+  if (!out.empty()) socket_.write(out);
+  if (step == session::SettingsTrial::Step::More) return;
+  ClientSession* client = client_;
+  if (step == session::SettingsTrial::Step::CloseServer) {
+    client_ = nullptr;
+    close(pool::CloseReason::Bad, "a trial of startup settings went wrong");
+    if (client != nullptr) client->on_server_lost();
+    return;
+  }
+  set_state(State::Lent);
+  deadline_.reset();
+  const auto trial = std::move(trial_);
+  client->on_trial_done(*trial);
+}
+
+void ServerConnection::on_server_end(int error) {
+  const std::string why = error == 0 ? "the server hung up" : uv_strerror(uv_translate_sys_error(error));
+  if (state_ == State::Closing) return gone();
+  ClientSession* client = std::exchange(client_, nullptr);
+  auto reason = pool::CloseReason::Bad;
+  if (state_ == State::Resting) reason = pool::CloseReason::Lost;
+  if (state_ == State::Checking) reason = pool::CloseReason::CheckFailed;
+  log::write(config::LogLevel::Info, "pool=" + pool_->shared->name() + " server_pid=" +
+                                         std::to_string(open_->process_id) + " server lost: " + why);
+  cleanup_.reset();
+  trial_.reset();
+  set_state(State::Closing);
+  pool_->shared->lose(id_, reason, worker_->now());
+  gone();
+  if (client != nullptr) client->on_server_lost();
+}
+
+stats::ServerRow ServerConnection::row() const {
+  stats::ServerRow row{};
+  switch (state_) {
+    case State::Resting:
+      row.state = stats::ServerState::Idle;
+      break;
+    case State::Lent:
+      row.state = stats::ServerState::Active;
+      break;
+    default:
+      row.state = stats::ServerState::Tested;
+  }
+  if (is_held()) row.state = stats::ServerState::Cancelling;
+  row.user = open_->user;
+  row.database = pool_->shared->name();
+  row.address = open_->host;
+  row.port = open_->port;
+  row.connect_time_us = connected_at_us_;
+  row.close_needed = state_ == State::Closing;
+  row.id = static_cast<uint64_t>(id_);
+  row.link = client_ != nullptr ? CancelKey::process_id(client_->id().worker, client_->id().slot) : 0;
+  row.remote_pid = open_->process_id;
+  row.tls = open_->tls_version;
+  if (const std::string* name = parameters.find("application_name")) row.application_name = *name;
+  return row;
+}
+
+void ServerConnection::on_server_drained() {
+  if (state_ == State::Lent && client_ != nullptr) client_->on_server_drained();
+}
+
+}  // namespace tidepool::daemon

@@ -1,0 +1,114 @@
+// One PostgreSQL connection of a pool, on one worker at a time: at work for a client, being cleaned, checked,
+// tried, at rest, or closing. Keeps the conversation's book (tracker, cursor, reported parameters); what
+// comes while a client has it is that client's.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "daemon/event/server_socket.h"
+#include "daemon/server_dialer.h"
+#include "daemon/switchboard.h"
+#include "lib/session/parameter_map.h"
+#include "lib/session/server_cleanup.h"
+#include "lib/session/settings_trial.h"
+#include "lib/session/transaction_tracker.h"
+#include "lib/stats/snapshot.h"
+#include "lib/wire/frame_cursor.h"
+
+namespace tidepool::daemon {
+
+class Worker;
+class ClientSession;
+struct PoolHere;
+
+class ServerConnection final : public event::ServerSocketEvents {
+ public:
+  enum class State : uint8_t { Resting, Lent, Trying, Cleaning, Checking, Closing };
+
+  ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id);
+  ~ServerConnection() override;
+  ServerConnection(const ServerConnection&) = delete;
+  ServerConnection& operator=(const ServerConnection&) = delete;
+
+  // It lives on this worker from now on (resting), or does not any more.
+  void arrive(Worker& worker, PoolHere& pool);
+  void depart();
+
+  // Resting -> Lent: what comes goes to `client`, until leave_client().
+  void lend_to(ClientSession& client);
+  // Lent -> Cleaning -> given back, or closed. The client is forgotten at once.
+  void leave_client(session::ServerCleanup::Leave leave, bool half_sent);
+  // Lent, but nothing was sent: straight back.
+  void give_back_unused();
+  // Lent -> Trying: the client is told (ClientSession::on_trial_done) and has it lent again then.
+  void try_settings(const session::StartupSettings& settings);
+  // Resting -> Checking -> resting, or closed.
+  void check();
+  // Says Terminate, waits for PostgreSQL to hang up. `decided`: the ledger said so itself; otherwise it is
+  // told.
+  void close(pool::CloseReason reason, std::string_view why, bool decided = false);
+
+  // Bytes for the server, walked by the relay already. False: refused at once, nothing was sent.
+  bool send(base::Bytes bytes) { return socket_.write(bytes); }
+  bool is_congested() const { return socket_.is_congested(); }
+  void pause_reading() { socket_.pause_reading(); }
+  void resume_reading() { socket_.resume_reading(); }
+
+  // A cancel request is on its way: the server is not given back before it is done.
+  void hold_for_cancel() { ++cancels_; }
+  void cancel_done();
+  bool is_held() const { return cancels_ > 0; }
+
+  // By the worker, every 100 ms while anything here keeps time. False: no time is kept.
+  bool tick(base::TimePoint now);
+
+  State state() const { return state_; }
+  pool::ConnectionId id() const { return id_; }
+  const OpenServer& open() const { return *open_; }
+  ClientSession* client() const { return client_; }
+  PoolHere* pool() const { return pool_; }
+  stats::ServerRow row() const;
+
+  // The conversation, for the relay.
+  session::TransactionTracker tracker;
+  wire::FrameCursor from_server;
+  session::ParameterMap parameters;
+  std::string tail;  // what was read but not consumed: an unfinished header or ParameterStatus
+  bool parameters_unknown =
+      false;  // a ParameterStatus too long to be read: close it rather than lend it again
+
+ private:
+  void on_server_bytes(base::Bytes bytes) override;
+  void on_server_end(int error) override;
+  void on_server_drained() override;
+
+  template <class Handle>
+  void each_message(base::Bytes bytes, Handle&& handle);
+  void on_resting(const wire::Message& message);
+  void on_cleaning(const wire::Message& message);
+  void on_checking(const wire::Message& message);
+  void on_trying(const wire::Message& message);
+  void carry_out(session::ServerCleanup::Step step, const std::string& out);
+  void rest(bool used);
+  void gone();
+  void set_state(State state);
+
+  std::unique_ptr<OpenServer> open_;
+  event::ServerSocket socket_;
+  Worker* worker_ = nullptr;
+  PoolHere* pool_ = nullptr;
+  ClientSession* client_ = nullptr;
+  std::optional<session::ServerCleanup> cleanup_;
+  std::unique_ptr<session::SettingsTrial> trial_;
+  std::optional<base::TimePoint> deadline_;
+  int64_t connected_at_us_;
+  pool::ConnectionId id_;
+  uint32_t cancels_ = 0;
+  State state_ = State::Resting;
+  bool check_failed_ = false;
+  bool clean_but_held_ = false;
+};
+
+}  // namespace tidepool::daemon

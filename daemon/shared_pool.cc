@@ -1,0 +1,263 @@
+#include "daemon/shared_pool.h"
+
+#include <uv.h>
+
+#include "daemon/log.h"
+#include "daemon/server_connection.h"  // messages may hold one
+
+namespace tidepool::daemon {
+
+namespace {
+
+uint64_t random_seed() {
+  uint64_t seed = 0;
+  uv_random(nullptr, nullptr, &seed, sizeof seed, 0, nullptr);
+  return seed;
+}
+
+pool::PoolActions& this_threads_actions() {
+  thread_local pool::PoolActions actions;
+  return actions;
+}
+
+bool dialed_otherwise(const config::PoolSettings& a, const config::PoolSettings& b) {
+  return a.conninfo != b.conninfo || a.configure != b.configure;
+}
+
+}  // namespace
+
+pool::PoolLimits limits_of(const config::PoolSettings& settings) {
+  pool::PoolLimits limits;
+  limits.min_size = settings.min_size;
+  limits.max_size = settings.max_size;
+  limits.timeout = settings.timeout;
+  limits.max_waiting = settings.max_waiting;
+  limits.max_lifetime = settings.max_lifetime;
+  limits.max_idle = settings.max_idle;
+  limits.reconnect_timeout = settings.reconnect_timeout;
+  limits.check = settings.check;
+  limits.notice_after = settings.notice_after;
+  limits.max_dials = settings.max_dials;
+  limits.when_down =
+      settings.when_down == config::WhenDown::Fail ? pool::WhenDown::Fail : pool::WhenDown::Wait;
+  return limits;
+}
+
+// Holds the mutex while the ledger decides; tells afterwards, without it. The storage of the actions is the
+// thread's, so that a checkout that is granted at once allocates nothing. Telling does not come back here:
+// messages to the own worker are handled later.
+class SharedPool::Turn {
+ public:
+  explicit Turn(SharedPool& pool) : actions(this_threads_actions()), pool_(pool) {
+    actions.clear();
+    pool_.mutex_.lock();
+  }
+  ~Turn() {
+    bool wake = false;
+    if (!actions.empty()) {
+      const auto deadline = pool_.ledger_.next_deadline();
+      if (deadline && (!pool_.wanted_tick_ || *deadline < *pool_.wanted_tick_)) {
+        pool_.wanted_tick_ = deadline;
+        wake = true;
+      }
+    }
+    pool_.mutex_.unlock();
+    if (wake) pool_.switchboard_.tell_main(to_main::PoolNeedsTick{});
+    pool_.tell(actions);
+  }
+  // For decisions that leave no action but a deadline: a client that begins to wait.
+  void look_at_deadline() {
+    const auto deadline = pool_.ledger_.next_deadline();
+    if (!deadline || (pool_.wanted_tick_ && *pool_.wanted_tick_ <= *deadline)) return;
+    pool_.wanted_tick_ = deadline;
+    pool_.switchboard_.tell_main(to_main::PoolNeedsTick{});
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  pool::PoolActions& actions;
+
+ private:
+  SharedPool& pool_;
+};
+
+SharedPool::SharedPool(std::shared_ptr<const config::PoolSettings> settings, Switchboard& switchboard,
+                       base::TimePoint now)
+    : name_(settings->name),
+      switchboard_(switchboard),
+      settings_(std::move(settings)),
+      ledger_(name_, limits_of(*settings_), random_seed(), now) {}
+
+std::optional<pool::Grant> SharedPool::checkout(pool::Ticket ticket, pool::WorkerId worker,
+                                                const std::string& application_name, base::TimePoint now) {
+  Turn turn(*this);
+  if (application_name_ != application_name) application_name_ = application_name;
+  ledger_.checkout(ticket, worker, now, turn.actions);
+  if (turn.actions.size() == 1) {
+    const auto* grant = std::get_if<pool::Grant>(&turn.actions.front());
+    if (grant != nullptr && grant->ticket == ticket && grant->owner == worker) {
+      const pool::Grant at_once = *grant;
+      turn.actions.clear();
+      return at_once;
+    }
+  }
+  turn.look_at_deadline();
+  return std::nullopt;
+}
+
+void SharedPool::checkout_again(pool::Ticket ticket, pool::WorkerId worker, base::TimePoint since,
+                                base::TimePoint now) {
+  Turn turn(*this);
+  ledger_.checkout_again(ticket, worker, since, now, turn.actions);
+  turn.look_at_deadline();
+}
+
+bool SharedPool::withdraw(pool::Ticket ticket, base::TimePoint now) {
+  Turn turn(*this);
+  return ledger_.withdraw(ticket, now, turn.actions);
+}
+
+void SharedPool::give_back(pool::ConnectionId connection, bool used, base::TimePoint now) {
+  Turn turn(*this);
+  ledger_.give_back(connection, used, now, turn.actions);
+}
+
+void SharedPool::lose(pool::ConnectionId connection, pool::CloseReason reason, base::TimePoint now) {
+  Turn turn(*this);
+  ledger_.lose(connection, reason, now, turn.actions);
+  turn.look_at_deadline();
+}
+
+void SharedPool::closed(pool::ConnectionId connection, base::TimePoint now) {
+  Turn turn(*this);
+  ledger_.closed(connection, now, turn.actions);
+  turn.look_at_deadline();
+}
+
+void SharedPool::check_passed(pool::ConnectionId connection, base::TimePoint now) {
+  Turn turn(*this);
+  ledger_.check_passed(connection, now, turn.actions);
+}
+
+pool::ConnectionId SharedPool::dial_succeeded(pool::DialId dial, const session::ParameterMap& parameters,
+                                              base::Duration took, base::TimePoint now) {
+  Turn turn(*this);
+  greetings_.learn_base(parameters);
+  return ledger_.dial_succeeded(dial, took, now, turn.actions);
+}
+
+void SharedPool::dial_failed(pool::DialId dial, const DialFailed& failure, base::TimePoint now) {
+  Turn turn(*this);
+  ledger_.dial_failed(dial, failure.kind, failure.error, now, turn.actions);
+  turn.look_at_deadline();
+}
+
+std::optional<base::TimePoint> SharedPool::tick(base::TimePoint now) {
+  Turn turn(*this);
+  ledger_.tick(now, turn.actions);
+  wanted_tick_ = ledger_.next_deadline();
+  return wanted_tick_;
+}
+
+void SharedPool::change(std::shared_ptr<const config::PoolSettings> settings, base::TimePoint now) {
+  Turn turn(*this);
+  const bool replace = dialed_otherwise(*settings_, *settings);
+  settings_ = std::move(settings);
+  ledger_.set_limits(limits_of(*settings_), now, turn.actions);
+  if (replace) {
+    greetings_.forget();
+    ledger_.replace_all(now, turn.actions);
+  }
+  turn.look_at_deadline();
+}
+
+void SharedPool::replace_all(base::TimePoint now) {
+  Turn turn(*this);
+  greetings_.forget();
+  ledger_.replace_all(now, turn.actions);
+  turn.look_at_deadline();
+}
+
+void SharedPool::remove(base::TimePoint now) {
+  Turn turn(*this);
+  ledger_.remove(now, turn.actions);
+}
+
+bool SharedPool::is_empty() const {
+  std::lock_guard lock(mutex_);
+  return ledger_.is_empty();
+}
+
+std::shared_ptr<const session::Greeting> SharedPool::greeting_for(const session::StartupSettings& settings) {
+  std::lock_guard lock(mutex_);
+  return greetings_.find(settings);
+}
+
+std::shared_ptr<const session::Greeting> SharedPool::learn_greeting(const session::StartupSettings& settings,
+                                                                    const session::ParameterMap& server,
+                                                                    const session::ParameterMap& changed) {
+  std::lock_guard lock(mutex_);
+  return greetings_.learn(settings, server, changed);
+}
+
+std::optional<base::Error> SharedPool::why_down() const {
+  std::lock_guard lock(mutex_);
+  return ledger_.why_down();
+}
+
+pool::PoolStats SharedPool::stats(base::TimePoint now) const {
+  std::lock_guard lock(mutex_);
+  return ledger_.stats(now);
+}
+
+std::shared_ptr<const config::PoolSettings> SharedPool::settings() const {
+  std::lock_guard lock(mutex_);
+  return settings_;
+}
+
+void SharedPool::tell(pool::PoolActions& actions) {
+  for (pool::PoolAction& action : actions) tell(action);
+  actions.clear();
+}
+
+void SharedPool::tell(pool::PoolAction& action) {
+  pool::WorkerId worker = 0;
+  if (const auto* dial_action = std::get_if<pool::Dial>(&action)) return dial(*dial_action);
+  if (const auto* health = std::get_if<pool::Health>(&action)) {
+    const std::string words = health->error.sqlstate + " " + log::shown(health->error.message);
+    switch (health->event) {
+      case pool::Health::Event::WentDown:
+        return log::warning("pool=" + name_ + " server cannot be reached: " + words);
+      case pool::Health::Event::GaveUp:
+        return log::error("pool=" + name_ +
+                          " server could not be reached for reconnect_timeout, slow probes go on: " + words);
+      case pool::Health::Event::CameBack:
+        return log::info("pool=" + name_ + " server is reached again");
+    }
+    return;
+  }
+  if (const auto* grant = std::get_if<pool::Grant>(&action)) worker = grant->owner;
+  if (const auto* refuse = std::get_if<pool::Refuse>(&action)) worker = refuse->client_worker;
+  if (const auto* notice = std::get_if<pool::Notice>(&action)) worker = notice->client_worker;
+  if (const auto* check = std::get_if<pool::Check>(&action)) worker = check->owner;
+  if (const auto* close = std::get_if<pool::Close>(&action)) worker = close->owner;
+  switchboard_.tell_worker(worker, to_worker::CarryOut{shared_from_this(), std::move(action)});
+}
+
+void SharedPool::dial(const pool::Dial& dial) {
+  DialOrder order;
+  {
+    std::lock_guard lock(mutex_);
+    order.conninfo = settings_->conninfo;
+    order.configure = settings_->configure;
+    order.configure_timeout = settings_->check_timeout;
+    order.application_name = application_name_;
+  }
+  switchboard_.dialer().dial(
+      std::move(order), [self = shared_from_this(), dial](DialResult result, base::Duration took) {
+        self->switchboard_.tell_worker(dial.worker,
+                                       to_worker::DialFinished{self, dial.dial, std::move(result), took});
+      });
+}
+
+}  // namespace tidepool::daemon

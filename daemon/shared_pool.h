@@ -1,0 +1,77 @@
+// One pool, shared by all workers: one short mutex around the pure PoolLedger and what is known about the
+// server. Decisions that concern other sessions are told to their workers after the mutex is let go; nothing
+// else happens under it. Any thread.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "daemon/switchboard.h"
+#include "lib/config/settings.h"
+#include "lib/pool/pool_ledger.h"
+#include "lib/session/greeting_book.h"
+
+namespace tidepool::daemon {
+
+class SharedPool : public std::enable_shared_from_this<SharedPool> {
+ public:
+  // `switchboard` outlives this.
+  SharedPool(std::shared_ptr<const config::PoolSettings> settings, Switchboard& switchboard,
+             base::TimePoint now);
+
+  // What a client of `worker` wants. A server of its own worker may be granted at once; else the answer comes
+  // as CarryOut, TakeServer or ServerWasDead. `application_name`: what its server should be logged in with,
+  // if one has to be dialed.
+  std::optional<pool::Grant> checkout(pool::Ticket ticket, pool::WorkerId worker,
+                                      const std::string& application_name, base::TimePoint now);
+  void checkout_again(pool::Ticket ticket, pool::WorkerId worker, base::TimePoint since, base::TimePoint now);
+  bool withdraw(pool::Ticket ticket, base::TimePoint now);
+  void give_back(pool::ConnectionId connection, bool used, base::TimePoint now);
+  void lose(pool::ConnectionId connection, pool::CloseReason reason, base::TimePoint now);
+  void closed(pool::ConnectionId connection, base::TimePoint now);
+  void check_passed(pool::ConnectionId connection, base::TimePoint now);
+  pool::ConnectionId dial_succeeded(pool::DialId dial, const session::ParameterMap& parameters,
+                                    base::Duration took, base::TimePoint now);
+  void dial_failed(pool::DialId dial, const DialFailed& failure, base::TimePoint now);
+
+  // Housekeeping, by the main thread. Returns when it wants to be called next, at the latest.
+  std::optional<base::TimePoint> tick(base::TimePoint now);
+
+  // Reload: servers are replaced if they would be dialed otherwise now.
+  void change(std::shared_ptr<const config::PoolSettings> settings, base::TimePoint now);
+  void replace_all(base::TimePoint now);
+  void remove(base::TimePoint now);
+  bool is_empty() const;
+
+  std::shared_ptr<const session::Greeting> greeting_for(const session::StartupSettings& settings);
+  std::shared_ptr<const session::Greeting> learn_greeting(const session::StartupSettings& settings,
+                                                          const session::ParameterMap& server,
+                                                          const session::ParameterMap& changed);
+  std::optional<base::Error> why_down() const;
+  pool::PoolStats stats(base::TimePoint now) const;
+  std::shared_ptr<const config::PoolSettings> settings() const;
+  const std::string& name() const { return name_; }
+
+ private:
+  class Turn;  // lock, decide, unlock, tell
+  void tell(pool::PoolActions& actions);
+  void tell(pool::PoolAction& action);
+  void dial(const pool::Dial& dial);
+
+  const std::string name_;
+  Switchboard& switchboard_;
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  std::shared_ptr<const config::PoolSettings> settings_;
+  pool::PoolLedger ledger_;
+  session::GreetingBook greetings_;
+  std::string application_name_;  // the one asked for last
+  std::optional<base::TimePoint> wanted_tick_;
+};
+
+// The ledger's part of the settings.
+pool::PoolLimits limits_of(const config::PoolSettings& settings);
+
+}  // namespace tidepool::daemon

@@ -1,0 +1,112 @@
+// Who can be reached from any thread: the workers' inboxes, the main loop's, and the dialer. Knows none of
+// them itself.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "daemon/server_dialer.h"
+#include "lib/base/result.h"
+#include "lib/pool/pool_actions.h"
+#include "lib/stats/snapshot.h"
+
+namespace tidepool::daemon {
+
+class SharedPool;
+class ServerConnection;
+struct World;
+class Gathering;
+
+// One session on one worker, even after its slot went to another: sessions are never numbered twice in a
+// slot.
+struct SessionId {
+  pool::WorkerId worker = 0;
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+  bool operator==(const SessionId&) const = default;
+};
+
+// What a worker is told.
+namespace to_worker {
+struct CarryOut {  // a decision of the ledger that concerns this worker
+  std::shared_ptr<SharedPool> pool;
+  pool::PoolAction action;
+};
+struct TakeServer {  // another worker's server comes over, for the client of the grant
+  std::shared_ptr<SharedPool> pool;
+  std::unique_ptr<ServerConnection> server;
+  pool::Grant grant;
+};
+struct ServerWasDead {  // the granted server turned out dead at its owner: ask again
+  std::shared_ptr<SharedPool> pool;
+  pool::Ticket ticket;
+};
+struct DialFinished {
+  std::shared_ptr<SharedPool> pool;
+  pool::DialId dial;
+  DialResult result;
+  base::Duration took;
+};
+struct CancelWanted {  // the canceller's connection is held until CancelFinished
+  SessionId canceller;
+  uint32_t process_id;
+  std::string secret;
+};
+struct CancelFinished {
+  SessionId canceller;
+  bool matched;
+};
+struct NewWorld {  // after a reload
+  std::shared_ptr<const World> world;
+};
+struct Collect {
+  std::shared_ptr<Gathering> into;
+};
+struct Collected {
+  SessionId console;
+  std::shared_ptr<const stats::Snapshot> snapshot;
+};
+struct EffectDone {  // what a console asked of the main thread
+  SessionId console;
+  base::Status status;
+};
+struct Stop {};  // no new clients; the old ones are told 57P01
+}  // namespace to_worker
+
+using WorkerMessage = std::variant<to_worker::CarryOut, to_worker::TakeServer, to_worker::ServerWasDead,
+                                   to_worker::DialFinished, to_worker::CancelWanted,
+                                   to_worker::CancelFinished, to_worker::NewWorld, to_worker::Collect,
+                                   to_worker::Collected, to_worker::EffectDone, to_worker::Stop>;
+
+// What the main thread is told.
+namespace to_main {
+struct Reload {
+  SessionId console;
+};
+struct Reconnect {
+  SessionId console;
+  std::string pool;
+};
+struct Shutdown {};
+struct PoolNeedsTick {};  // a ledger has a deadline that is nearer than the idle tick
+struct WorkerStopped {
+  pool::WorkerId worker;
+};
+}  // namespace to_main
+
+using MainMessage = std::variant<to_main::Reload, to_main::Reconnect, to_main::Shutdown,
+                                 to_main::PoolNeedsTick, to_main::WorkerStopped>;
+
+class Switchboard {
+ public:
+  virtual ~Switchboard() = default;
+  // Any thread. A message to the thread's own worker is handled later in the same turn of its loop.
+  virtual void tell_worker(pool::WorkerId worker, WorkerMessage message) = 0;
+  virtual void tell_main(MainMessage message) = 0;
+  virtual ServerDialer& dialer() = 0;
+  virtual unsigned worker_count() const = 0;
+};
+
+}  // namespace tidepool::daemon

@@ -1,0 +1,402 @@
+#include "daemon/worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/client_session.h"
+#include "daemon/gathering.h"
+#include "daemon/log.h"
+#include "daemon/login_rules.h"
+
+namespace tidepool::daemon {
+
+namespace {
+
+constexpr uint64_t kTickMs = 100;
+
+thread_local const Worker* this_threads_worker = nullptr;
+
+session::CleanupPolicy cleanup_policy_of(const config::PoolSettings& settings) {
+  session::CleanupPolicy policy;
+  switch (settings.reset) {
+    case config::ResetKind::DiscardAll:
+      policy.reset = session::CleanupPolicy::Reset::DiscardAll;
+      break;
+    case config::ResetKind::Rollback:
+      policy.reset = session::CleanupPolicy::Reset::Rollback;
+      break;
+    case config::ResetKind::None:
+      policy.reset = session::CleanupPolicy::Reset::None;
+      break;
+    case config::ResetKind::Close:
+      policy.reset = session::CleanupPolicy::Reset::Close;
+      break;
+    case config::ResetKind::Sql:
+      policy.reset = session::CleanupPolicy::Reset::Sql;
+      break;
+  }
+  policy.reset_sql = settings.reset_sql;
+  policy.cancel_orphans = settings.orphans == config::Orphans::Cancel;
+  policy.timeout = settings.reset_timeout;
+  return policy;
+}
+
+// A ticket names its session: worker, slot, and a number that makes it unique.
+constexpr unsigned kTicketSlotShift = 32;
+constexpr unsigned kTicketWorkerShift = kTicketSlotShift + CancelKey::kSlotBits;
+
+}  // namespace
+
+Worker::Worker(pool::WorkerId id, WorkerParts parts, std::shared_ptr<const World> world)
+    : id_(id),
+      parts_(std::move(parts)),
+      loop_is_open_(uv_loop_init(&loop_) == 0),
+      world_(std::move(world)),
+      peer_names_(std::make_unique<PeerNames>()) {
+  inbox_ = std::make_unique<event::Inbox<WorkerMessage>>(
+      &loop_, [this](WorkerMessage message) { handle(std::move(message)); });
+  timer_ = std::make_unique<event::Timer>(&loop_, [this] { tick(); });
+  // What a turn of the loop has left is done before the loop sleeps: behind the timers, and behind the
+  // sockets.
+  prepare_.reset(new uv_prepare_t{});
+  uv_prepare_init(&loop_, prepare_.get());
+  prepare_->data = this;
+  uv_prepare_start(prepare_.get(),
+                   [](uv_prepare_t* handle) { static_cast<Worker*>(handle->data)->end_turn(); });
+  check_.reset(new uv_check_t{});
+  uv_check_init(&loop_, check_.get());
+  check_->data = this;
+  uv_check_start(check_.get(), [](uv_check_t* handle) { static_cast<Worker*>(handle->data)->end_turn(); });
+}
+
+Worker::~Worker() {
+  cancel_desk_.drop_all();
+  for (Slot& slot : slots_) slot.session.reset();
+  pools_.clear();
+  listeners_.clear();
+  own_messages_.clear();
+  inbox_.reset();
+  timer_.reset();
+  prepare_.reset();
+  check_.reset();
+  uv_run(&loop_, UV_RUN_DEFAULT);  // the closing handles' memory
+  uv_loop_close(&loop_);
+}
+
+void Worker::start(const std::vector<ListeningSocket>& listeners) {
+  for (const ListeningSocket& socket : listeners)
+    listeners_.push_back(std::make_unique<Listener>(*this, &loop_, socket));
+  thread_ = std::thread([this] { run(); });
+}
+
+void Worker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::run() {
+  this_threads_worker = this;
+  uv_run(&loop_, UV_RUN_DEFAULT);
+}
+
+void Worker::tell(WorkerMessage message) {
+  if (this_threads_worker == this) {
+    own_messages_.push_back(std::move(message));
+  } else {
+    inbox_->post(std::move(message));
+  }
+}
+
+base::TimePoint Worker::now() {
+  if (!now_is_known_) {
+    now_ = now_monotonic();
+    now_is_known_ = true;
+  }
+  return now_;
+}
+
+void Worker::end_turn() {
+  while (!own_messages_.empty()) {
+    handling_.swap(own_messages_);
+    for (WorkerMessage& message : handling_) handle(std::move(message));
+    handling_.clear();
+  }
+  if (!retired_servers_.empty()) {
+    for (ServerConnection* server : retired_servers_) server->pool()->servers.erase(server->id());
+    retired_servers_.clear();
+    forget_empty_pools();
+  }
+  for (ClientSession* session : retired_sessions_) {
+    const uint32_t slot = session->id().slot;
+    slots_[slot].session.reset();
+    free_slots_.push_back(slot);
+  }
+  retired_sessions_.clear();
+  for (auto& listener : listeners_) listener->end_turn();
+  now_is_known_ = false;
+  if (stopping_) stop_if_done();
+}
+
+// --- sessions
+
+void Worker::adopt_client(uv_stream_t* listener, const ListenerHere& from) {
+  uint32_t slot = 0;
+  if (!free_slots_.empty()) {
+    slot = free_slots_.back();
+    free_slots_.pop_back();
+  } else {
+    slot = static_cast<uint32_t>(slots_.size());
+    slots_.emplace_back();
+  }
+  Slot& entry = slots_[slot];
+  entry.session = std::make_unique<ClientSession>(*this, SessionId{id_, slot, ++entry.generation}, from);
+  const int error = entry.session->accept(listener);
+  if (error != 0 || slot >= CancelKey::kMaxSlots) {
+    if (error != 0) log::warning(std::string("accepting a client failed: ") + uv_strerror(error));
+    retired_sessions_.push_back(entry.session.get());
+  }
+}
+
+PoolHere* Worker::pool_named(std::string_view name) {
+  const auto found = world_->pools.find(name);
+  return found == world_->pools.end() ? nullptr : &here(found->second);
+}
+
+PoolHere& Worker::here(const std::shared_ptr<SharedPool>& pool) {
+  auto& entry = pools_[pool.get()];
+  if (!entry) {
+    entry = std::make_unique<PoolHere>();
+    entry->shared = pool;
+    entry->settings = pool->settings();
+    entry->cleanup = cleanup_policy_of(*entry->settings);
+  }
+  return *entry;
+}
+
+pool::Ticket Worker::new_ticket(const ClientSession& session) {
+  return pool::Ticket{uint64_t{id_} << kTicketWorkerShift | uint64_t{session.id().slot} << kTicketSlotShift |
+                      ++ticket_number_};
+}
+
+ClientSession* Worker::find(pool::Ticket ticket) {
+  const auto number = static_cast<uint64_t>(ticket);
+  const auto slot = static_cast<uint32_t>(number >> kTicketSlotShift) & (CancelKey::kMaxSlots - 1);
+  if (slot >= slots_.size()) return nullptr;
+  ClientSession* session = slots_[slot].session.get();
+  return session != nullptr && session->ticket() == ticket ? session : nullptr;
+}
+
+ClientSession* Worker::find(SessionId id) {
+  if (id.slot >= slots_.size() || slots_[id.slot].generation != id.generation) return nullptr;
+  return slots_[id.slot].session.get();
+}
+
+ServerConnection* Worker::find_server(PoolHere& pool, pool::ConnectionId id) {
+  const auto found = pool.servers.find(id);
+  return found == pool.servers.end() ? nullptr : found->second.get();
+}
+
+void Worker::retire(ClientSession& session) {
+  retired_sessions_.push_back(&session);
+}
+void Worker::retire(ServerConnection& server) {
+  retired_servers_.push_back(&server);
+}
+
+void Worker::need_tick() {
+  if (!timer_->is_active()) timer_->start(kTickMs, kTickMs);
+}
+
+void Worker::tick() {
+  const base::TimePoint time = now();
+  bool needed = cancel_desk_.tick(time);
+  for (Slot& slot : slots_)
+    if (slot.session) needed |= slot.session->tick(time);
+  for (auto& [shared, pool] : pools_)
+    for (auto& [id, server] : pool->servers) needed |= server->tick(time);
+  if (!needed) timer_->stop();
+}
+
+void Worker::send_cancel(ServerConnection& server, std::function<void()> done) {
+  server.hold_for_cancel();
+  cancel_desk_.send(&loop_, server.open(), now(),
+                    [this, shared = server.pool()->shared, id = server.id(), done = std::move(done)] {
+                      const auto pool = pools_.find(shared.get());
+                      if (pool != pools_.end()) {
+                        if (ServerConnection* held = find_server(*pool->second, id)) held->cancel_done();
+                      }
+                      if (done) done();
+                    });
+  need_tick();
+}
+
+// --- messages
+
+void Worker::handle(WorkerMessage message) {
+  std::visit([this](auto&& what) { on(std::move(what)); }, std::move(message));
+}
+
+void Worker::on(to_worker::CarryOut&& message) {
+  PoolHere& pool = here(message.pool);
+  std::visit([&](const auto& action) { carry_out(pool, action); }, message.action);
+}
+
+void Worker::carry_out(PoolHere& pool, const pool::Grant& grant) {
+  ServerConnection* server = find_server(pool, grant.connection);
+  const bool is_there = server != nullptr && server->state() == ServerConnection::State::Resting;
+  if (!is_there) {
+    return tell_or_handle(grant.client_worker, to_worker::ServerWasDead{pool.shared, grant.ticket});
+  }
+  if (grant.client_worker == id_) return hand_to_client(pool, *server, grant);
+  std::unique_ptr<ServerConnection> moving = std::move(pool.servers.extract(grant.connection).mapped());
+  moving->depart();
+  parts_.switchboard.tell_worker(grant.client_worker,
+                                 to_worker::TakeServer{pool.shared, std::move(moving), grant});
+}
+
+void Worker::tell_or_handle(pool::WorkerId worker, WorkerMessage message) {
+  if (worker == id_) return handle(std::move(message));
+  parts_.switchboard.tell_worker(worker, std::move(message));
+}
+
+void Worker::hand_to_client(PoolHere& pool, ServerConnection& server, const pool::Grant& grant) {
+  if (ClientSession* session = find(grant.ticket)) return session->on_server_granted(server, grant.waited);
+  pool.shared->give_back(server.id(), false, now());
+}
+
+void Worker::on(to_worker::TakeServer&& message) {
+  PoolHere& pool = here(message.pool);
+  ServerConnection& server = *message.server;
+  pool.servers.emplace(server.id(), std::move(message.server));
+  server.arrive(*this, pool);
+  hand_to_client(pool, server, message.grant);
+}
+
+void Worker::on(to_worker::ServerWasDead&& message) {
+  if (ClientSession* session = find(message.ticket)) session->on_granted_server_dead();
+}
+
+void Worker::carry_out(PoolHere&, const pool::Refuse& refuse) {
+  if (ClientSession* session = find(refuse.ticket)) session->on_refused(refuse);
+}
+
+void Worker::carry_out(PoolHere&, const pool::Notice& notice) {
+  if (ClientSession* session = find(notice.ticket)) session->on_notice(notice.waited);
+}
+
+void Worker::carry_out(PoolHere& pool, const pool::Check& check) {
+  if (ServerConnection* server = find_server(pool, check.connection)) server->check();
+}
+
+void Worker::carry_out(PoolHere& pool, const pool::Close& close) {
+  if (ServerConnection* server = find_server(pool, close.connection)) server->close(close.reason, "", true);
+}
+
+void Worker::on(to_worker::DialFinished&& message) {
+  if (const auto* failure = std::get_if<DialFailed>(&message.result)) {
+    log::debug("pool=" + message.pool->name() + " dial failed: " + failure->error.sqlstate + " " +
+               log::shown(failure->error.message));
+    return message.pool->dial_failed(message.dial, *failure, now());
+  }
+  PoolHere& pool = here(message.pool);
+  auto open = std::move(std::get<std::unique_ptr<OpenServer>>(message.result));
+  log::debug("pool=" + message.pool->name() + " server_pid=" + std::to_string(open->process_id) +
+             " server logged in");
+  const session::ParameterMap parameters = open->parameters;
+  const pool::ConnectionId id = message.pool->dial_succeeded(message.dial, parameters, message.took, now());
+  auto server = std::make_unique<ServerConnection>(std::move(open), id);
+  server->arrive(*this, pool);
+  pool.servers.emplace(id, std::move(server));
+}
+
+void Worker::on(to_worker::CancelWanted&& message) {
+  const SessionId canceller = message.canceller;
+  auto answer = [this, canceller](bool matched) {
+    parts_.switchboard.tell_worker(canceller.worker, to_worker::CancelFinished{canceller, matched});
+  };
+  const uint32_t slot = CancelKey::slot_of(message.process_id);
+  ClientSession* session = slot < slots_.size() ? slots_[slot].session.get() : nullptr;
+  if (session == nullptr || !session->cancel(message.secret, [answer] { answer(true); })) answer(false);
+}
+
+void Worker::on(to_worker::CancelFinished&& message) {
+  if (ClientSession* session = find(message.canceller)) session->on_cancel_finished(message.matched);
+}
+
+void Worker::on(to_worker::NewWorld&& message) {
+  world_ = std::move(message.world);
+  for (auto& [shared, pool] : pools_) {
+    pool->settings = pool->shared->settings();
+    pool->cleanup = cleanup_policy_of(*pool->settings);
+    for (auto& slot : slots_)
+      if (slot.session && slot.session->state() == ClientSession::State::Linked) need_tick();
+  }
+  forget_empty_pools();
+}
+
+void Worker::forget_empty_pools() {
+  std::erase_if(pools_, [this](const auto& entry) {
+    const auto& [shared, pool] = entry;
+    const auto current = world_->pools.find(pool->shared->name());
+    const bool is_current = current != world_->pools.end() && current->second == pool->shared;
+    return !is_current && pool->servers.empty() && pool->sessions == 0;
+  });
+}
+
+void Worker::on(to_worker::Collected&& message) {
+  if (ClientSession* session = find(message.console)) session->on_snapshot(*message.snapshot);
+}
+
+void Worker::on(to_worker::EffectDone&& message) {
+  if (ClientSession* session = find(message.console)) session->on_effect_done(message.status);
+}
+
+void Worker::on(to_worker::Collect&& message) {
+  const base::TimePoint time = now();
+  message.into->contribute([&](stats::Snapshot& snapshot) {
+    for (const Slot& slot : slots_) {
+      if (!slot.session || slot.session->state() == ClientSession::State::Ending) continue;
+      snapshot.clients.push_back(slot.session->row(time));
+      ++snapshot.clients_total;
+      if (snapshot.clients.back().state == stats::ClientState::Login) ++snapshot.clients_in_login;
+    }
+    for (const auto& [shared, pool] : pools_) {
+      for (const auto& [id, server] : pool->servers) snapshot.servers.push_back(server->row());
+      const auto row = std::find_if(snapshot.pools.begin(), snapshot.pools.end(),
+                                    [&](const stats::PoolRow& each) { return each.name == shared->name(); });
+      if (row == snapshot.pools.end()) continue;
+      row->traffic += pool->traffic;
+      for (const Slot& slot : slots_) {
+        if (!slot.session || slot.session->pool() != pool.get()) continue;
+        if (slot.session->state() == ClientSession::State::Linked) ++row->clients_active;
+        if (slot.session->state() == ClientSession::State::Idle) ++row->clients_idle;
+        if (slot.session->state() == ClientSession::State::Waiting) ++row->clients_waiting;
+      }
+      for (const auto& [id, server] : pool->servers) {
+        if (server->state() == ServerConnection::State::Cleaning) ++row->servers_cleaning;
+        if (server->is_held()) ++row->servers_cancelling;
+      }
+    }
+  });
+}
+
+void Worker::on(to_worker::Stop&&) {
+  stopping_ = true;
+  listeners_.clear();
+  for (Slot& slot : slots_)
+    if (slot.session) slot.session->end({"57P01", "terminating connection: tidepool is shutting down"});
+  need_tick();
+}
+
+// Clients and servers are gone: the loop has nothing to wait for.
+void Worker::stop_if_done() {
+  if (stop_told_) return;
+  for (const Slot& slot : slots_)
+    if (slot.session) return;
+  for (const auto& [shared, pool] : pools_)
+    if (!pool->servers.empty()) return;
+  stop_told_ = true;
+  parts_.switchboard.tell_main(to_main::WorkerStopped{id_});
+  uv_stop(&loop_);
+}
+
+}  // namespace tidepool::daemon

@@ -1,0 +1,156 @@
+// A thread and its loop: accepts clients for itself, owns their sessions and the servers that live here, and
+// nothing of another's. Everything here is called on the worker's own thread unless it says otherwise.
+#pragma once
+
+#include <uv.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/cancel.h"
+#include "daemon/clock.h"
+#include "daemon/event/inbox.h"
+#include "daemon/event/read_buffer.h"
+#include "daemon/event/timer.h"
+#include "daemon/listener.h"
+#include "daemon/server_connection.h"
+#include "daemon/shared_pool.h"
+#include "daemon/switchboard.h"
+#include "daemon/world.h"
+#include "lib/session/server_cleanup.h"
+#include "lib/stats/snapshot.h"
+
+namespace tidepool::daemon {
+
+class ClientSession;
+class ClientCount;
+class PeerNames;
+
+// One pool, as this worker sees it.
+struct PoolHere {
+  std::shared_ptr<SharedPool> shared;
+  std::shared_ptr<const config::PoolSettings> settings;
+  session::CleanupPolicy cleanup;
+  stats::Traffic traffic;
+  std::unordered_map<pool::ConnectionId, std::unique_ptr<ServerConnection>> servers;
+  uint32_t sessions = 0;  // that use it: it is kept as long as there are any
+};
+
+// What the daemon gives each of its workers. All of it outlives them.
+struct WorkerParts {
+  Switchboard& switchboard;
+  ClientCount& client_count;
+  std::string mock_key;  // for logins of users that do not exist
+};
+
+class Worker {
+ public:
+  Worker(pool::WorkerId id, WorkerParts parts, std::shared_ptr<const World> world);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Main thread: starts the thread. `listeners` are sockets that listen; the worker accepts on duplicates of
+  // them.
+  void start(const std::vector<ListeningSocket>& listeners);
+  // Main thread, after Stop was told and WorkerStopped came.
+  void join();
+  // Any thread.
+  void tell(WorkerMessage message);
+
+  // For sessions and servers.
+  pool::WorkerId id() const { return id_; }
+  uv_loop_t* loop() { return &loop_; }
+  event::ReadBuffer& read_buffer() { return buffer_; }
+  base::TimePoint now();
+  const World& world() const { return *world_; }
+  std::shared_ptr<const World> shared_world() const { return world_; }
+  Switchboard& switchboard() { return parts_.switchboard; }
+  ClientCount& client_count() { return parts_.client_count; }
+  std::string_view mock_key() const { return parts_.mock_key; }
+  PeerNames& peer_names() { return *peer_names_; }
+  CancelDesk& cancel_desk() { return cancel_desk_; }
+  // Sends a cancel to the server, which is held meanwhile; `done` (may be empty) is called when it is not any
+  // more.
+  void send_cancel(ServerConnection& server, std::function<void()> done);
+
+  void adopt_client(uv_stream_t* listener, const ListenerHere& from);
+  PoolHere* pool_named(std::string_view name);
+  pool::Ticket new_ticket(const ClientSession& session);
+  ClientSession* find(SessionId id);
+  ServerConnection* find_server(PoolHere& pool, pool::ConnectionId id);
+  // Removed at the end of the loop's turn; no object deletes itself.
+  void retire(ClientSession& session);
+  void retire(ServerConnection& server);
+  // Something keeps time now: tick() looks at it.
+  void need_tick();
+
+ private:
+  struct Slot {
+    std::unique_ptr<ClientSession> session;
+    uint32_t generation = 0;
+  };
+
+  void run();
+  void end_turn();
+  void handle(WorkerMessage message);
+  void on(to_worker::CarryOut&& message);
+  void on(to_worker::TakeServer&& message);
+  void on(to_worker::ServerWasDead&& message);
+  void on(to_worker::DialFinished&& message);
+  void on(to_worker::CancelWanted&& message);
+  void on(to_worker::CancelFinished&& message);
+  void on(to_worker::NewWorld&& message);
+  void on(to_worker::Collect&& message);
+  void on(to_worker::Collected&& message);
+  void on(to_worker::EffectDone&& message);
+  void on(to_worker::Stop&& message);
+  void carry_out(PoolHere& pool, const pool::Grant& grant);
+  void carry_out(PoolHere& pool, const pool::Refuse& refuse);
+  void carry_out(PoolHere& pool, const pool::Notice& notice);
+  void carry_out(PoolHere& pool, const pool::Check& check);
+  void carry_out(PoolHere& pool, const pool::Close& close);
+  void carry_out(PoolHere&, const pool::Dial&) {}
+  void carry_out(PoolHere&, const pool::Health&) {}
+  void hand_to_client(PoolHere& pool, ServerConnection& server, const pool::Grant& grant);
+  ClientSession* find(pool::Ticket ticket);
+  void tell_or_handle(pool::WorkerId worker, WorkerMessage message);
+  PoolHere& here(const std::shared_ptr<SharedPool>& pool);
+  void forget_empty_pools();
+  void tick();
+  void stop_if_done();
+
+  const pool::WorkerId id_;
+  WorkerParts parts_;
+  uv_loop_t loop_;
+  bool loop_is_open_;
+  std::shared_ptr<const World> world_;
+  event::ReadBuffer buffer_;
+  std::unique_ptr<PeerNames> peer_names_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::unordered_map<const SharedPool*, std::unique_ptr<PoolHere>> pools_;
+  std::vector<Slot> slots_;
+  std::vector<uint32_t> free_slots_;
+  std::vector<ClientSession*> retired_sessions_;
+  std::vector<ServerConnection*> retired_servers_;
+  std::vector<WorkerMessage> own_messages_;  // told by this thread to itself
+  std::vector<WorkerMessage> handling_;
+  std::unique_ptr<event::Inbox<WorkerMessage>> inbox_;
+  std::unique_ptr<event::Timer> timer_;
+  event::OwnedHandle<uv_prepare_t> prepare_;
+  event::OwnedHandle<uv_check_t> check_;
+  CancelDesk cancel_desk_;
+  base::TimePoint now_{};
+  bool now_is_known_ = false;
+  bool stopping_ = false;
+  bool stop_told_ = false;
+  uint32_t ticket_number_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace tidepool::daemon
