@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "lib/wire/message_writer.h"
-#include "lib/wire/trace.h"
+#include "tests/unit/session/server_script.h"
 
 namespace tidepool::session {
 namespace {
@@ -19,40 +19,8 @@ using Leave = ServerCleanup::Leave;
 using Reset = CleanupPolicy::Reset;
 using namespace std::chrono_literals;
 
-// The server's messages by their types; 'Z' is followed by its status, 'F' is an ErrorResponse that says
-// FATAL.
-std::string messages(std::string_view types) {
-  std::string bytes;
-  for (size_t i = 0; i < types.size(); ++i) {
-    switch (types[i]) {
-      case 'Z':
-        wire::append_ready_for_query(bytes, types[++i]);
-        break;
-      case 'C':
-        wire::append_command_complete(bytes, "DISCARD ALL");
-        break;
-      case 'E':
-        wire::append_error_response(bytes, "ERROR", {"57014", "canceling statement"});
-        break;
-      case 'F':
-        wire::append_error_response(bytes, "FATAL", {"57P01", "terminating connection"});
-        break;
-      case 'S':
-        wire::append_parameter_status(bytes, "TimeZone", "UTC");
-        break;
-      case 'D':
-        wire::append_data_row(bytes, {"E\0\0\0\4Z\0\0\0\5I"});
-        break;
-      default: {
-        const wire::MessageFrame frame(bytes, types[i]);
-      }
-    }
-  }
-  return bytes;
-}
-
 struct Turn {
-  std::string_view server;  // says this; "cancelled": cancel_sent()
+  std::string_view server;  // says messages() of this; "cancelled": cancel_sent()
   Step step;                // what is to be done then
   std::string_view sends;   // types of the messages that are sent; a Query as its text in brackets
   bool has_deadline = true;
@@ -133,32 +101,24 @@ class Play {
     for (int type = 1; type < 128; ++type)
       if (ServerCleanup::wants_body(static_cast<char>(type))) wanted = {static_cast<char>(type)};
     Step step = Step::Wait;
-    std::string kept;
-    for (size_t at = 0; at < bytes.size(); at += piece) {
-      kept += bytes.substr(at, piece);
-      const auto result = cursor_.walk(kept, wanted, [&](const wire::Message& message) {
-        REQUIRE(step != Step::Close);
-        REQUIRE(step != Step::Clean);
-        step = cleanup_.server_sent(message, now_, out_);
-        return wire::Walk::Go;
-      });
-      REQUIRE_FALSE(result.broken);
-      kept.erase(0, result.consumed);
-    }
+    hear_in_pieces(bytes, piece, wanted, [&](const wire::Message& message) {
+      REQUIRE(step != Step::Close);
+      REQUIRE(step != Step::Clean);
+      step = cleanup_.server_sent(message, now_, out_);
+    });
     return step;
   }
 
   CleanupPolicy policy_;
   TransactionTracker tracker_;
   ServerCleanup cleanup_;
-  wire::FrameCursor cursor_;
   base::TimePoint now_{1h};
   std::string out_;
 };
 
 void play(const Scenario& scenario) {
   CAPTURE(scenario.client);
-  for (size_t piece : {size_t{1000000}, size_t{1}}) {
+  for (size_t piece : {kWhole, size_t{1}}) {
     CAPTURE(piece);
     Play whole(scenario);
     for (size_t i = 0; i < scenario.turns.size(); ++i) whole.turn(scenario.turns[i], i == 0, piece);
@@ -166,7 +126,7 @@ void play(const Scenario& scenario) {
   for (size_t turns = 1; turns < scenario.turns.size(); ++turns) {
     CAPTURE(turns);
     Play cut(scenario);
-    for (size_t i = 0; i < turns; ++i) cut.turn(scenario.turns[i], i == 0, 1000000);
+    for (size_t i = 0; i < turns; ++i) cut.turn(scenario.turns[i], i == 0, kWhole);
     cut.time_runs_out();
   }
 }
@@ -416,7 +376,7 @@ TEST_CASE("a server that says FATAL is closed") {
   for (std::string_view client : {"Q", "QQ|CZI"}) {
     Play cleanup({client, Terminated, {}});
     cleanup.turn({"", Step::Wait, "", false}, true, 0);
-    cleanup.turn({"F", Step::Close, ""}, false, 1000000);
+    cleanup.turn({"F", Step::Close, ""}, false, kWhole);
   }
 }
 

@@ -1,0 +1,129 @@
+// What PostgreSQL makes of these bytes is the matter of the integration tests.
+#include "lib/session/server_prelude.h"
+
+#include <doctest/doctest.h>
+
+#include "lib/wire/trace.h"
+#include "tests/unit/session/server_script.h"
+
+namespace tidepool::session {
+namespace {
+
+using Step = ServerPrelude::Step;
+
+Step hear(ServerPrelude& prelude, std::string_view types, size_t piece = kWhole) {
+  Step step = Step::More;
+  hear_in_pieces(messages(types), piece, {'E'}, [&](const wire::Message& message) {
+    REQUIRE(step == Step::More);
+    step = prelude.server_sent(message);
+  });
+  return step;
+}
+
+// Played whole, one byte at a time, cut off before each answer, and with an error or something else in its
+// place.
+void expects(const ServerPrelude& prelude, const std::string& answers) {
+  CAPTURE(answers);
+  for (size_t piece : {kWhole, size_t{1}}) {
+    ServerPrelude whole = prelude;
+    REQUIRE_FALSE(whole.is_done());
+    REQUIRE(hear(whole, answers, piece) == Step::Done);
+    REQUIRE(whole.is_done());
+    ServerPrelude with_notices = prelude;
+    std::string noisy;
+    for (char type : answers) noisy += std::string("NAS") + type;
+    REQUIRE(hear(with_notices, noisy, piece) == Step::Done);
+  }
+  for (size_t i = 0; i < answers.size(); ++i) {
+    CAPTURE(i);
+    const std::string before = answers.substr(0, i);
+    ServerPrelude cut = prelude;
+    REQUIRE(hear(cut, before + "NAS") == Step::More);
+    REQUIRE_FALSE(cut.is_done());
+    for (char other : std::string("123DCTIGHZ")) {
+      if (other == answers[i]) continue;
+      ServerPrelude surprised = cut;
+      REQUIRE(hear(surprised, other == 'Z' ? "ZI" : std::string(1, other)) == Step::Failed);
+      REQUIRE(surprised.error().sqlstate == "08P01");
+    }
+    ServerPrelude failed = cut;
+    REQUIRE(hear(failed, "E") == Step::Failed);
+    REQUIRE(failed.error().sqlstate == "57014");
+    REQUIRE_FALSE(failed.is_done());
+  }
+}
+
+const ServerPrelude::Entries kTwo{{"search_path", "a, \"$user\""}, {"DateStyle", "german"}};
+
+TEST_CASE("settings go in front of a client's message without a Sync, in a transaction of their own") {
+  const ServerPrelude prelude = ServerPrelude::set(kTwo, 'I');
+  CHECK(wire::trace_client(prelude.bytes()) ==
+        "Parse \"\" \"BEGIN ISOLATION LEVEL READ COMMITTED\" 0\n"
+        "Bind \"\" \"\" 0 0 0\n"
+        "Execute \"\" 0\n"
+        "Parse \"\" \"SELECT pg_catalog.set_config($1,$2,false),pg_catalog.set_config($3,$4,false)\" 0\n"
+        "Bind \"\" \"\" 0 4 \"search_path\" \"a, \\\"$user\\\"\" \"DateStyle\" \"german\" 0\n"
+        "Execute \"\" 0\n"
+        "Parse \"\" \"COMMIT\" 0\n"
+        "Bind \"\" \"\" 0 0 0\n"
+        "Execute \"\" 0\n"
+        "Close P \"\"\n"
+        "Close S \"\"\n");
+  expects(prelude, "12C12DC12C33");
+}
+
+TEST_CASE("inside a client's transaction settings join it") {
+  const ServerPrelude prelude = ServerPrelude::set({{"work_mem", "1MB"}}, 'T');
+  CHECK(wire::trace_client(prelude.bytes()) ==
+        "Parse \"\" \"SELECT pg_catalog.set_config($1,$2,false)\" 0\n"
+        "Bind \"\" \"\" 0 2 \"work_mem\" \"1MB\" 0\n"
+        "Execute \"\" 0\n"
+        "Close P \"\"\n"
+        "Close S \"\"\n");
+  expects(prelude, "12DC33");
+}
+
+TEST_CASE("the role is set last, when nothing else needs the login's rights any more") {
+  const ServerPrelude prelude =
+      ServerPrelude::set({{"Role", "a"}, {"log_statement", "all"}, {"session_authorization", "b"}}, 'T');
+  const std::string trace = wire::trace_client(prelude.bytes());
+  CHECK(trace.find("6 \"log_statement\" \"all\" \"session_authorization\" \"b\" \"Role\" \"a\"") !=
+        std::string::npos);
+}
+
+TEST_CASE(
+    "settings are restored under a name of ours, so that the client's unnamed statement and portal live") {
+  for (char status : {'I', 'T'}) {
+    const ServerPrelude prelude = ServerPrelude::restore(kTwo, status);
+    const std::string trace = wire::trace_client(prelude.bytes());
+    for (const char* unnamed : {"Parse \"\"", "Bind \"\"", "Execute \"\"", "Close S \"\"", "Close P \"\""})
+      CHECK(trace.find(unnamed) == std::string::npos);
+    CHECK(trace.find("4 \"search_path\" \"a, \\\"$user\\\"\" \"DateStyle\" \"german\"") != std::string::npos);
+    CHECK((trace.find("COMMIT") != std::string::npos) == (status == 'I'));
+    expects(prelude, status == 'I' ? "12C3312DC3312C33" : "12DC33");
+  }
+}
+
+TEST_CASE("hundreds of settings go in several statements") {
+  ServerPrelude::Entries settings;
+  for (int i = 0; i < 250; ++i) settings.emplace_back("app.x" + std::to_string(i), "1");
+  expects(ServerPrelude::set(settings, 'I'), "12C12DC12DC12DC12C33");
+  expects(ServerPrelude::restore(settings, 'T'), "12DC3312DC3312DC33");
+}
+
+TEST_CASE("without settings nothing is sent and nothing awaited") {
+  for (const ServerPrelude& prelude :
+       {ServerPrelude(), ServerPrelude::set({}, 'I'), ServerPrelude::restore({}, 'T')}) {
+    CHECK(prelude.bytes().empty());
+    CHECK(prelude.is_done());
+  }
+}
+
+TEST_CASE("an answer behind the last one is not for the prelude") {
+  ServerPrelude prelude = ServerPrelude::set(kTwo, 'T');
+  REQUIRE(hear(prelude, "12DC33") == Step::Done);
+  CHECK(hear(prelude, "C") == Step::Failed);
+}
+
+}  // namespace
+}  // namespace tidepool::session
