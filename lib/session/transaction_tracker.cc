@@ -92,6 +92,7 @@ void TransactionTracker::note_answer(char type, base::Bytes body) {
 }
 
 void TransactionTracker::request_answered() {
+  doubt_unless(copy_ == Copy::None);
   if (!asked_.front_is(Asked::Request)) return;
   asked_.pop_one();
   forget_useless_copy_ends();
@@ -105,6 +106,7 @@ void TransactionTracker::ready_for_query(base::Bytes body) {
   const bool is_owed =
       asked_.front_is(Asked::Query) || asked_.front_is(Asked::Function) || asked_.front_is(Asked::Sync);
   doubt_unless(is_owed && copy_ == Copy::None);
+  copy_ = Copy::None;
   if (!is_owed) drop_to_ready_owner();
   if (asked_.is_empty()) return;
   asked_.pop_one();

@@ -256,6 +256,16 @@ TEST_CASE("a server that says what nobody asked for is in doubt") {
   }
 }
 
+TEST_CASE("a server that answers something else in the middle of COPY IN is in doubt, and no COPY goes on") {
+  for (const char* types : {"12G3ZI", "12GZI", "12GTC", "12GCZI"}) {
+    CAPTURE(types);
+    Conversation with;
+    with.client("PBE").server(types);
+    CHECK(with.tracker.in_doubt());
+    CHECK_FALSE(with.tracker.copy_in());
+  }
+}
+
 TEST_CASE("notices, notifications and parameters may come at any time") {
   Conversation with;
   with.server("NAS").ends_free();
