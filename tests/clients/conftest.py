@@ -1,0 +1,87 @@
+"""What the client programs are pointed at: Tidepool in front of a private PostgreSQL, or with CLIENTS_DIRECT=1 that PostgreSQL itself."""
+
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from harness.daemon import Tidepool
+from harness.postgres import PrivatePostgres
+
+DIRECT = os.environ.get("CLIENTS_DIRECT") == "1"
+MAX_SIZE = 8
+
+
+@dataclass
+class Target:
+    """Where a client connects to. `database` is the real one's name, `dbname` what the client says (the pool's name)."""
+
+    postgres: PrivatePostgres
+    host: Path
+    port: int
+    dbname: str
+    database: str
+    daemon: Tidepool | None
+    user: str = "app"
+    others: dict = field(default_factory=dict)      # further pools, by name
+
+    @property
+    def direct(self):
+        return self.daemon is None
+
+    @property
+    def conninfo(self):
+        return f"host={self.host} port={self.port} dbname={self.dbname} user={self.user}"
+
+    @property
+    def environment(self):
+        """For a program that speaks libpq."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        return {**inherited, "PGHOST": str(self.host), "PGPORT": str(self.port), "PGDATABASE": self.dbname,
+                "PGUSER": self.user, "PGCONNECT_TIMEOUT": "30"}
+
+    def url(self, driver):
+        """As SQLAlchemy writes it."""
+        return f"postgresql+{driver}://{self.user}@/{self.dbname}?host={self.host}&port={self.port}"
+
+    def backends(self):
+        return self.postgres.backends(database=self.database)
+
+
+@pytest.fixture(scope="session")
+def target():
+    with PrivatePostgres() as server:
+        server.create_role("app")
+        databases = {name: server.create_database(f"{name}_of_the_pool") for name in ("bench", "restored")}
+        for name in databases.values():
+            server.psql("-c", "grant all on schema public to app", dbname=name)
+        if DIRECT:
+            others = {"restored": Target(server, server.folder, server.port, databases["restored"],
+                                         databases["restored"], None)}
+            yield Target(server, server.folder, server.port, databases["bench"], databases["bench"], None, others=others)
+            return
+        pools = {name: {"conninfo": server.conninfo(database, "app"), "min_size": 0, "max_size": MAX_SIZE, "timeout": 60}
+                 for name, database in databases.items()}
+        with Tidepool({"pools": pools, "workers": 2, "log": {"level": "info"}}) as daemon:
+            others = {"restored": Target(server, daemon.host, daemon.port, "restored", databases["restored"], daemon)}
+            yield Target(server, daemon.host, daemon.port, "bench", databases["bench"], daemon, others=others)
+
+
+@pytest.fixture(autouse=True)
+def log_of_the_daemon_on_failure(request, target):
+    mark = len(target.daemon.log()) if target.daemon else 0
+    yield
+    if target.daemon:
+        request.node.add_report_section("call", "log of tidepoold", target.daemon.log()[mark:][-10000:])
+
+
+@pytest.fixture
+def table():
+    """A name that no other test uses."""
+    return f"t_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def max_size():
+    return MAX_SIZE

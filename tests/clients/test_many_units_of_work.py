@@ -1,0 +1,57 @@
+"""The main job at its size: 64 threads in each of 8 processes, 20,000 units of work, a pool of 8, never a ninth backend."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+PROCESSES = 8
+THREADS = 64
+UNITS = int(os.environ.get("TIDEPOOL_UNITS", "20000"))      # fewer under a sanitizer
+
+
+class Sampler:
+    """Looks at pg_stat_activity all the time and keeps the highest number of backends of a database."""
+
+    def __init__(self, target):
+        self.target, self.most, self.samples = target, 0, 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def _look(self):
+        sql = "select count(*) from pg_stat_activity where backend_type = 'client backend' and datname = %s"
+        with self.target.postgres.connect() as connection:
+            while not self._end.wait(0.002):
+                self.most = max(self.most, connection.execute(sql, [self.target.database]).fetchone()[0])
+                self.samples += 1
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+
+@pytest.mark.timeout(400)
+def test_threads_in_processes_share_a_small_pool(target, max_size):
+    threads = 8 if target.direct else THREADS           # PostgreSQL itself would not take them all
+    target.postgres.psql("-c", "drop table if exists units_of_work", "-c", "create table units_of_work (id int primary key)",
+                         dbname=target.database, user="app")
+    program, each = Path(__file__).with_name("units_of_work.py"), UNITS // PROCESSES
+    with Sampler(target) as sampler:
+        processes = [subprocess.Popen([sys.executable, program, target.url("psycopg"), str(threads), str(each), str(number * each)],
+                                      stdout=subprocess.PIPE, text=True) for number in range(PROCESSES)]
+        results = [json.loads(process.communicate(timeout=390)[0]) for process in processes]
+    assert results == [{"errors": 0, "first": []}] * PROCESSES
+    done = target.postgres.psql("-c", "select count(*) from units_of_work", dbname=target.database)
+    assert int(done) == each * PROCESSES
+    assert sampler.samples > 100
+    if not target.direct:
+        assert sampler.most <= max_size
+        assert target.daemon.pool_stats("bench")["pool_max"] == max_size

@@ -1,0 +1,16 @@
+"""Each client stack that this folder promises to test, by name: one that is not installed fails here instead of being passed over."""
+
+import importlib
+import shutil
+
+import pytest
+
+
+@pytest.mark.parametrize("module", ["sqlalchemy", "sqlalchemy.ext.asyncio", "psycopg", "psycopg2", "asyncpg", "greenlet", "django"])
+def test_the_python_module_is_there(module):
+    importlib.import_module(module)
+
+
+@pytest.mark.parametrize("program", ["psql", "pgbench", "pg_dump", "pg_restore"])
+def test_the_program_is_there(program):
+    assert shutil.which(program), f"{program} is not installed"
