@@ -30,10 +30,9 @@ class Keywords {
     for (skip_spaces(); at_ < text_.size(); skip_spaces()) {
       const std::string_view keyword = read_keyword();
       skip_spaces();
-      if (at_ >= text_.size()) break;
-      if (text_[at_] !=
-          '=') {  // libpq refuses it here; what follows may be the rest of a password with spaces
-        if (!found.empty()) found.push_back(text_.substr(at_ - keyword.size()));
+      if (at_ >= text_.size() ||
+          text_[at_] != '=') {  // libpq refuses it; it may be the rest of a password with spaces
+        if (!found.empty()) found.push_back(text_.substr(static_cast<size_t>(keyword.data() - text_.data())));
         break;
       }
       ++at_;
@@ -145,7 +144,9 @@ std::string without_quotes(std::string_view message) {
       out.append(message.substr(at, 3));
       at += 2;
     } else {
-      return out.append("<hidden>").append(message.substr(std::max(message.rfind('"'), at) + 1));
+      const size_t last = message.rfind('"');
+      out += "<hidden>";
+      return last > at ? out.append(message.substr(last + 1)) : out;
     }
   }
   return out;

@@ -202,13 +202,16 @@ std::string_view nearest(std::string_view wrong, const std::vector<std::string_v
       best = word;
     }
   }
-  if (!best.empty() || meant.size() < 4) return best;
-  for (std::string_view word : known) {  // "lifetime" for max_lifetime
-    if (folded(word).find(meant) != std::string::npos ||
-        (word.size() >= 4 && meant.find(folded(word)) != std::string::npos))
+  constexpr size_t kSurelyMistyped = 2, kShortestPart = 4;
+  const bool is_sure = !best.empty() && least <= kSurelyMistyped;
+  if (is_sure || meant.size() < kShortestPart) return best;
+  for (std::string_view word : known) {  // "lifetime" for max_lifetime, "max_idle_time" for max_idle
+    const std::string other = folded(word);
+    if (other.size() >= kShortestPart &&
+        (other.find(meant) != std::string::npos || meant.find(other) != std::string::npos))
       return word;
   }
-  return {};
+  return best;
 }
 
 }  // namespace tidepool::config

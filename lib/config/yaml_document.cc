@@ -21,6 +21,8 @@ bool continues_a_character(char byte) {
   return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
 }
 
+const char* const kKeyIsNoText = "a key must be text; put a key that starts with { or [ in quotes";
+
 // yaml-cpp's words for a broken text, and ours where those would not help somebody who only wants the file to
 // load.
 struct Translation {
@@ -37,8 +39,6 @@ const Translation kTranslations[] = {
     {YAML::ErrorMsg::END_OF_SEQ,
      "this line does not continue the list above it; write \"- value\" with the indentation of its "
      "neighbours"},
-    {YAML::ErrorMsg::END_OF_MAP_FLOW, "a { above is not closed; write the missing }"},
-    {YAML::ErrorMsg::END_OF_SEQ_FLOW, "a [ above is not closed; write the missing ]"},
     {YAML::ErrorMsg::FLOW_END, "a closing bracket has no opening one; remove it, or open it"},
     {YAML::ErrorMsg::TAB_IN_INDENTATION, "a tab stands in the indentation; write spaces"},
     {YAML::ErrorMsg::UNKNOWN_TOKEN, "a value cannot start with this character; put the value in quotes"},
@@ -87,12 +87,16 @@ class Ruler {
     }
   }
 
-  Place place_of(const YAML::Mark& mark) const {
+  // Quick for marks that go forward: a file may be one long line.
+  Place place_of(const YAML::Mark& mark) {
     if (mark.line < 0 || mark.column < 0) return {};
-    Place place{mark.line + 1, 1};
-    const size_t from = offset_of(mark.line, 0), to = offset_of(mark.line, mark.column);
-    for (size_t at = from; at < to; ++at) place.column += !continues_a_character(text_[at]);
-    return place;
+    const size_t to = offset_of(mark.line, mark.column);
+    if (mark.line + 1 != last_.line || to < last_offset_) {
+      last_ = {mark.line + 1, 1};
+      last_offset_ = offset_of(mark.line, 0);
+    }
+    for (; last_offset_ < to; ++last_offset_) last_.column += !continues_a_character(text_[last_offset_]);
+    return last_;
   }
 
   size_t offset_of(int line, int column) const {
@@ -106,28 +110,29 @@ class Ruler {
  private:
   std::string_view text_;
   std::vector<size_t> line_starts_;
+  Place last_;
+  size_t last_offset_ = 0;
 };
 
-// Builds the tree from yaml-cpp's events. After the first mistake it lets the rest pass by.
+// Builds the tree from yaml-cpp's events. Its own mistakes end the parsing as yaml-cpp's do, by an exception
+// of yaml-cpp.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(const Ruler& ruler) : ruler_(ruler) {}
+  explicit TreeBuilder(Ruler& ruler) : ruler_(ruler) {}
 
-  YamlDocument take() {
-    if (!document_.mistake.empty()) document_.root = nullptr;
-    return std::move(document_);
-  }
-  bool broken() const { return !document_.mistake.empty(); }
-  void broke(const YAML::Mark& mark, std::string what) {
-    if (broken()) return;
-    document_.mistake = std::move(what);
-    document_.mistake_place = ruler_.place_of(mark);
-  }
-  // A quote that is closed late is where many a later mistake comes from.
-  std::string hint() const {
-    if (!long_quote_) return "";
-    return "; or is the quote that opens at line " + std::to_string(long_quote_->line) + ", column " +
-           std::to_string(long_quote_->column) + " not closed there?";
+  YamlDocument take() { return std::move(document_); }
+
+  YamlDocument take_mistake(const YAML::Exception& thrown) {
+    if (!mistake_.empty()) return {nullptr, std::move(mistake_), mistake_place_};
+    const bool is_map = thrown.msg == YAML::ErrorMsg::END_OF_MAP_FLOW;
+    const bool is_list = thrown.msg == YAML::ErrorMsg::END_OF_SEQ_FLOW;
+    if ((is_map || is_list) && !open_.empty()) {
+      // yaml-cpp tells where it gave up, which may be the end of the file.
+      const std::string words = is_map ? "the { that opens here is not closed; write the missing }"
+                                       : "the [ that opens here is not closed; write the missing ]";
+      return {nullptr, words + hint(), open_.back().node->place};
+    }
+    return {nullptr, translated(thrown.msg) + hint(), ruler_.place_of(thrown.mark)};
   }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
@@ -140,28 +145,25 @@ class TreeBuilder : public YAML::EventHandler {
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    if (broken()) return;
-    if (wants_key())
-      return broke(mark, "a key is empty; write its name, in quotes if it is \"null\" or \"~\"");
+    if (wants_key()) broke(mark, "a key is empty; write its name, in quotes if it is \"null\" or \"~\"");
     auto node = new_node(YamlNode::Kind::Null, mark);
     if (in_map()) node->place = open_.back().key_place;
     add(node, node->place, anchor);
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    if (broken()) return;
     const auto found = anchors_.find(anchor);
-    if (found == anchors_.end())
-      return broke(mark, "an alias stands inside of what it names; write the value out");
+    if (found == anchors_.end()) broke(mark, "an alias stands inside of what it names; write the value out");
     if (wants_key()) return take_key(mark, *found->second);
     add(found->second, ruler_.place_of(mark), YAML::NullAnchor);
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
-    if (broken() || !is_known(tag, mark) || !quote_is_closed(mark)) return;
+    check_tag(tag, mark);
+    check_quote_is_closed(mark);
     auto node = new_node(YamlNode::Kind::Scalar, mark);
     node->text = value;
     if (value.find('\0') != std::string::npos)
-      return broke(mark, "a zero byte (\\0) stands in this text; remove it");
+      broke(mark, "a zero byte (\\0) stands in this text; remove it");
     if (wants_key()) {
       if (anchor != YAML::NullAnchor) anchors_[anchor] = node;
       return take_key(mark, *node);
@@ -180,6 +182,13 @@ class TreeBuilder : public YAML::EventHandler {
   void OnMapEnd() override { close(); }
 
  private:
+  // A quote that is closed late is where many a later mistake comes from.
+  std::string hint() const {
+    if (!long_quote_) return "";
+    return "; or is the quote that opens at line " + std::to_string(long_quote_->line) + ", column " +
+           std::to_string(long_quote_->column) + " not closed there?";
+  }
+
   struct Open {
     std::shared_ptr<YamlNode> node;
     YAML::anchor_t anchor;
@@ -188,10 +197,19 @@ class TreeBuilder : public YAML::EventHandler {
     Place key_place = {};
   };
 
+  [[noreturn]] void broke(Place place, std::string what) {
+    mistake_ = std::move(what);
+    mistake_place_ = place;
+    throw YAML::ParserException(YAML::Mark::null_mark(), "");
+  }
+  [[noreturn]] void broke(const YAML::Mark& mark, std::string what) {
+    broke(ruler_.place_of(mark), std::move(what));
+  }
+
   bool in_map() const { return !open_.empty() && open_.back().node->kind == YamlNode::Kind::Map; }
   bool wants_key() const { return in_map() && !open_.back().has_key; }
 
-  std::shared_ptr<YamlNode> new_node(YamlNode::Kind kind, const YAML::Mark& mark) const {
+  std::shared_ptr<YamlNode> new_node(YamlNode::Kind kind, const YAML::Mark& mark) {
     auto node = std::make_shared<YamlNode>();
     node->kind = kind;
     node->place = ruler_.place_of(mark);
@@ -199,21 +217,19 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void take_key(const YAML::Mark& mark, const YamlNode& key) {
-    if (key.kind != YamlNode::Kind::Scalar)
-      return broke(mark, "a key must be text; put a key that starts with { or [ in quotes");
+    if (key.kind != YamlNode::Kind::Scalar) broke(mark, kKeyIsNoText);
     open_.back().has_key = true;
     open_.back().key = key.text;
     open_.back().key_place = ruler_.place_of(mark);
   }
 
   void open(YamlNode::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
-    if (broken() || !is_known(tag, mark)) return;
-    if (wants_key()) return broke(mark, "a key must be text; put a key that starts with { or [ in quotes");
-    if (open_.size() >= kDeepestYaml) return broke(mark, translated(YAML::ErrorMsg::BAD_FILE));
+    check_tag(tag, mark);
+    if (wants_key()) broke(mark, kKeyIsNoText);
+    if (open_.size() >= kDeepestYaml) broke(mark, translated(YAML::ErrorMsg::BAD_FILE));
     open_.push_back({new_node(kind, mark), anchor});
   }
   void close() {
-    if (broken()) return;
     Open done = std::move(open_.back());
     open_.pop_back();
     add(done.node, done.node->place, done.anchor);
@@ -228,10 +244,7 @@ class TreeBuilder : public YAML::EventHandler {
     Open& parent = open_.back();
     parent.node->weight += node->weight;
     if (parent.node->weight > kHeaviestYaml) {
-      document_.mistake =
-          "more than " + std::to_string(kHeaviestYaml) + " values in one file; make it smaller";
-      document_.mistake_place = place;
-      return;
+      broke(place, "more than " + std::to_string(kHeaviestYaml) + " values in one file; make it smaller");
     }
     if (in_map()) {
       parent.has_key = false;
@@ -243,17 +256,16 @@ class TreeBuilder : public YAML::EventHandler {
 
   // "?" and "!" are what yaml-cpp calls plain and quoted; "!!str" and its like change nothing, as everything
   // is read as text.
-  bool is_known(const std::string& tag, const YAML::Mark& mark) {
-    if (tag.empty() || tag == "?" || tag == "!" || tag.starts_with("tag:yaml.org,2002:")) return true;
+  void check_tag(const std::string& tag, const YAML::Mark& mark) {
+    if (tag.empty() || tag == "?" || tag == "!" || tag.starts_with("tag:yaml.org,2002:")) return;
     broke(mark,
           "a value starts with a YAML tag, and tags have no meaning here; remove it, or put the value in "
           "quotes");
-    return false;
   }
 
   // yaml-cpp closes a forgotten quote at the end of the file and swallows all that stood in between. By
   // YAML's rules every line of a quoted text is indented; an unclosed quote breaks that at once.
-  bool quote_is_closed(const YAML::Mark& mark) {
+  void check_quote_is_closed(const YAML::Mark& mark) {
     const std::string_view text = ruler_.text();
     size_t at = ruler_.offset_of(mark.line, mark.column);
     while (at < text.size() &&
@@ -261,7 +273,7 @@ class TreeBuilder : public YAML::EventHandler {
       at = std::min(text.find_first_of(" \n", at), text.size());
       at = std::min(text.find_first_not_of(" \n", at), text.size());
     }
-    if (at >= text.size() || (text[at] != '"' && text[at] != '\'')) return true;
+    if (at >= text.size() || (text[at] != '"' && text[at] != '\'')) return;
     const char quote = text[at];
     bool several_lines = false;
     for (++at; at < text.size(); ++at) {
@@ -269,7 +281,7 @@ class TreeBuilder : public YAML::EventHandler {
         ++at;
       } else if (text[at] == quote) {
         if (several_lines) long_quote_ = ruler_.place_of(mark);
-        return true;
+        return;
       } else if (text[at] == '\n') {
         several_lines = true;
         const bool indented =
@@ -278,11 +290,12 @@ class TreeBuilder : public YAML::EventHandler {
       }
     }
     broke(mark, "the quote that opens here is not closed; close it, or indent the lines that it goes on in");
-    return false;
   }
 
-  const Ruler& ruler_;
+  Ruler& ruler_;
   YamlDocument document_;
+  std::string mistake_;
+  Place mistake_place_;
   std::vector<Open> open_;
   std::map<YAML::anchor_t, YamlNodePtr> anchors_;
   std::optional<Place> long_quote_;
@@ -312,15 +325,15 @@ YamlDocument parse_yaml(std::string_view text) {
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   if (auto refused = not_text(text)) return *std::move(refused);
 
-  const Ruler ruler(text);
+  Ruler ruler(text);
   TreeBuilder builder(ruler);
   std::istringstream stream{std::string(text)};
   try {
     YAML::Parser parser(stream);
-    while (!builder.broken() && parser.HandleNextDocument(builder)) {
+    while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& thrown) {
-    builder.broke(thrown.mark, translated(thrown.msg) + builder.hint());
+    return builder.take_mistake(thrown);
   }
   return builder.take();
 }
