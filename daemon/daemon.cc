@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "daemon/clock.h"
+#include "daemon/gathering.h"
 #include "daemon/log.h"
 #include "daemon/shared_pool.h"
 
@@ -15,6 +16,7 @@ namespace tidepool::daemon {
 namespace {
 
 constexpr uint64_t kIdleTickMs = 1000;
+constexpr uint64_t kStatisticsPeriodMs = 60'000;
 // Descriptors that are neither clients' nor servers': loops, log, listeners, dials and cancels on their way.
 constexpr uint64_t kOwnDescriptors = 64;
 
@@ -35,12 +37,15 @@ config::Loaded load_settings(const std::string& file) {
   return config::load_file(file, read_conninfo, random_bytes);
 }
 
-Daemon::Daemon(std::shared_ptr<const config::Settings> settings) {
+Daemon::Daemon(std::shared_ptr<const config::Settings> settings)
+    : history_(now_monotonic()), started_us_(now_wall_us()) {
   uv_loop_init(&loop_);
   inbox_ = std::make_unique<event::Inbox<MainMessage>>(&loop_, [this](const MainMessage& message) {
     std::visit([this](const auto& what) { on(what); }, message);
   });
   timer_ = std::make_unique<event::Timer>(&loop_, [this] { tick(); });
+  statistics_timer_ =
+      std::make_unique<event::Timer>(&loop_, [this] { Gathering::start(*this, std::nullopt, world_); });
   dialer_ = std::make_unique<ServerDialer>(settings->limits.max_dials);
   auto world = std::make_shared<World>();
   world->settings = std::move(settings);
@@ -52,6 +57,7 @@ Daemon::~Daemon() {
   workers_.clear();
   signals_.clear();
   timer_.reset();
+  statistics_timer_.reset();
   inbox_.reset();
   uv_run(&loop_, UV_RUN_DEFAULT);
   uv_loop_close(&loop_);
@@ -88,13 +94,13 @@ base::Status Daemon::start() {
   log::info("tidepool " TIDEPOOL_VERSION " is ready: workers=" + std::to_string(count) +
             " pools=" + std::to_string(world_->pools.size()));
   tick();
+  statistics_timer_->start(kStatisticsPeriodMs, kStatisticsPeriodMs);
   return base::Done{};
 }
 
 int Daemon::run() {
   uv_run(&loop_, UV_RUN_DEFAULT);
   for (auto& worker : workers_) worker->join();
-  listeners_.clear();
   log::info("stopped");
   return 0;
 }
@@ -225,6 +231,14 @@ void Daemon::count_descriptors(const config::Settings& settings) {
                " clients fit instead of max_clients " + std::to_string(settings.limits.max_clients));
 }
 
+void Daemon::on(const to_main::Gathered& message) {
+  stats::Snapshot& snapshot = *message.snapshot;
+  snapshot.started_us = started_us_;
+  if (!message.console) return history_.record(now_monotonic(), snapshot.pools);
+  history_.fill_averages(now_monotonic(), snapshot.pools);
+  tell_worker(message.console->worker, to_worker::Collected{*message.console, message.snapshot});
+}
+
 // --- stopping
 
 void Daemon::on_signal(int number) {
@@ -250,6 +264,8 @@ void Daemon::on(const to_main::Shutdown&) {
 void Daemon::stop() {
   if (std::exchange(stopping_, true)) return;
   timer_->stop();
+  statistics_timer_->stop();
+  listeners_.clear();  // who comes now finds no socket, rather than one that nobody answers
   auto world = std::make_shared<World>(*world_);
   world->stopping = true;
   world_ = world;

@@ -17,6 +17,7 @@
 #include "daemon/worker.h"
 #include "daemon/world.h"
 #include "lib/config/loader.h"
+#include "lib/stats/stats_history.h"
 
 namespace tidepool::daemon {
 
@@ -46,6 +47,7 @@ class Daemon final : public Switchboard {
   void on(const to_main::Shutdown& message);
   void on(const to_main::PoolNeedsTick& message);
   void on(const to_main::WorkerStopped& message);
+  void on(const to_main::Gathered& message);
   void on_signal(int number);
   base::Status reload();
   void say_what_stays(const config::Settings& before, const config::Settings& after) const;
@@ -62,6 +64,9 @@ class Daemon final : public Switchboard {
   std::vector<ListeningSocket> listeners_;
   std::unique_ptr<event::Inbox<MainMessage>> inbox_;
   std::unique_ptr<event::Timer> timer_;
+  std::unique_ptr<event::Timer> statistics_timer_;
+  stats::StatsHistory history_;
+  int64_t started_us_;
   std::vector<event::OwnedHandle<uv_signal_t>> signals_;
   std::vector<std::unique_ptr<Worker>> workers_;
   unsigned workers_stopped_ = 0;

@@ -7,13 +7,15 @@
 
 namespace tidepool::daemon {
 
-void Gathering::start(Switchboard& switchboard, SessionId console, std::shared_ptr<const World> world) {
+void Gathering::start(Switchboard& switchboard, std::optional<SessionId> console,
+                      std::shared_ptr<const World> world) {
   auto gathering = std::make_shared<Gathering>(switchboard, console, std::move(world));
   for (unsigned worker = 0; worker < switchboard.worker_count(); ++worker)
     switchboard.tell_worker(static_cast<pool::WorkerId>(worker), to_worker::Collect{gathering});
 }
 
-Gathering::Gathering(Switchboard& switchboard, SessionId console, std::shared_ptr<const World> world)
+Gathering::Gathering(Switchboard& switchboard, std::optional<SessionId> console,
+                     std::shared_ptr<const World> world)
     : switchboard_(switchboard),
       console_(console),
       world_(std::move(world)),
@@ -44,12 +46,12 @@ Gathering::Gathering(Switchboard& switchboard, SessionId console, std::shared_pt
 }
 
 void Gathering::finish() {
-  std::shared_ptr<const stats::Snapshot> done;
+  std::shared_ptr<stats::Snapshot> done;
   {
     std::lock_guard lock(mutex_);
     done = std::move(snapshot_);
   }
-  switchboard_.tell_worker(console_.worker, to_worker::Collected{console_, std::move(done)});
+  switchboard_.tell_main(to_main::Gathered{console_, std::move(done)});
 }
 
 }  // namespace tidepool::daemon

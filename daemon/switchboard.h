@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -94,10 +95,14 @@ struct PoolNeedsTick {};  // a ledger has a deadline that is nearer than the idl
 struct WorkerStopped {
   pool::WorkerId worker;
 };
+struct Gathered {  // a snapshot that lacks its averages yet
+  std::optional<SessionId> console;
+  std::shared_ptr<stats::Snapshot> snapshot;
+};
 }  // namespace to_main
 
 using MainMessage = std::variant<to_main::Reload, to_main::Reconnect, to_main::Shutdown,
-                                 to_main::PoolNeedsTick, to_main::WorkerStopped>;
+                                 to_main::PoolNeedsTick, to_main::WorkerStopped, to_main::Gathered>;
 
 class Switchboard {
  public:

@@ -13,6 +13,8 @@ namespace tidepool::daemon {
 namespace {
 
 constexpr uint64_t kTickMs = 100;
+// After Stop, servers that are being cleaned get so long.
+constexpr base::Duration kStopTime{8'000'000};
 
 thread_local const Worker* this_threads_worker = nullptr;
 
@@ -209,6 +211,10 @@ void Worker::need_tick() {
 void Worker::tick() {
   const base::TimePoint time = now();
   bool needed = cancel_desk_.tick(time);
+  if (stopping_) {
+    needed = true;
+    if (time - stopping_since_ >= kStopTime) give_up_servers();
+  }
   for (Slot& slot : slots_)
     if (slot.session) needed |= slot.session->tick(time);
   for (auto& [shared, pool] : pools_)
@@ -381,10 +387,22 @@ void Worker::on(to_worker::Collect&& message) {
 
 void Worker::on(to_worker::Stop&&) {
   stopping_ = true;
+  stopping_since_ = now();
   listeners_.clear();
   for (Slot& slot : slots_)
     if (slot.session) slot.session->end({"57P01", "terminating connection: tidepool is shutting down"});
   need_tick();
+}
+
+void Worker::give_up_servers() {
+  cancel_desk_.drop_all();
+  for (auto& [shared, pool] : pools_) {
+    if (!pool->servers.empty())
+      log::warning("pool=" + shared->name() +
+                   " servers given up at the end: " + std::to_string(pool->servers.size()));
+    pool->servers.clear();
+  }
+  retired_servers_.clear();
 }
 
 // Clients and servers are gone: the loop has nothing to wait for.

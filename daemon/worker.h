@@ -123,6 +123,7 @@ class Worker {
   PoolHere& here(const std::shared_ptr<SharedPool>& pool);
   void forget_empty_pools();
   void tick();
+  void give_up_servers();
   void stop_if_done();
 
   const pool::WorkerId id_;
@@ -149,6 +150,7 @@ class Worker {
   bool now_is_known_ = false;
   bool stopping_ = false;
   bool stop_told_ = false;
+  base::TimePoint stopping_since_{};
   uint32_t ticket_number_ = 0;
   std::thread thread_;
 };
