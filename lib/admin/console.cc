@@ -12,7 +12,7 @@ namespace {
 
 // Nobody has that much to say to a console.
 constexpr uint32_t kLongestMessage = 64 * 1024;  // its length field included
-constexpr size_t kMostKept = 4 * kLongestMessage;
+constexpr size_t kMostKept = size_t{4} * kLongestMessage;
 constexpr size_t kMostSavepoints = 64;
 
 const std::optional<ConsoleStep> kGoOn = std::nullopt;
@@ -83,7 +83,7 @@ ConsoleStep Console::Machine::go_on(Outcome outcome, std::string& out) {
     if (!outcome) {
       fail(outcome.error(), out);
     } else if (const Wait& wait = *outcome) {
-      const ConsoleStep step = *wait;
+      ConsoleStep step = *wait;
       if (std::holds_alternative<CloseConsole>(step))
         closed = true;
       else if (std::holds_alternative<NeedSnapshot>(step))

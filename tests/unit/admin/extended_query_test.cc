@@ -242,10 +242,10 @@ TEST_CASE("messages that cannot be read are errors") {
 
 TEST_CASE("the number of prepared statements and portals is limited") {
   ConsoleConversation with;
-  for (int i = 0; i < 256; ++i) with.receive(Client().parse("s" + std::to_string(i), ""));
+  for (int i = 0; i < 256; ++i) with.receive(Client().parse(std::to_string(i), ""));
   CHECK(with.written().find("ErrorResponse") == std::string::npos);
   with.receive(Client().parse("one more", "").sync());
   CHECK(with.written().find("C \"53400\" M \"too many prepared statements") != std::string::npos);
-  for (int i = 0; i < 257; ++i) with.receive(Client().bind(std::to_string(i), "s1"));
+  for (int i = 0; i < 257; ++i) with.receive(Client().bind(std::to_string(i), "1"));
   CHECK(with.written().find("C \"53400\" M \"too many portals") != std::string::npos);
 }

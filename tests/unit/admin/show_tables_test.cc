@@ -20,8 +20,10 @@ std::string type_name(uint32_t oid) {
 std::string columns_of(const std::string& table) {
   std::string columns;
   REQUIRE(find_show_table(table) != nullptr);
-  for (const wire::Column& column : find_show_table(table)->columns)
-    columns += (columns.empty() ? "" : ", ") + std::string(column.name) + " " + type_name(column.type_oid);
+  for (const wire::Column& column : find_show_table(table)->columns) {
+    if (!columns.empty()) columns += ", ";
+    columns.append(column.name).append(" ").append(type_name(column.type_oid));
+  }
   return columns;
 }
 
@@ -30,7 +32,10 @@ std::string rows_of(const std::string& table, const stats::Snapshot& snapshot) {
   std::string text;
   for (const Row& row : find_show_table(table)->rows(snapshot)) {
     REQUIRE(row.size() == find_show_table(table)->columns.size());
-    for (const Cell& cell : row) text += (&cell == &row.front() ? "" : "|") + cell.value_or("-");
+    for (const Cell& cell : row) {
+      if (&cell != &row.front()) text += '|';
+      text += cell.value_or("-");
+    }
     text += "\n";
   }
   return text;
