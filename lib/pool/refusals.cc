@@ -11,39 +11,43 @@ constexpr const char* kTooManyConnections = "53300";
 constexpr const char* kAdminShutdown = "57P01";
 constexpr const char* kConnectionFailure = "08006";
 
-std::string quoted(const std::string& pool) {
-  return "pool \"" + pool + "\"";
+// Appends word by word: g++ 12 warns of operator+ here (PR105651).
+template <class... Parts>
+std::string joined(const Parts&... parts) {
+  std::string text;
+  (text.append(parts), ...);
+  return text;
 }
 
 }  // namespace
 
 std::string words_of(Duration duration) {
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-  if (milliseconds < 1000) return std::to_string(milliseconds) + " ms";
-  std::string words = std::to_string(milliseconds / 1000);
+  if (milliseconds < 1000) return joined(std::to_string(milliseconds), " ms");
   const auto tenths = milliseconds % 1000 / 100;
-  if (tenths != 0) words += "." + std::to_string(tenths);
-  return words + " s";
+  const std::string fraction = tenths == 0 ? "" : joined(".", std::to_string(tenths));
+  return joined(std::to_string(milliseconds / 1000), fraction, " s");
 }
 
 Error timed_out(const std::string& pool, const PoolLimits& limits, Duration waited, const Error* dial_error) {
-  Error error{kTooManyConnections, "no server of " + quoted(pool) + " was free within " + words_of(waited) +
-                                       " (timeout " + words_of(limits.timeout) + ", max_size " +
-                                       std::to_string(limits.max_size) + ")"};
-  if (dial_error != nullptr)
-    error.detail = "The last attempt to open a server failed: " + dial_error->message;
+  Error error{kTooManyConnections,
+              joined("no server of pool \"", pool, "\" was free within ", words_of(waited), " (timeout ",
+                     words_of(limits.timeout), ", max_size ", std::to_string(limits.max_size), ")")};
+  if (dial_error != nullptr) {
+    error.detail = joined("The last attempt to open a server failed: ", dial_error->message);
+  }
   return error;
 }
 
 Error queue_full(const std::string& pool, const PoolLimits& limits, size_t waiting, Duration longest_wait) {
   return {kTooManyConnections,
-          quoted(pool) + " has " + std::to_string(waiting) + " clients waiting already (max_waiting " +
-              std::to_string(limits.max_waiting) + ", max_size " + std::to_string(limits.max_size) +
-              "), the first of them for " + words_of(longest_wait)};
+          joined("pool \"", pool, "\" has ", std::to_string(waiting),
+                 " clients waiting already (max_waiting ", std::to_string(limits.max_waiting), ", max_size ",
+                 std::to_string(limits.max_size), "), the first of them for ", words_of(longest_wait))};
 }
 
 Error pool_removed(const std::string& pool) {
-  return {kAdminShutdown, quoted(pool) + " is being closed"};
+  return {kAdminShutdown, joined("pool \"", pool, "\" is being closed")};
 }
 
 Error server_down(const Error& dial_error) {

@@ -11,11 +11,20 @@
 #include <doctest/doctest.h>
 
 #include <map>
+#include <sstream>
 #include <string>
 
 #include "lib/pool/pool_ledger.h"
 
 namespace tidepool::pool {
+
+// "grant t", 7, " c1" as one text.
+template <class... Parts>
+std::string words(const Parts&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  return text.str();
+}
 
 class Conversation {
  public:
@@ -142,31 +151,31 @@ class Conversation {
   std::string line(const Grant& grant) {
     last_wait = grant.waited;
     holder[number(grant.connection)] = grant.ticket;
-    std::string text = "grant " + name(grant.ticket) + " " + name(grant.connection);
+    std::string text = words("grant ", name(grant.ticket), " ", name(grant.connection));
     if (grant.owner != grant.client_worker) {
-      text += " @" + std::to_string(grant.owner) + ">" + std::to_string(grant.client_worker);
+      text += words(" @", grant.owner, ">", grant.client_worker);
     }
     return text;
   }
   std::string line(const Refuse& refuse) {
     last_error = refuse.error;
-    return "refuse " + name(refuse.ticket) + ": " + name_of(refuse.reason);
+    return words("refuse ", name(refuse.ticket), ": ", name_of(refuse.reason));
   }
   std::string line(const Notice& notice) {
     last_wait = notice.waited;
-    return "notice " + name(notice.ticket);
+    return words("notice ", name(notice.ticket));
   }
   std::string line(const Dial& dial) {
     const uint64_t number = dials.size() + 1;
     dials[number] = dial.dial;
     numbers[static_cast<uint64_t>(dial.dial)] = number;
-    std::string text = "dial " + std::to_string(number) + " @" + std::to_string(dial.worker);
-    if (dial.ticket) text += " for " + name(*dial.ticket);
+    std::string text = words("dial ", number, " @", dial.worker);
+    if (dial.ticket) text += words(" for ", name(*dial.ticket));
     return text;
   }
-  std::string line(const Check& check) { return "check " + name(check.connection); }
+  std::string line(const Check& check) { return words("check ", name(check.connection)); }
   std::string line(const Close& close) {
-    return "close " + name(close.connection) + ": " + name_of(close.reason);
+    return words("close ", name(close.connection), ": ", name_of(close.reason));
   }
   std::string line(const Health& health) {
     last_error = health.error;
@@ -182,8 +191,8 @@ class Conversation {
   }
 
   uint64_t number(ConnectionId connection) const { return numbers.at(static_cast<uint64_t>(connection)); }
-  std::string name(ConnectionId connection) const { return "c" + std::to_string(number(connection)); }
-  static std::string name(Ticket ticket) { return "t" + std::to_string(static_cast<uint64_t>(ticket)); }
+  std::string name(ConnectionId connection) const { return words("c", number(connection)); }
+  static std::string name(Ticket ticket) { return words("t", static_cast<uint64_t>(ticket)); }
 };
 
 // A pool whose numbers a test states; what it does not state is out of the way.

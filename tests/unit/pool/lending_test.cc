@@ -73,7 +73,7 @@ TEST_CASE("a waiter on the worker where a server is freed overtakes those on oth
   CHECK(with.checkout(100, 1) == "");
   for (uint64_t ticket = 2; ticket <= 30; ++ticket) CHECK(with.checkout(ticket, 0) == "");
   for (uint64_t ticket = 2; ticket <= 17; ++ticket) {
-    CHECK(with.give_back(1) == "grant t" + std::to_string(ticket) + " c1");
+    CHECK(with.give_back(1) == words("grant t", ticket, " c1"));
   }
   CHECK(with.give_back(1) == "grant t100 c1 @0>1");
 }

@@ -27,7 +27,7 @@ TEST_CASE("with nobody waiting, probes go out after 1 s, 2, 4, 8, 16, then each 
     CHECK(until_probe >= expected * 9 / 10);
     CHECK(until_probe <= expected * 11 / 10);
     ++dial;
-    CHECK(with.after(until_probe) == "dial " + std::to_string(dial) + " @0");
+    CHECK(with.after(until_probe) == words("dial ", dial, " @0"));
     CHECK(with.dial_fails(dial) == "");
   }
 }
@@ -40,7 +40,7 @@ TEST_CASE("while clients wait one probe goes out every 500 ms") {
   CHECK(with.dial_fails(2) == "");
   for (uint64_t dial = 3; dial < 20; ++dial) {
     CHECK(with.after(499ms) == "");
-    CHECK(with.after(1ms) == "dial " + std::to_string(dial) + " @0 for t1");
+    CHECK(with.after(1ms) == words("dial ", dial, " @0 for t1"));
     CHECK(with.dial_fails(dial) == "");
   }
 }
@@ -239,15 +239,15 @@ TEST_CASE("after reconnect_timeout the pool says once that it gave up, and probe
   CHECK(dial - before >= 18);
   CHECK(dial - before <= 23);
   // Clients who come now wait, and are probed for as ever.
-  CHECK(with.checkout(1) == "dial " + std::to_string(dial + 1) + " @0 for t1");
+  CHECK(with.checkout(1) == words("dial ", dial + 1, " @0 for t1"));
   with.dial_fails(++dial);
   live_for(10s);
   CHECK(dial - before >= 38);
   with.run_for(500ms);
-  CHECK(with.dialed(dial + 1) == "back; grant t1 c" + std::to_string(dial + 1));
+  CHECK(with.dialed(dial + 1) == words("back; grant t1 c", dial + 1));
   // The next outage is a new one.
   CHECK(with.lost(dial + 1) == "");
-  CHECK(with.closed(dial + 1) == "dial " + std::to_string(dial + 2) + " @0");
+  CHECK(with.closed(dial + 1) == words("dial ", dial + 2, " @0"));
   dial += 2;
   CHECK(with.dial_fails(dial) == "down");
   live_for(6min);

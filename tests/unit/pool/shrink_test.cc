@@ -73,7 +73,7 @@ TEST_CASE("a connection that is used in every window is never closed for being i
   Conversation with(shrinking(0, 1, 5s));
   with.open(1);
   for (uint64_t ticket = 1; ticket <= 100; ++ticket) {
-    CHECK(with.checkout(ticket) == "grant t" + std::to_string(ticket) + " c1");
+    CHECK(with.checkout(ticket) == words("grant t", ticket, " c1"));
     with.give_back(1);
     CHECK(with.run_for(4s) == "");
   }
