@@ -1,6 +1,6 @@
 # Everything that calls libpq's login, as a library of its own: the daemon and its tests link it.
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(LIBPQ REQUIRED IMPORTED_TARGET libpq>=14)
+pkg_check_modules(LIBPQ REQUIRED IMPORTED_TARGET GLOBAL libpq>=14)
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(Threads REQUIRED)
 

@@ -24,8 +24,8 @@ namespace tidepool::daemon {
 
 struct DialOrder {
   std::string conninfo;
-  std::string application_name;  // to log in with; empty: the conninfo's own, or "tidepool"
-  std::string configure;         // SQL, or empty
+  std::string application_name = {};  // to log in with; empty: the conninfo's own, or "tidepool"
+  std::string configure = {};         // SQL, or empty
   base::Duration configure_timeout{5000000};
 };
 

@@ -241,20 +241,8 @@ std::optional<Refusal> Login::poll_connection(PGconn* connection, Deadline deadl
       case Wait::Stopped:
         stopped_ = true;
         return refusal_by_error({"57P01", "the dialer stops"});
-      case Wait::TimedOut: {
-        auto refusal = refusal_by(connection, false);
-        const std::string place = PQhostaddr(connection) && *PQhostaddr(connection)
-                                      ? std::string(" (") + PQhostaddr(connection) + ")"
-                                      : "";
-        refusal.error = {kNoConnection, std::string("connection to server \"") + PQhost(connection) + "\"" +
-                                            place + ", port " + PQport(connection) +
-                                            " failed: timeout expired: no login within " +
-                                            std::to_string(plan_.time_limit.count()) + " s"};
-        refusal.words = refusal.error.message;
-        refusal.is_final = false;
-        refusal.kind = DialFailure::Unreachable;
-        return refusal;
-      }
+      case Wait::TimedOut:
+        return refusal_by_error({kNoConnection, text_of(connection) + "timeout expired"});
     }
     status = PQconnectPoll(connection);
   }
