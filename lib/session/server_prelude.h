@@ -1,7 +1,7 @@
 // What travels in front of a client's message so that its server has the client's startup settings, and the
 // answers to it. It goes as Parse/Bind/Execute without Sync: an error in it keeps the client's statement from
-// running, since PostgreSQL then skips everything up to the next Sync, a simple Query included. facts:
-// docs/decisions.md "In front of a message".
+// running, since PostgreSQL then skips everything up to the next Sync, a simple Query included
+// (docs/decisions.md, "In front of a message").
 //   outside a transaction: BEGIN; SELECT pg_catalog.set_config($1,$2,false), ...; COMMIT
 //   inside one ('T'):      SELECT pg_catalog.set_config(...)
 #pragma once

@@ -34,9 +34,8 @@ std::vector<SettingsStatement> parameters_of(const SettingEntries& settings) {
   return statements;
 }
 
-// What can be asked where a setting stands in pg_settings: whether its value came from SET. Custom settings
-// (app.x) and `role` do not stand there; after RESET the first are empty (facts 6) or as ALTER ROLE or ALTER
-// DATABASE have them, the second is none.
+// PostgreSQL says of a setting in pg_settings whether its value came from SET. Custom settings (app.x) and
+// `role` do not stand there; docs/decisions.md, "What a reset leaves", has the rule for each.
 constexpr std::string_view kRestoreBegin =
     "SELECT pg_catalog.count(pg_catalog.set_config(name, value, false)) FROM ("
     "SELECT own.name, own.value FROM (VALUES ";

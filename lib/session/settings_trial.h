@@ -1,6 +1,7 @@
 // Tries a set of startup settings once on an idle server, in a transaction that is rolled back, so that a bad
 // one is refused at login in PostgreSQL's own words and the greeting reports PostgreSQL's own spelling. The
-// server is as clean afterwards as before (but for facts 6: a custom setting is then '' instead of NULL).
+// server is as clean afterwards as before, but that a custom setting is then '' instead of NULL
+// (docs/decisions.md, "What a reset leaves").
 #pragma once
 
 #include <cstdint>
