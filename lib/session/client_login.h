@@ -1,10 +1,15 @@
-// The front door: from a client's first byte to a proven user, or a refusal. Sans-I/O: bytes go in, bytes to send come out.
-// https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP
+// The front door: from a client's first byte to a proven user, or a refusal. Sans-I/O: bytes go in, bytes to
+// send come out. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP
 //   SSLRequest, GSSENCRequest -> 'N', once each; bytes that came together with one close the connection
 //   CancelRequest             -> CancelAsked
-//   StartupMessage 3.x        -> NegotiateProtocolVersion if the minor version is above 2 or a _pq_. option is unknown,
+//   StartupMessage 3.x        -> NegotiateProtocolVersion if the minor version is above 2 or a _pq_. option
+//   is unknown,
 //                                then authentication, then Accepted (AuthenticationOk has been appended)
-// Nothing from an unauthenticated client reaches a server. An unknown user cannot be told from a wrong password.
+//   anything else             -> as PostgreSQL does it: what does not look like a client is hung up on
+//   without a word, the
+//                                rest is told (protocol 2 in protocol 2's own form)
+// Nothing from an unauthenticated client reaches a server. An unknown user cannot be told from a wrong
+// password.
 #pragma once
 
 #include <memory>
@@ -22,7 +27,8 @@
 
 namespace tidepool::session {
 
-// What the login asks about the world. Implemented over the settings by the shell; called on the session's worker.
+// What the login asks about the world. Implemented over the settings by the shell; called on the session's
+// worker.
 class LoginRules {
  public:
   virtual ~LoginRules() = default;
@@ -49,13 +55,14 @@ struct CancelAsked {
 struct Accepted {
   std::string user;
   std::string database;
-  int protocol_minor;      // 0 or 2: what is spoken from here on
+  int protocol_minor;  // 0 or 2: what is spoken from here on
   StartupSettings settings;
 };
 // `out` holds the FATAL message, if the client is told at all. Send it, then close.
 struct Rejected {
   base::Error error;
-  bool is_probe = false;   // a port probe or a client that left before it said anything: a debug line at most
+  bool is_probe = false;  // a client that left before it said anything, or when it was asked for a password:
+                          // a debug line at most
 };
 using LoginStep = std::variant<MoreNeeded, CancelAsked, Accepted, Rejected>;
 
@@ -67,9 +74,10 @@ class ClientLogin {
   ClientLogin(const ClientLogin&) = delete;
   ClientLogin& operator=(const ClientLogin&) = delete;
 
-  // The client sent `bytes`; appends to `out` what is to be sent. `consumed` tells how much of `bytes` was used: less than all
-  // only with Accepted (what follows belongs to the session). Bytes of incomplete messages are kept inside, bounded by PostgreSQL's
-  // limits (10000 for a startup packet, 65535 for a password message... its own figures).
+  // The client sent `bytes`; appends to `out` what is to be sent. `consumed` tells how much of `bytes` was
+  // used: less than all only with Accepted (what follows belongs to the session). Bytes of incomplete
+  // messages are kept inside, bounded by PostgreSQL's limits (10000 for a startup packet, 65535 for a
+  // password message... its own figures).
   LoginStep receive(base::Bytes bytes, size_t& consumed, std::string& out);
   // The client closed its connection.
   Rejected hung_up() const;

@@ -1,4 +1,5 @@
-// What a client asked for in its startup packet beside user and database: settings for its session, in the order given.
+// What a client asked for in its startup packet beside user and database: settings for its session, in the
+// order given.
 // https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-STARTUPMESSAGE
 #pragma once
 
@@ -14,7 +15,7 @@ namespace tidepool::session {
 
 struct StartupSettings {
   using Entry = std::pair<std::string, std::string>;
-  std::vector<Entry> entries;                    // without application_name; the last of a name wins, as in PostgreSQL
+  std::vector<Entry> entries;  // without application_name; the last of a name wins, as in PostgreSQL
   std::optional<std::string> application_name;
 
   bool operator==(const StartupSettings&) const = default;
@@ -23,9 +24,11 @@ struct StartupSettings {
   void set(std::string_view name, std::string_view value);
 };
 
-// Adds what stands in the startup parameter `options`: "-c name=value", "-cname=value", "--name=value", dashes in a --name
-// meaning underscores, words split at white space with backslash escapes, as PostgreSQL's pg_split_opts() and
-// process_postgres_switches() do. Other switches are refused (FATAL 42601 with PostgreSQL's words where it has some).
+// Adds what stands in the startup parameter `options`: "-c name=value", "-cname=value", "--name=value",
+// dashes in a --name meaning underscores, words split at white space with backslash escapes, as PostgreSQL's
+// pg_split_opts() and process_postgres_switches() do. The short switches of `postgres` stand for settings
+// ("-S 100" for work_mem), or for nothing. Others are refused with 42601 and PostgreSQL's words, and so is
+// -d, which is for superusers and several settings at once.
 base::Status add_options(std::string_view options, StartupSettings& to);
 
 }  // namespace tidepool::session
