@@ -261,7 +261,8 @@ void PoolLedger::serve_waiters(TimePoint now, PoolActions& out) {
 }
 
 void PoolLedger::refuse_hopeless(TimePoint now, PoolActions& out) {
-  if (health_.refuses_login()) {
+  const bool is_full = servers_.open() >= limits_.max_size;  // then it is not a login that they lack
+  if (health_.refuses_login() && !is_full) {
     while (waiting_.size() > servers_.covering()) {
       refuse(waiting_.take_last(), RefuseReason::LoginRefused, server_down(health_.error()), now, out);
     }

@@ -188,6 +188,17 @@ TEST_CASE("a refused login leaves those alone who can be served by what rests") 
   CHECK(with.ledger.why_down() == std::nullopt);
 }
 
+TEST_CASE("a refused login is no reason to refuse anybody when the pool is as large as it may be") {
+  Conversation with(down(WhenDown::Wait, 0, 2));
+  with.open(1);
+  CHECK(with.checkout(1) == "grant t1 c1");
+  CHECK(with.checkout(2) == "dial 2 @0 for t2");
+  CHECK(with.dial_fails(2, DialFailure::LoginRefused, kNoRole) == "down; refuse t2: login refused");
+  CHECK(with.set_limits(down(WhenDown::Wait, 0, 1)) == "");
+  CHECK(with.checkout(3) == "");
+  CHECK(with.give_back(1) == "grant t3 c1");
+}
+
 TEST_CASE("too many connections is no outage while the pool has some: it waits and backs off") {
   Conversation with(down(WhenDown::Fail));
   with.open(1);

@@ -112,7 +112,8 @@ void SimulatedShell::on(const Refuse& refuse) {
       must(down_ && open() == 0 && limits_.when_down == WhenDown::Fail, "refused although there is hope");
       break;
     case RefuseReason::LoginRefused:
-      must(failing_ && last_failure_ == DialFailure::LoginRefused, "refused although no login was");
+      must(failing_ && last_failure_ == DialFailure::LoginRefused && open() < limits_.max_size,
+           "refused although no login was");
       break;
     case RefuseReason::PoolRemoved:
       must(removed_, "refused for a removal that was not");
@@ -226,7 +227,7 @@ void SimulatedShell::check_invariants() {
   for (const SimWaiter& waiter : queue_) {
     must(deadline && *deadline <= waiter.since + limits_.timeout, "a timeout is not planned");
   }
-  if (failing_ && last_failure_ == DialFailure::LoginRefused) {
+  if (failing_ && last_failure_ == DialFailure::LoginRefused && open() < limits_.max_size) {
     must(waiting <= checking, "a client waits for a login that is refused");
   }
 
