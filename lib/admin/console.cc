@@ -1,6 +1,7 @@
 #include "lib/admin/console.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "lib/admin/console_machine.h"
@@ -67,13 +68,15 @@ ConsoleStep Console::Machine::receive(base::Bytes bytes, std::string& out) {
 }
 
 ConsoleStep Console::Machine::resume(const stats::Snapshot& snapshot, std::string& out) {
-  if (closed || waiting != Waiting::ForSnapshot) return closed ? ConsoleStep(CloseConsole{}) : NeedMore{};
+  if (closed) return CloseConsole{};
+  assert(waiting == Waiting::ForSnapshot);
   waiting = Waiting::No;
   return go_on(use_snapshot(snapshot, out), out);
 }
 
 ConsoleStep Console::Machine::resume(const base::Status& done, std::string& out) {
-  if (closed || waiting != Waiting::ForEffect) return closed ? ConsoleStep(CloseConsole{}) : NeedMore{};
+  if (closed) return CloseConsole{};
+  assert(waiting == Waiting::ForEffect);
   waiting = Waiting::No;
   return go_on(done ? complete(running->command.tag, out) : Outcome(done.error()), out);
 }
@@ -351,6 +354,8 @@ Console::Machine::Outcome Console::Machine::send_rows(std::string& out) {
 
 Console::Machine::Outcome Console::Machine::complete(std::string_view tag, std::string& out) {
   wire::append_command_complete(out, tag);
+  running->rows = {};  // they may be many
+  running->sent_rows = 0;
   running = nullptr;
   return kGoOn;
 }

@@ -84,12 +84,12 @@ constexpr std::array kPoolsColumns = {
 Rows pools_rows(const Snapshot& snapshot) {
   Rows rows;
   for (const PoolRow& pool : snapshot.pools) {
-    const int64_t unfree =
+    const int64_t held_back =
         int64_t{pool.servers_cleaning} + pool.servers_cancelling;  // lent, but to no client
     const int64_t wait_us = pool.stats.longest_wait.count();
     rows.push_back({pool.name, pool.server_user, clipped(int64_t{pool.clients_active} + pool.clients_idle),
                     clipped(pool.clients_waiting), clipped(pool.clients_cancelling), "0",
-                    clipped(pool.stats.lent - unfree),
+                    clipped(pool.stats.lent - held_back),
                     clipped(pool.clients_cancelling),  // one connection for each
                     clipped(pool.servers_cancelling), clipped(pool.stats.pool_available), "0",
                     clipped(pool.stats.checking + pool.servers_cleaning), clipped(pool.stats.dialing),

@@ -3,13 +3,14 @@
 // nothing follows a close.
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include "lib/admin/console.h"
 #include "lib/wire/frame_cursor.h"
+#include "tests/fuzz/expect.h"
 
 namespace {
 
@@ -29,14 +30,10 @@ const stats::Snapshot& snapshot() {
   return one_pool;
 }
 
-void must(bool holds) {
-  if (!holds) std::abort();
-}
-
 void check_messages(const std::string& out) {
   wire::FrameCursor cursor;
   const auto walked = cursor.walk(out, {}, [](const wire::Message&) { return wire::Walk::Go; });
-  must(!walked.broken && walked.consumed == out.size() && cursor.between_messages());
+  EXPECT(!walked.broken && walked.consumed == out.size() && cursor.between_messages());
 }
 
 // Does as the shell does. False: the console has closed.
@@ -68,7 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     left.remove_prefix(left.size() < piece ? left.size() : piece);
     if (carry_out(console, std::move(step), out)) continue;
     const size_t said = out.size();
-    must(std::holds_alternative<CloseConsole>(console.receive(left, out)) && out.size() == said);
+    EXPECT(std::holds_alternative<CloseConsole>(console.receive(left, out)) && out.size() == said);
     break;
   }
   check_messages(out);
