@@ -11,9 +11,10 @@ namespace {
 
 template <class Entries>
 auto place_of(Entries& entries, std::string_view name) {
-  return std::lower_bound(
-      entries.begin(), entries.end(), name,
-      [](const ParameterMap::Entry& entry, std::string_view wanted) { return entry.first < wanted; });
+  return std::lower_bound(entries.begin(), entries.end(), name,
+                          [](const ParameterMap::Entry& entry, std::string_view wanted) {
+                            return entry.first.compare(wanted) < 0;
+                          });
 }
 
 }  // namespace
@@ -46,7 +47,7 @@ void ParameterMap::append_all(std::string& out) const {
 void ParameterMap::append_differences(const ParameterMap& told, std::string& out) const {
   auto there = told.entries_.begin();  // both are sorted: one pass
   for (const auto& [name, value] : entries_) {
-    while (there != told.entries_.end() && there->first < name) ++there;
+    while (there != told.entries_.end() && there->first.compare(name) < 0) ++there;
     const bool is_told = there != told.entries_.end() && there->first == name && there->second == value;
     if (!is_told) wire::append_parameter_status(out, name, value);
   }
