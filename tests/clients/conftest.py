@@ -46,7 +46,7 @@ class Target:
         return f"postgresql+{driver}://{self.user}@/{self.dbname}?host={self.host}&port={self.port}"
 
     def backends(self):
-        return self.postgres.backends(database=self.database)
+        return self.postgres.backends(database=self.database, user=self.user)
 
 
 @pytest.fixture(scope="session")

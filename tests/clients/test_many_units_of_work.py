@@ -23,7 +23,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._look)
 
     def _look(self):
-        sql = "select count(*) from pg_stat_activity where backend_type = 'client backend' and datname = %s"
+        sql = "select count(*) from pg_stat_activity where usename = 'app' and datname = %s"
         with self.target.postgres.connect() as connection:
             while not self._end.wait(0.002):
                 self.most = max(self.most, connection.execute(sql, [self.target.database]).fetchone()[0])

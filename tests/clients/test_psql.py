@@ -85,6 +85,8 @@ def test_control_c_cancels(target):
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=30)
     assert "canceling statement due to user request" in err
+    wait_until(lambda: not any("pg_sleep" in row["query"] and row["state"] == "active" for row in target.backends()),
+               "PostgreSQL has ended the query as well")
 
 
 def test_listen_in_psql(target, table):
