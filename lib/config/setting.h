@@ -11,7 +11,6 @@ namespace tidepool::config {
 
 enum class Reload : bool { No, Yes };  // whether a running daemon takes a new value
 enum class Shape : bool { Scalar, List };
-enum class Secrecy : bool { Open, Secret };
 
 // How values of one type get into one member. A list is read item by item.
 template <class Section>
@@ -20,7 +19,6 @@ struct Kind {
   std::string (*show)(const Section& section);
   std::string (*allowed)();  // in words, for the documentation and for messages
   Shape shape = Shape::Scalar;
-  Secrecy secrecy = Secrecy::Open;
 };
 
 template <class Section>

@@ -207,7 +207,7 @@ const Setting<ListenSettings> kListenSettings[] = {
      "unix or tcp."},
     {"tcp", kTcpAddress, "", Reload::No,
      "The address to listen on over TCP. An entry has either unix or tcp."},
-    {"port", number<&ListenSettings::port, 1, 65'535>, "6432", Reload::No,
+    {"port", number<&ListenSettings::port, 1, 65'535>(), "6432", Reload::No,
      "The TCP port, or the number at the end of the socket file's name."},
     {"auth", kListenAuth, "peer for unix, scram-sha-256 for tcp", Reload::No,
      "How clients of this listener prove who they are; a pool's auth replaces it. peer works on Unix sockets "
@@ -217,28 +217,28 @@ const Setting<ListenSettings> kListenSettings[] = {
      }},
     {"mode", kSocketMode, "0660", Reload::No,
      "Permissions of the socket file: who can write to it can connect. Unix sockets only."},
-    {"owner", text<&ListenSettings::owner>, "", Reload::No,
+    {"owner", text<&ListenSettings::owner>(), "", Reload::No,
      "The user who is to own the socket file; empty leaves it to the user of the daemon. Unix sockets only."},
-    {"group", text<&ListenSettings::group>, "", Reload::No,
+    {"group", text<&ListenSettings::group>(), "", Reload::No,
      "The group that is to own the socket file; empty leaves it to the group of the daemon. Unix sockets "
      "only."},
-    {"keepalive", duration<&ListenSettings::keepalive, Zero::Allowed, kSecond, kLongestKeepalive>, "60s",
+    {"keepalive", duration<&ListenSettings::keepalive, Zero::Allowed, kSecond, kLongestKeepalive>(), "60s",
      Reload::No,
      "How long a TCP client may be silent before the kernel probes whether it is still there; 0 turns that "
      "off. TCP only."},
 };
 
 const Setting<UserText> kUserSettings[] = {
-    {"password", text<&UserText::password, Secrecy::Secret>, "", Reload::Yes,
+    {"password", text<&UserText::password>(), "", Reload::Yes,
      "The user's password, plain or as PostgreSQL stores it (SCRAM-SHA-256$..., md5...). A user has either "
      "password or "
      "password_file."},
-    {"password_file", text<&UserText::password_file>, "", Reload::Yes,
+    {"password_file", text<&UserText::password_file>(), "", Reload::Yes,
      "A file whose first line is the password; a relative path starts at the folder of the settings file."},
 };
 
 const Setting<PeerNames> kPeerSettings[] = {
-    {"*", names<&PeerNames::names>, "", Reload::Yes,
+    {"*", names<&PeerNames::names>(), "", Reload::Yes,
      "For an operating-system user that logs in by peer: the names that it may use besides its own."},
 };
 
@@ -246,56 +246,57 @@ const Setting<PoolSettings> kPoolSettings[] = {
     {"conninfo", kConninfo, "", Reload::Yes,
      "How to reach and log in to the server, in libpq's words. Required. A changed one replaces servers as "
      "they come back."},
-    {"users", names<&PoolSettings::users>, "the conninfo's user", Reload::Yes, "Who may use this pool.",
+    {"users", names<&PoolSettings::users>(), "the conninfo's user", Reload::Yes, "Who may use this pool.",
      [](const PoolSettings& pool) { return pool.server_user; }},
-    {"mode", words<&PoolSettings::mode, kModes>, "session", Reload::Yes,
+    {"mode", words<&PoolSettings::mode, kModes>(), "session", Reload::Yes,
      "How long a client holds a server: session is from its first query until it leaves."},
-    {"min_size", number<&PoolSettings::min_size, 0, kMostServers>, "4", Reload::Yes,
+    {"min_size", number<&PoolSettings::min_size, 0, kMostServers>(), "4", Reload::Yes,
      "Server connections that are kept open even if nobody needs them."},
-    {"max_size", number<&PoolSettings::max_size, 1, kMostServers>, "min_size", Reload::Yes,
+    {"max_size", number<&PoolSettings::max_size, 1, kMostServers>(), "min_size", Reload::Yes,
      "The most server connections, exactly, over all workers. Left out: min_size, a pool of fixed size.",
      [](const PoolSettings& pool) { return std::to_string(pool.min_size); }},
-    {"timeout", duration<&PoolSettings::timeout, Zero::Refused>, "30s", Reload::Yes,
+    {"timeout", duration<&PoolSettings::timeout, Zero::Refused>(), "30s", Reload::Yes,
      "How long a client waits for a server before it gets an error; it keeps its session."},
-    {"max_waiting", number<&PoolSettings::max_waiting, 0, kMostClients>, "0", Reload::Yes,
+    {"max_waiting", number<&PoolSettings::max_waiting, 0, kMostClients>(), "0", Reload::Yes,
      "How many clients may wait for a server; one more gets an error at once. 0 is no limit."},
-    {"max_lifetime", duration<&PoolSettings::max_lifetime, Zero::Allowed>, "1h", Reload::Yes,
+    {"max_lifetime", duration<&PoolSettings::max_lifetime, Zero::Allowed>(), "1h", Reload::Yes,
      "Age at which a server connection is replaced, minus a random part of up to 5 %. 0 is no limit."},
-    {"max_idle", duration<&PoolSettings::max_idle, Zero::Allowed>, "10min", Reload::Yes,
+    {"max_idle", duration<&PoolSettings::max_idle, Zero::Allowed>(), "10min", Reload::Yes,
      "After each such time, connections that were not needed in all of it are closed, down to min_size. 0 "
      "never shrinks the pool."},
-    {"reconnect_timeout", duration<&PoolSettings::reconnect_timeout, Zero::Allowed>, "5min", Reload::Yes,
+    {"reconnect_timeout", duration<&PoolSettings::reconnect_timeout, Zero::Allowed>(), "5min", Reload::Yes,
      "How long the server may be out of reach before the log and the statistics call it lost; probes go on."},
     {"check", kCheck, "30s", Reload::Yes,
      "When a server connection is tested before it is lent: never, always, or after resting so long."},
-    {"check_query", text<&PoolSettings::check_query>, "", Reload::Yes,
+    {"check_query", text<&PoolSettings::check_query>(), "", Reload::Yes,
      "The SQL of that test. Empty is an empty query, which costs the server least."},
-    {"check_timeout", duration<&PoolSettings::check_timeout, Zero::Refused>, "5s", Reload::Yes,
+    {"check_timeout", duration<&PoolSettings::check_timeout, Zero::Refused>(), "5s", Reload::Yes,
      "How long that test may take before the connection counts as dead."},
-    {"configure", text<&PoolSettings::configure>, "", Reload::Yes,
+    {"configure", text<&PoolSettings::configure>(), "", Reload::Yes,
      "SQL that is run once on each new connection. If it fails, or leaves a transaction open, the connection "
      "is not used."},
     {"reset", kReset, "discard_all", Reload::Yes,
      "What is run when a client gives a server back, beside ROLLBACK. Only discard_all and close promise "
      "that nothing leaks."},
-    {"reset_timeout", duration<&PoolSettings::reset_timeout, Zero::Refused>, "5s", Reload::Yes,
+    {"reset_timeout", duration<&PoolSettings::reset_timeout, Zero::Refused>(), "5s", Reload::Yes,
      "How long giving back may take (finishing, cancelling, rolling back, resetting) before the connection "
      "is closed."},
-    {"orphans", words<&PoolSettings::orphans, kOrphans>, "cancel", Reload::Yes,
+    {"orphans", words<&PoolSettings::orphans, kOrphans>(), "cancel", Reload::Yes,
      "What happens to the running query of a client that vanished: it is cancelled, or may finish."},
-    {"when_down", words<&PoolSettings::when_down, kWhenDown>, "wait", Reload::Yes,
+    {"when_down", words<&PoolSettings::when_down, kWhenDown>(), "wait", Reload::Yes,
      "What clients meet while the server is out of reach: they wait up to timeout, or fail at once."},
-    {"notice_after", duration<&PoolSettings::notice_after, Zero::Allowed>, "5s", Reload::Yes,
+    {"notice_after", duration<&PoolSettings::notice_after, Zero::Allowed>(), "5s", Reload::Yes,
      "A client that has waited so long for a server is told so once, by a NOTICE. 0 is never."},
-    {"max_dials", number<&PoolSettings::max_dials, 1, kMostDials>, "3", Reload::Yes,
+    {"max_dials", number<&PoolSettings::max_dials, 1, kMostDials>(), "3", Reload::Yes,
      "How many connections of this pool may be opening at the same time; psycopg_pool's num_workers."},
-    {"client_idle", duration<&PoolSettings::client_idle, Zero::Allowed>, "0", Reload::Yes,
+    {"client_idle", duration<&PoolSettings::client_idle, Zero::Allowed>(), "0", Reload::Yes,
      "How long a client may hold a server and do nothing, outside of a transaction, before it is "
      "disconnected. 0 is no limit."},
-    {"idle_in_transaction", duration<&PoolSettings::idle_in_transaction, Zero::Allowed>, "0", Reload::Yes,
+    {"idle_in_transaction", duration<&PoolSettings::idle_in_transaction, Zero::Allowed>(), "0", Reload::Yes,
      "How long a client may do nothing inside of a transaction before it is disconnected. 0 is no limit."},
-    {"query", duration<&PoolSettings::query, Zero::Allowed>, "0", Reload::Yes,
-     "How long one query may run before its client is disconnected. 0 is no limit."},
+    {"query", duration<&PoolSettings::query, Zero::Allowed>(), "0", Reload::Yes,
+     "How long one query may run before it is cancelled; if that does not end it, its client is "
+     "disconnected. 0 is no limit."},
     {"server_application_name", kServerApplicationName, "%a", Reload::Yes,
      "The application_name that PostgreSQL sees: %a is the client's own, %p the pool, %u the user, %c the "
      "client's address "
@@ -306,28 +307,28 @@ const Setting<PoolSettings> kPoolSettings[] = {
 };
 
 const Setting<ConsoleSettings> kConsoleSettings[] = {
-    {"users", names<&ConsoleSettings::users>, "", Reload::Yes,
+    {"users", names<&ConsoleSettings::users>(), "", Reload::Yes,
      "Who may use the console (the database tidepool), having logged in as that user. Who may, may do "
      "everything there."},
-    {"peers", names<&ConsoleSettings::peers>, "", Reload::Yes,
+    {"peers", names<&ConsoleSettings::peers>(), "", Reload::Yes,
      "Operating-system users who may use the console over a Unix socket without a password."},
 };
 
 const Setting<LimitSettings> kLimitSettings[] = {
-    {"max_clients", number<&LimitSettings::max_clients, 1, kMostClients>, "10000", Reload::Yes,
+    {"max_clients", number<&LimitSettings::max_clients, 1, kMostClients>(), "10000", Reload::Yes,
      "How many clients may be connected; one more is refused with 53300."},
-    {"console_reserve", number<&LimitSettings::console_reserve, 0, 1000>, "5", Reload::Yes,
+    {"console_reserve", number<&LimitSettings::console_reserve, 0, 1000>(), "5", Reload::Yes,
      "How many clients of the console may come in beyond max_clients."},
-    {"login_timeout", duration<&LimitSettings::login_timeout, Zero::Refused>, "60s", Reload::Yes,
+    {"login_timeout", duration<&LimitSettings::login_timeout, Zero::Refused>(), "60s", Reload::Yes,
      "How long a client may take to say who it is and to prove it."},
-    {"max_dials", number<&LimitSettings::max_dials, 1, kMostDials>, "8", Reload::Yes,
+    {"max_dials", number<&LimitSettings::max_dials, 1, kMostDials>(), "8", Reload::Yes,
      "How many server connections may be opening at the same time, over all pools."},
 };
 
 const Setting<LogSettings> kLogSettings[] = {
-    {"level", words<&LogSettings::level, kLevels>, "info", Reload::Yes,
+    {"level", words<&LogSettings::level, kLevels>(), "info", Reload::Yes,
      "The least serious messages that are logged."},
-    {"format", words<&LogSettings::format, kFormats>, "text", Reload::Yes,
+    {"format", words<&LogSettings::format, kFormats>(), "text", Reload::Yes,
      "Lines for people, or a JSON object per line."},
     {"to", kLogTo, "stderr", Reload::Yes, "Where the log goes."},
 };

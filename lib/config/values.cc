@@ -100,7 +100,7 @@ Wrong read_number(const Value& value, uint32_t least, uint32_t most, uint32_t& o
 
 Wrong read_duration(const Value& value, const DurationRange& range, base::Duration& out) {
   std::string_view text = value.text;
-  const Wrong not_one =
+  Wrong not_one =
       value.shown +
       " is not a duration; write seconds, or a number with its unit as in 500ms, 30s, 10min, 1h, 1d";
   const bool negative = text.starts_with('-');

@@ -16,7 +16,9 @@ namespace tidepool::config {
 struct Place {
   int line = 1, column = 1;
 
-  auto operator<=>(const Place&) const = default;
+  bool operator<(const Place& other) const {
+    return line != other.line ? line < other.line : column < other.column;
+  }
 };
 
 struct YamlNode;
