@@ -169,7 +169,8 @@ base::Result<DialPlan> plan_dial(const std::string& conninfo) {
   plan.summary = {.user = options->contains("user") ? options->at("user") : "",
                   .host = take(*options, "host"),
                   .database = options->contains("dbname") ? options->at("dbname") : "",
-                  .port = take(*options, "port")};
+                  .port = take(*options, "port"),
+                  .application_name = {}};
   auto targets = targets_of(plan.summary, take(*options, "hostaddr"));
   if (!targets) return targets.error();
   plan.targets = std::move(*targets);
@@ -178,9 +179,9 @@ base::Result<DialPlan> plan_dial(const std::string& conninfo) {
   plan.time_limit = *time_limit;
 
   plan.shuffle = take(*options, "load_balance_hosts") == "random";
-  plan.application_name = take(*options, "application_name");
-  if (auto fallback = take(*options, "fallback_application_name"); plan.application_name.empty()) {
-    plan.application_name = std::move(fallback);
+  plan.summary.application_name = take(*options, "application_name");
+  if (auto fallback = take(*options, "fallback_application_name"); plan.summary.application_name.empty()) {
+    plan.summary.application_name = std::move(fallback);
   }
   plan.server_options = take(*options, "options");
   // The service file was read just now.

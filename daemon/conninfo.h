@@ -24,7 +24,6 @@ struct DialPlan {
   std::vector<DialTarget> targets;  // at least one
   bool shuffle = false;             // load_balance_hosts=random
   std::string target_session_attrs;
-  std::string application_name;     // empty: none given
   std::string server_options;       // the key `options`
   std::chrono::seconds time_limit;  // of each address
   ConninfoSummary summary;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -24,8 +25,9 @@ namespace tidepool::daemon {
 
 struct DialOrder {
   std::string conninfo;
-  std::string application_name = {};  // to log in with; empty: the conninfo's own, or "tidepool"
-  std::string configure = {};         // SQL, or empty
+  // To log in with, also if it is empty. Nothing: the conninfo's own, or none.
+  std::optional<std::string> application_name = {};
+  std::string configure = {};  // SQL, or empty
   base::Duration configure_timeout{5000000};
 };
 
@@ -93,6 +95,7 @@ void forget_libpq_environment();
 struct ConninfoSummary {
   std::string user, host, database;
   std::string port;
+  std::string application_name;  // empty: none given
 };
 base::Result<ConninfoSummary> summarize_conninfo(const std::string& conninfo);
 

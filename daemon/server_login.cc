@@ -65,7 +65,7 @@ class Login {
   std::vector<std::string> addresses_of(const DialTarget& target);
   Attempt try_address(const DialTarget& target, const std::string& session_attrs);
   Connection start(const DialTarget& target, const std::string& session_attrs) const;
-  std::optional<Refusal> poll_connection(PGconn* connection, Deadline deadline);
+  std::optional<Refusal> poll_connection(PGconn* connection, FILE* trace, Deadline deadline);
   std::optional<Refusal> prove_idle(OpenServer& server, Deadline deadline);
   std::optional<Refusal> configure(OpenServer& server);
   DialFailed failure() const;
@@ -178,10 +178,8 @@ Attempt Login::try_address(const DialTarget& target, const std::string& session_
   PQsetNoticeReceiver(
       connection.get(), [](void*, const PGresult*) {}, nullptr);  // else they go to stderr
   PQsetErrorVerbosity(connection.get(), PQERRORS_VERBOSE);        // shows the SQLSTATE
-  PQtrace(connection.get(), trace.stream());
-  PQsetTraceFlags(connection.get(), PQTRACE_SUPPRESS_TIMESTAMPS);
 
-  if (auto refusal = poll_connection(connection.get(), deadline)) {
+  if (auto refusal = poll_connection(connection.get(), trace.stream(), deadline)) {
     refusal->was_in = read_login_trace(trace.text()).key.has_value();
     return std::move(*refusal);
   }
@@ -208,7 +206,7 @@ Attempt Login::try_address(const DialTarget& target, const std::string& session_
 
 Connection Login::start(const DialTarget& target, const std::string& session_attrs) const {
   std::vector<const char*> keys, values;
-  const auto give = [&](const char* key, const std::string& value) {
+  const auto give = [&](const char* key, const std::string& value) {  // which outlives the call
     keys.push_back(key);
     values.push_back(value.c_str());
   };
@@ -218,9 +216,7 @@ Connection Login::start(const DialTarget& target, const std::string& session_att
   give("port", target.port);
   give("target_session_attrs", session_attrs);
   give("application_name",
-       order_.application_name.empty() ? plan_.application_name : order_.application_name);
-  const std::string fallback = "tidepool";
-  give("fallback_application_name", fallback);
+       order_.application_name ? *order_.application_name : plan_.summary.application_name);
   std::string server_options = plan_.server_options;
   // In front: the conninfo's own word is the last.
   if (sets_idle_timeout_) server_options.insert(0, "-c idle_session_timeout=0 ");
@@ -230,7 +226,18 @@ Connection Login::start(const DialTarget& target, const std::string& session_att
   return Connection(PQconnectStartParams(keys.data(), values.data(), 0));
 }
 
-std::optional<Refusal> Login::poll_connection(PGconn* connection, Deadline deadline) {
+// The startup packet is left out of the trace: since libpq 18 it would be shown, and the application_name in
+// it, which a client chose, could be made to look like lines of the server's.
+void trace_answers(PGconn* connection, FILE* trace) {
+  const auto status = PQstatus(connection);
+  if (status == CONNECTION_MADE)
+    PQuntrace(connection);  // goes out next; again, if libpq tries with and without TLS
+  if (status != CONNECTION_AWAITING_RESPONSE) return;
+  PQtrace(connection, trace);
+  PQsetTraceFlags(connection, PQTRACE_SUPPRESS_TIMESTAMPS);
+}
+
+std::optional<Refusal> Login::poll_connection(PGconn* connection, FILE* trace, Deadline deadline) {
   auto status = PQstatus(connection) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
   while (status != PGRES_POLLING_OK) {
     if (status == PGRES_POLLING_FAILED) return refusal_by(connection, false);
@@ -245,6 +252,7 @@ std::optional<Refusal> Login::poll_connection(PGconn* connection, Deadline deadl
         return refusal_by_error({kNoConnection, text_of(connection) + "timeout expired"});
     }
     status = PQconnectPoll(connection);
+    trace_answers(connection, trace);
   }
   return {};
 }

@@ -134,7 +134,7 @@ TEST_CASE("a service file is read, and URIs too") {
   CHECK(by_uri.server().host == "127.0.0.1");
 }
 
-TEST_CASE("a server's application_name is the order's, else the conninfo's, else our own") {
+TEST_CASE("a server's application_name is the order's, else the conninfo's, else none") {
   const auto conninfo = PrivatePostgres::get().conninfo();
   const auto name_of = [](const DialOrder& order) {
     auto dialed = dial_and_wait(order);
@@ -143,7 +143,8 @@ TEST_CASE("a server's application_name is the order's, else the conninfo's, else
   CHECK(name_of({.conninfo = conninfo + " application_name=own", .application_name = "client"}) == "client");
   CHECK(name_of({.conninfo = conninfo + " application_name=own"}) == "own");
   CHECK(name_of({.conninfo = conninfo + " fallback_application_name=other"}) == "other");
-  CHECK(name_of({.conninfo = conninfo}) == "tidepool");
+  CHECK(name_of({.conninfo = conninfo}).empty());
+  CHECK(name_of({.conninfo = conninfo + " application_name=own", .application_name = ""}).empty());
 }
 
 TEST_CASE("an application_name with quotes, newlines and UTF-8 disturbs nothing") {
