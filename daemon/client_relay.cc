@@ -102,7 +102,7 @@ void ClientSession::replay(std::string kept) {
 
 std::string ClientSession::wanted_application_name() const {
   const std::string& form = pool_->settings->server_application_name;
-  const std::string own = settings_.application_name.value_or("");
+  const std::string own = settings_.application_name.value_or(pool_->application_name);
   if (form == "%a") return own;
   std::string name;
   for (size_t at = 0; at < form.size(); ++at) {

@@ -43,6 +43,13 @@ session::CleanupPolicy cleanup_policy_of(const config::PoolSettings& settings) {
   return policy;
 }
 
+void learn_settings(PoolHere& pool) {
+  pool.settings = pool.shared->settings();
+  pool.cleanup = cleanup_policy_of(*pool.settings);
+  const auto summary = summarize_conninfo(pool.settings->conninfo);
+  pool.application_name = summary ? summary->application_name : "";
+}
+
 // A ticket names its session: worker, slot, and a number that makes it unique.
 constexpr unsigned kTicketSlotShift = 32;
 constexpr unsigned kTicketWorkerShift = kTicketSlotShift + CancelKey::kSlotBits;
@@ -168,8 +175,7 @@ PoolHere& Worker::here(const std::shared_ptr<SharedPool>& pool) {
   if (!entry) {
     entry = std::make_unique<PoolHere>();
     entry->shared = pool;
-    entry->settings = pool->settings();
-    entry->cleanup = cleanup_policy_of(*entry->settings);
+    learn_settings(*entry);
   }
   return *entry;
 }
@@ -331,8 +337,7 @@ void Worker::on(to_worker::CancelFinished&& message) {
 void Worker::on(to_worker::NewWorld&& message) {
   world_ = std::move(message.world);
   for (auto& [shared, pool] : pools_) {
-    pool->settings = pool->shared->settings();
-    pool->cleanup = cleanup_policy_of(*pool->settings);
+    learn_settings(*pool);
     for (auto& slot : slots_)
       if (slot.session && slot.session->state() == ClientSession::State::Linked) need_tick();
   }

@@ -36,6 +36,7 @@ struct PoolHere {
   std::shared_ptr<SharedPool> shared;
   std::shared_ptr<const config::PoolSettings> settings;
   session::CleanupPolicy cleanup;
+  std::string application_name;  // the conninfo's, for clients that have none of their own
   stats::Traffic traffic;
   std::unordered_map<pool::ConnectionId, std::unique_ptr<ServerConnection>> servers;
   uint32_t sessions = 0;  // that use it: it is kept as long as there are any

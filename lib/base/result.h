@@ -33,20 +33,20 @@ class [[nodiscard]] Result {
   T&& operator*() && { return std::move(value()); }
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
-  T& value() {
-    assert(held_.index() == 0);
-    return *std::get_if<0>(&held_);
-  }
-  const T& value() const {
-    assert(held_.index() == 0);
-    return *std::get_if<0>(&held_);
-  }
-  const Error& error() const {
-    assert(held_.index() == 1);
-    return *std::get_if<1>(&held_);
-  }
+  T& value() { return held<0>(held_); }
+  const T& value() const { return held<0>(held_); }
+  const Error& error() const { return held<1>(held_); }
 
  private:
+  // What is held is known from the caller's own question; said so that the compiler knows it too.
+  template <size_t N, class Held>
+  static auto& held(Held& either) {
+    auto* found = std::get_if<N>(&either);
+    assert(found != nullptr);
+    if (found == nullptr) __builtin_unreachable();
+    return *found;
+  }
+
   std::variant<T, Error> held_;
 };
 
