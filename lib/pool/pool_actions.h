@@ -22,9 +22,9 @@ enum class ConnectionId : uint64_t {};
 // One attempt to open a connection. Never used twice.
 enum class DialId : uint64_t {};
 
-// `connection` rests on `owner`. If `client_worker` is another one, `owner` hands the connection over to it first.
-// From here on the connection is lent: exactly one give_back() or lose() follows.
-// If the ticket's client is gone when this arrives, the connection is given back at once.
+// `connection` rests on `owner`. If `client_worker` is another one, `owner` hands the connection over to it
+// first. From here on the connection is lent: exactly one give_back() or lose() follows. If the ticket's
+// client is gone when this arrives, the connection is given back at once.
 struct Grant {
   Ticket ticket;
   ConnectionId connection;
@@ -35,8 +35,8 @@ struct Grant {
 
 enum class RefuseReason : uint8_t { TimedOut, QueueFull, ServerDown, LoginRefused, PoolRemoved };
 
-// The ticket is over. `error` is what the client is to be told: 53300 with pool limit and wait in its words for TimedOut
-// and QueueFull, the server's own words for LoginRefused and ServerDown.
+// The ticket is over. `error` is what the client is to be told: 53300 with pool limit and wait in its words
+// for TimedOut and QueueFull, the server's own words for LoginRefused and ServerDown.
 struct Refuse {
   Ticket ticket;
   WorkerId client_worker;
@@ -65,7 +65,16 @@ struct Check {
   WorkerId owner;
 };
 
-enum class CloseReason : uint8_t { MaxLifetime, MaxIdle, CheckFailed, Lost, Shrunk, Replaced, PoolRemoved, Bad };
+enum class CloseReason : uint8_t {
+  MaxLifetime,
+  MaxIdle,
+  CheckFailed,
+  Lost,
+  Shrunk,
+  Replaced,
+  PoolRemoved,
+  Bad
+};
 
 // Close the connection on `owner`; closed() follows when PostgreSQL hung up (or the time for that is over).
 struct Close {
@@ -76,9 +85,9 @@ struct Close {
 
 // Why a dial failed, as far as it changes what the pool does next.
 enum class DialFailure : uint8_t {
-  Unreachable,    // refused, timed out, no route, name not found, 57P03 starting up: backoff, probes, when_down
-  LoginRefused,   // 28xxx, 3D000: told to waiting clients at once; no fast probes
-  TooMany,        // 53300: wait and back off, without calling the server down if the pool has connections
+  Unreachable,  // refused, timed out, no route, name not found, 57P03 starting up: backoff, probes, when_down
+  LoginRefused,  // 28xxx, 3D000: told to waiting clients at once; no fast probes
+  TooMany,       // 53300: wait and back off, without calling the server down if the pool has connections
 };
 
 // The server could not be reached for reconnect_timeout (gave_up), or is reached again.

@@ -1,7 +1,8 @@
-// Decides which client gets which server connection, who waits, who is refused, when the pool grows and shrinks.
-// It is the book-keeping of psycopg_pool (psycopg_pool/pool.py), with the weaknesses removed that docs/pool.md names.
-// Knows no sockets, threads and clock: every call says what happened and when, and appends to `out` what is to be done
-// about it. A checkout that is granted at once allocates nothing. Not thread-safe; SharedPool guards it.
+// Decides which client gets which server connection, who waits, who is refused, when the pool grows and
+// shrinks. It is the book-keeping of psycopg_pool (psycopg_pool/pool.py), with the weaknesses removed that
+// docs/pool.md names. Knows no sockets, threads and clock: every call says what happened and when, and
+// appends to `out` what is to be done about it. A checkout that is granted at once allocates nothing. Not
+// thread-safe; SharedPool guards it.
 //
 // A connection is:  dialing -> resting <-> lent -> closing -> gone
 //                                 ^ v
@@ -26,37 +27,43 @@ namespace tidepool::pool {
 
 class PoolLedger {
  public:
-  // `name` is for the words of errors only. `seed` feeds the jitter. `workers`: how many there are, so that servers dialed for
-  // nobody in particular are spread over them. min_size is dialed by the first call, at the latest by the first tick(), which
-  // next_deadline() asks for at once.
-  PoolLedger(std::string name, const PoolLimits& limits, uint64_t seed, base::TimePoint now, WorkerId workers = 1);
+  // `name` is for the words of errors only. `seed` feeds the jitter. `workers`: how many there are, so that
+  // servers dialed for nobody in particular are spread over them. min_size is dialed by the first call, at
+  // the latest by the first tick(), which next_deadline() asks for at once.
+  PoolLedger(std::string name, const PoolLimits& limits, uint64_t seed, base::TimePoint now,
+             WorkerId workers = 1);
   PoolLedger(const PoolLedger&) = delete;
   PoolLedger& operator=(const PoolLedger&) = delete;
 
-  // A client on `worker` wants a server. Exactly one Grant or Refuse for `ticket` follows, now or from a later call,
-  // unless it is withdrawn. If the first action appended is a Grant, it is this one's.
+  // A client on `worker` wants a server. Exactly one Grant or Refuse for `ticket` follows, now or from a
+  // later call, unless it is withdrawn. If the first action appended is a Grant, it is this one's.
   void checkout(Ticket ticket, WorkerId worker, base::TimePoint now, PoolActions& out);
-  // The same for a client whose granted server turned out dead or unclean before anything of the client's ran: it goes to
-  // the head of the queue, and its time limit counts from `since`, when it first asked.
-  void checkout_again(Ticket ticket, WorkerId worker, base::TimePoint since, base::TimePoint now, PoolActions& out);
-  // The client does not want any more. True: it was waiting and is forgotten. False: its Grant or Refuse is on its way.
+  // The same for a client whose granted server turned out dead or unclean before anything of the client's
+  // ran: it goes to the head of the queue, and its time limit counts from `since`, when it first asked.
+  void checkout_again(Ticket ticket, WorkerId worker, base::TimePoint since, base::TimePoint now,
+                      PoolActions& out);
+  // The client does not want any more. True: it was waiting and is forgotten. False: its Grant or Refuse is
+  // on its way.
   bool withdraw(Ticket ticket, base::TimePoint now, PoolActions& out);
 
-  // A lent connection is clean and idle again. It may be granted to the next waiter, rest, or be closed (lifetime, size).
-  // `used` is false if no client had anything sent on it (that leaves its resting time and `usage_ms` alone).
+  // A lent connection is clean and idle again. It may be granted to the next waiter, rest, or be closed
+  // (lifetime, size). `used` is false if no client had anything sent on it (that leaves its resting time and
+  // `usage_ms` alone).
   void give_back(ConnectionId connection, bool used, base::TimePoint now, PoolActions& out);
-  // The connection is dead, or in doubt, or its check failed, and is being closed by its owner already: no Close follows.
-  // If it was lent it counts in returns_bad, if it rested or was being checked in connections_lost.
-  // A connection that the ledger gave up itself (it said Close) may be reported too: that is ignored.
+  // The connection is dead, or in doubt, or its check failed, and is being closed by its owner already: no
+  // Close follows. If it was lent it counts in returns_bad, if it rested or was being checked in
+  // connections_lost. A connection that the ledger gave up itself (it said Close) may be reported too: that
+  // is ignored.
   void lose(ConnectionId connection, CloseReason reason, base::TimePoint now, PoolActions& out);
   // PostgreSQL hung up, or the descriptor is gone: the connection does not count any more.
   void closed(ConnectionId connection, base::TimePoint now, PoolActions& out);
   void check_passed(ConnectionId connection, base::TimePoint now, PoolActions& out);
 
-  // The connection is open and lives on the Dial's worker. `took`: for connections_ms. Returns the connection's id, and
-  // in `out` its first Grant, or a Close (pool shrunk meanwhile).
+  // The connection is open and lives on the Dial's worker. `took`: for connections_ms. Returns the
+  // connection's id, and in `out` its first Grant, or a Close (pool shrunk meanwhile).
   ConnectionId dial_succeeded(DialId dial, base::Duration took, base::TimePoint now, PoolActions& out);
-  void dial_failed(DialId dial, DialFailure failure, const base::Error& error, base::TimePoint now, PoolActions& out);
+  void dial_failed(DialId dial, DialFailure failure, const base::Error& error, base::TimePoint now,
+                   PoolActions& out);
 
   // Call tick() no later than this. Nothing: no need.
   std::optional<base::TimePoint> next_deadline() const;
@@ -65,22 +72,26 @@ class PoolLedger {
   // Reload. Sizes are kept by closing resting connections now and lent ones when they come back.
   void set_limits(const PoolLimits& limits, base::TimePoint now, PoolActions& out);
   const PoolLimits& limits() const { return limits_; }
-  // RECONNECT and a changed conninfo: resting connections are closed and replaced, lent ones when they come back; dials in
-  // flight are thrown away when they succeed.
+  // RECONNECT and a changed conninfo: resting connections are closed and replaced, lent ones when they come
+  // back; dials in flight are thrown away when they succeed.
   void replace_all(base::TimePoint now, PoolActions& out);
-  // The pool is gone from the settings, or the daemon stops: waiters are refused (PoolRemoved, 57P01), resting ones closed,
-  // lent ones when they come back; no dials any more. checkout() is refused from here on.
+  // The pool is gone from the settings, or the daemon stops: waiters are refused (PoolRemoved, 57P01),
+  // resting ones closed, lent ones when they come back; no dials any more. checkout() is refused from here
+  // on.
   void remove(base::TimePoint now, PoolActions& out);
   bool is_empty() const { return servers_.size() == 0; }  // nothing dialing, resting, lent or closing
 
-  // If when_down says fail and the server is known to be down, or refuses the login: what a login is to be told.
+  // If when_down says fail and the server is known to be down, or refuses the login: what a login is to be
+  // told.
   std::optional<base::Error> why_down() const;
-  // A login was told why_down(): it asked for the server as much as a checkout does, so a probe goes out if one is due.
+  // A login was told why_down(): it asked for the server as much as a checkout does, so a probe goes out if
+  // one is due.
   void turned_away(WorkerId worker, base::TimePoint now, PoolActions& out);
   PoolStats stats(base::TimePoint now) const;
 
  private:
-  // What every event ends with: waiters get what there is, demand is dialed for, who waits in vain is told so.
+  // What every event ends with: waiters get what there is, demand is dialed for, who waits in vain is told
+  // so.
   void settle(base::TimePoint now, PoolActions& out);
 
   // pool_ledger.cc: servers come and go.

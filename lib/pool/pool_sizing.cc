@@ -67,12 +67,9 @@ void PoolLedger::give_up_if_due(TimePoint now, PoolActions& out) {
 // -- Shrinking
 // ------------------------------------------------------------------------------------------------------------
 
-// Nobody works on these. A check that a waiter counts on is work; one out of doubt is not, and does not keep
-// a server.
+// Nobody works on these. One that is being checked for a client is idle until it is lent.
 uint32_t PoolLedger::idle() const {
-  const uint32_t checking = servers_.count(ServerState::Checking);
-  const auto waiting = static_cast<uint32_t>(waiting_.size());
-  return servers_.count(ServerState::Resting) + checking - std::min(checking, waiting);
+  return servers_.count(ServerState::Resting) + servers_.count(ServerState::Checking);
 }
 
 void PoolLedger::close_surplus(TimePoint now, PoolActions& out) {

@@ -1,5 +1,5 @@
-// psycopg_pool's statistics (get_stats()), by its names, in its order, and the few numbers more that SHOW POOLS needs.
-// https://www.psycopg.org/psycopg3/docs/advanced/pool.html#pool-stats
+// psycopg_pool's statistics (get_stats()), by its names, in its order, and the few numbers more that SHOW
+// POOLS needs. https://www.psycopg.org/psycopg3/docs/advanced/pool.html#pool-stats
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@ namespace tidepool::pool {
 struct PoolStats {
   int64_t pool_min = 0;
   int64_t pool_max = 0;
-  int64_t pool_size = 0;          // dialing, resting, checking, lent and closing
-  int64_t pool_available = 0;     // resting
+  int64_t pool_size = 0;       // dialing, resting, checking, lent and closing
+  int64_t pool_available = 0;  // resting
   int64_t requests_waiting = 0;
   int64_t usage_ms = 0;
   int64_t requests_num = 0;

@@ -75,7 +75,8 @@ class WaitingQueue {
     Line line;
     Place unnoticed = kNowhere;  // the first one that was not noticed
   };
-  enum Kind : uint8_t { Again, Fresh, kKinds };
+  enum Kind : uint8_t { Again, Fresh };
+  static constexpr size_t kKinds = 2;
 
   static Kind kind_of(const Waiter& waiter) { return waiter.again ? Again : Fresh; }
   void join(Waiter waiter);

@@ -131,6 +131,20 @@ TEST_CASE("a dial goes on when its client is gone, and serves another or rests")
   CHECK(with.stats().pool_available == 1);
 }
 
+TEST_CASE("a client whose dial served another, or failed, is dialed for again") {
+  Conversation with(sizes(0, 3));
+  CHECK(with.checkout(1, 1) == "dial 1 @1 for t1");
+  CHECK(with.checkout(2, 2) == "dial 2 @2 for t2");
+  CHECK(with.checkout_again(3, with.now, 2) == "dial 3 @2 for t3");
+  CHECK(with.dialed(1) == "grant t1 c1");
+  CHECK(with.dialed(2) == "grant t3 c2");
+  CHECK(with.lost(1) == "");
+  CHECK(with.dial_fails(3) == "down");
+  CHECK(with.run_for(500ms) == "dial 4 @2 for t2");
+  CHECK(with.dial_fails(4) == "");
+  CHECK(with.run_for(500ms) == "dial 5 @2 for t2");
+}
+
 TEST_CASE("a connection's id is never used again, and news of one that is gone are ignored") {
   Conversation with(sizes(0, 1));
   with.open(1);

@@ -171,6 +171,19 @@ TEST_CASE("who asks again is not told a second time that it waits") {
   CHECK(with.run_for(10s) == "notice t4");
 }
 
+TEST_CASE("one who asks again and goes ahead of another who did gets its notice, too") {
+  PoolLimits limits = patient(30s);
+  limits.notice_after = 5s;
+  Conversation with(limits);
+  with.open(1);
+  with.checkout(1);
+  const base::TimePoint first = with.now;
+  with.after(1s);
+  with.checkout_again(3, with.now);
+  with.checkout_again(2, first);
+  CHECK(with.run_for(10s) == "notice t2; notice t3");
+}
+
 TEST_CASE("a queue keeps its order, its notices and its timeouts whatever leaves it") {
   PoolLimits limits = patient(10s);
   limits.notice_after = 2s;
