@@ -41,8 +41,7 @@ PoolLedger::PoolLedger(std::string name, const PoolLimits& limits, uint64_t seed
       idle_windows_(now),
       workers_(std::max<WorkerId>(workers, 1)) {}
 
-// -- Clients
-// --------------------------------------------------------------------------------------------------------------
+// -- Clients --------------------------------------------------------------------------------------
 
 void PoolLedger::checkout(Ticket ticket, WorkerId worker, TimePoint now, PoolActions& out) {
   ++counted_.requests_num;
@@ -118,8 +117,7 @@ void PoolLedger::give_back(ConnectionId connection, bool used, TimePoint now, Po
   settle(now, out);
 }
 
-// -- Servers
-// --------------------------------------------------------------------------------------------------------------
+// -- Servers --------------------------------------------------------------------------------------
 
 ConnectionId PoolLedger::dial_succeeded(DialId dial, Duration took, TimePoint now, PoolActions& out) {
   const Place at = servers_.find(number(dial), ServerState::Dialing);
@@ -184,8 +182,7 @@ void PoolLedger::check_passed(ConnectionId connection, TimePoint now, PoolAction
   settle(now, out);
 }
 
-// -- Time
-// -----------------------------------------------------------------------------------------------------------------
+// -- Time -----------------------------------------------------------------------------------------
 
 std::optional<TimePoint> PoolLedger::next_deadline() const {
   TimePoint next = servers_.open() > 0 ? next_expiry_ : TimePoint::max();
@@ -234,8 +231,7 @@ void PoolLedger::tick(TimePoint now, PoolActions& out) {
   settle(now, out);
 }
 
-// -- Who gets what
-// --------------------------------------------------------------------------------------------------------
+// -- Who gets what --------------------------------------------------------------------------------
 
 void PoolLedger::settle(TimePoint now, PoolActions& out) {
   serve_waiters(now, out);
@@ -381,8 +377,7 @@ bool PoolLedger::refuses_all() const {
          servers_.open() == 0;
 }
 
-// -- Questions
-// ------------------------------------------------------------------------------------------------------------
+// -- Questions ------------------------------------------------------------------------------------
 
 std::optional<Error> PoolLedger::why_down() const {
   if (refuses_all() || (health_.refuses_login() && servers_.open() == 0)) return server_down(health_.error());

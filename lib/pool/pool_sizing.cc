@@ -9,8 +9,7 @@ namespace tidepool::pool {
 using base::Duration;
 using base::TimePoint;
 
-// -- Growth
-// ---------------------------------------------------------------------------------------------------------------
+// -- Growth ---------------------------------------------------------------------------------------
 
 void PoolLedger::grow(bool clients_wait, TimePoint now, PoolActions& out) {
   while (wants_growth()) dial(now, out);
@@ -64,8 +63,7 @@ void PoolLedger::give_up_if_due(TimePoint now, PoolActions& out) {
   tell(Health::Event::GaveUp, out);
 }
 
-// -- Shrinking
-// ------------------------------------------------------------------------------------------------------------
+// -- Shrinking ------------------------------------------------------------------------------------
 
 // Nobody works on these. One that is being checked for a client is idle until it is lent.
 uint32_t PoolLedger::idle() const {
@@ -114,8 +112,7 @@ void PoolLedger::close_excess(TimePoint now, PoolActions& out) {
   }
 }
 
-// -- Reload
-// ---------------------------------------------------------------------------------------------------------------
+// -- Reload ---------------------------------------------------------------------------------------
 
 void PoolLedger::set_limits(const PoolLimits& limits, TimePoint now, PoolActions& out) {
   limits_ = limits;
