@@ -63,6 +63,16 @@ def complete(tag):
     return message("C", text(tag))
 
 
+def _usual_answer(sql, description=b""):
+    """What serve() says to a statement."""
+    if sql == "DISCARD ALL":
+        return complete(sql)
+    command = (sql.split() or [""])[0].upper()
+    if command in ("BEGIN", "COMMIT", "ROLLBACK", "SET", "RESET", "DISCARD"):
+        return complete(command)
+    return description + data_row("1") + complete("SELECT 1")
+
+
 class FakeConnection:
     """The server's end of one connection."""
 
@@ -123,21 +133,27 @@ class FakeConnection:
                 return got
 
     def serve(self, answers=None):
-        """A server that works: DISCARD ALL and the like succeed, other queries give one row '1'. `answers` maps the
-        SQL of simple queries to bytes, or to a function of this connection that returns them (or None: no answer)."""
+        """A server that works: SELECT, and what it does not know, gives one row '1'; DISCARD ALL, BEGIN, SET and the
+        like only complete. `answers` maps the SQL of simple queries to bytes, or to a function of this connection that
+        returns them (or None: no answer)."""
+        parsed = ""
         while True:
             got = self.read()
             if got.type == "X":
                 return
             if got.type == "Q":
                 sql = got.body[:-1].decode()
-                answer = (answers or {}).get(sql, row_description("a") + data_row("1") + complete("SELECT 1") + ready())
+                answer = (answers or {}).get(sql, _usual_answer(sql, row_description("a")) + ready())
                 answer = answer(self) if callable(answer) else answer
                 if answer:
                     self.send(answer)
-            elif got.type in "PBEDC":
-                self.send({"P": message("1"), "B": message("2"), "C": message("3"), "D": message("n"),
-                           "E": complete("SELECT 0")}[got.type])
+            elif got.type == "P":
+                parsed = got.body.split(b"\0")[1].decode()
+                self.send(message("1"))
+            elif got.type in "BCD":
+                self.send({"B": message("2"), "C": message("3"), "D": message("n")}[got.type])
+            elif got.type == "E":
+                self.send(_usual_answer(parsed))
             elif got.type == "S":
                 self.send(ready())
 
