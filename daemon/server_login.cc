@@ -36,6 +36,7 @@ struct FinishConnection {
 using Connection = std::unique_ptr<PGconn, FinishConnection>;
 
 constexpr const char* kNoConnection = "08001";
+constexpr std::chrono::seconds kCancelTime(2);
 
 // Why one address gave no server, and what that means for those that are left.
 struct Refusal {
@@ -146,8 +147,12 @@ std::vector<std::string> Login::addresses_of(const DialTarget& target) {
   return addresses;
 }
 
+// libpq's words without the places in PostgreSQL's source, which PQERRORS_VERBOSE brings along.
 std::string text_of(const PGconn* connection) {
   std::string words = PQerrorMessage(connection);
+  for (size_t at; (at = words.find("\nLOCATION:  ")) != std::string::npos;) {
+    words.erase(at, std::min(words.find('\n', at + 1), words.size()) - at);
+  }
   while (words.ends_with('\n')) words.pop_back();
   return words;
 }
@@ -282,6 +287,11 @@ std::optional<Refusal> Login::configure(OpenServer& server) {
   Refusal refusal;
   if (!answer) {
     refusal.error = answer.error();
+    // What hangs would run on behind a closed connection, and PostgreSQL would have more of them than
+    // max_size with each new try.
+    std::string request;
+    wire::append_cancel_request(request, static_cast<uint32_t>(server.process_id), server.cancel_key);
+    ServerStream::cancel(server.peer_address, request, steady_clock::now() + kCancelTime, stop_fd_);
   } else if (!answer->error.message.empty()) {
     refusal.error = answer->error;
   } else if (answer->status != 'I') {

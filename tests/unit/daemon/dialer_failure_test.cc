@@ -113,6 +113,7 @@ TEST_CASE("a server that is starting up is unreachable, and the next host is tri
 
   auto down = dial_and_wait({.conninfo = "port=1 host=" + server.folder() + ",/nowhere"});
   CHECK(down.failure().error.sqlstate == "57P03");
+  CHECK(down.failure().error.message.find("starting up\nconnection to server") != std::string::npos);
 }
 
 TEST_CASE("a refused login is not tried on the next host") {
