@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -42,13 +43,13 @@ base::Result<ServerStream::Answer> ServerStream::ask(base::Bytes request, Deadli
                                                      session::ParameterMap& parameters) {
   if (auto sent = send(request, deadline); !sent) return sent.error();
 
-  static const wire::TypeSet wanted{'E', 'S', 'Z'};
+  static const wire::TypeSet kWanted{'E', 'S', 'Z'};
   Answer answer{'\0'};
   Error misfit;
   wire::FrameCursor cursor;
   std::string unread;
   while (true) {
-    const auto walked = cursor.walk(unread, wanted, [&](const wire::Message& message) {
+    const auto walked = cursor.walk(unread, kWanted, [&](const wire::Message& message) {
       switch (message.type) {
         case 'N':
         case 'A':
@@ -85,6 +86,20 @@ base::Result<ServerStream::Answer> ServerStream::ask(base::Bytes request, Deadli
       return received.error();
     }
   }
+}
+
+void ServerStream::cancel(base::Bytes address, base::Bytes request, Deadline deadline, int stop_fd) {
+  if (address.empty()) return;
+  const auto* to = reinterpret_cast<const sockaddr*>(address.data());
+  const int fd = socket(to->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return;
+  const bool connects = connect(fd, to, static_cast<socklen_t>(address.size())) == 0 || errno == EINPROGRESS;
+  if (connects && wait_for(fd, POLLOUT, deadline, stop_fd) == Wait::Ready) {
+    ServerStream stream(fd, nullptr, stop_fd);
+    std::string nothing;
+    if (stream.send(request, deadline)) (void)stream.receive(nothing, deadline);
+  }
+  close(fd);
 }
 
 base::Status ServerStream::send(base::Bytes bytes, Deadline deadline) {
