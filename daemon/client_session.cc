@@ -128,7 +128,7 @@ void ClientSession::on_accepted(session::Accepted accepted) {
 
 // No server is needed for a greeting once the pool has seen one with these settings.
 void ClientSession::greet_or_ask_server() {
-  if (auto why = pool_->shared->why_down()) return refuse_login(*why);
+  if (auto why = pool_->shared->why_down(worker_.id(), worker_.now())) return refuse_login(*why);
   greeting_ = pool_->shared->greeting_for(settings_);
   if (greeting_) return greet();
   set_state(State::AskingServer);

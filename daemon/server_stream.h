@@ -33,6 +33,10 @@ class ServerStream {
   };
   base::Result<Answer> ask(base::Bytes request, Deadline deadline, session::ParameterMap& parameters);
 
+  // Has the server cancel what runs, over a connection of its own, and waits until the server has closed
+  // that: the signal is sent then. `address`: the bytes of a sockaddr.
+  static void cancel(base::Bytes address, base::Bytes request, Deadline deadline, int stop_fd);
+
  private:
   base::Status send(base::Bytes bytes, Deadline deadline);
   base::Status receive(std::string& into, Deadline deadline);  // at least one byte

@@ -200,9 +200,14 @@ std::shared_ptr<const session::Greeting> SharedPool::learn_greeting(const sessio
   return greetings_.learn(settings, server, changed);
 }
 
-std::optional<base::Error> SharedPool::why_down() const {
-  std::lock_guard lock(mutex_);
-  return ledger_.why_down();
+std::optional<base::Error> SharedPool::why_down(pool::WorkerId worker, base::TimePoint now) {
+  Turn turn(*this);
+  auto why = ledger_.why_down();
+  if (why) {
+    ledger_.turned_away(worker, now, turn.actions);
+    turn.look_at_deadline();
+  }
+  return why;
 }
 
 pool::PoolStats SharedPool::stats(base::TimePoint now) const {

@@ -49,7 +49,9 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   std::shared_ptr<const session::Greeting> learn_greeting(const session::StartupSettings& settings,
                                                           const session::ParameterMap& server,
                                                           const session::ParameterMap& changed);
-  std::optional<base::Error> why_down() const;
+  // What a login of `worker` is to be told instead of a greeting, if anything. Its asking sends a probe if
+  // one is due.
+  std::optional<base::Error> why_down(pool::WorkerId worker, base::TimePoint now);
   pool::PoolStats stats(base::TimePoint now) const;
   std::shared_ptr<const config::PoolSettings> settings() const;
   const std::string& name() const { return name_; }
@@ -67,7 +69,7 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   std::shared_ptr<const config::PoolSettings> settings_;
   pool::PoolLedger ledger_;
   session::GreetingBook greetings_;
-  std::string application_name_;  // the one asked for last
+  std::optional<std::string> application_name_;  // the one asked for last
   std::optional<base::TimePoint> wanted_tick_;
 };
 

@@ -215,6 +215,20 @@ def test_a_configure_that_hangs_is_given_up_after_check_timeout(tidepool, postgr
     wait_until(lambda: daemon.pool_stats("bench")["connections_errors"] >= 1, "it counts as a failed login")
 
 
+def test_a_configure_that_hangs_leaves_no_backend_that_hangs_on(tidepool, postgres):
+    """Each try would leave one more, beyond max_size."""
+    database = postgres.create_database()
+    daemon = tidepool(pools=pool(postgres.conninfo(database, "app"), configure="select pg_sleep(600)",
+                                 check_timeout="200ms", max_size=1, timeout="60s"))
+    client = daemon.wire()
+    client.send(wire.startup(user="app", database="bench"))
+    wait_until(lambda: daemon.pool_stats("bench")["connections_errors"] >= 4, "it was tried several times", 30)
+    client.close()
+    daemon.stop()
+    wait_until(lambda: not postgres.backends(database=database), "nothing is left")
+    postgres.drop_database(database)
+
+
 def test_a_configure_that_does_copy_is_an_error_and_not_a_hang(tidepool, postgres):
     daemon = tidepool(pools=pool(postgres.conninfo("postgres", "app"), configure="copy (select 1) to stdout; select 1",
                                  timeout="3s"))
