@@ -1,0 +1,260 @@
+"""How a client leaves: what it asked for before Terminate is finished, what it had not finished is not committed, and
+servers that cannot be brought to rest are closed."""
+
+import pytest
+from harness import wire
+from harness.fake_server import complete, error_response, ready
+from harness.sessions import backend_of, wait_until_resting, wait_until_running
+from harness.waiting import holds_for, wait_until
+
+
+@pytest.fixture
+def daemon_of_one(tidepool, postgres):
+    """daemon_of_one(**pool): a pool of exactly one server, with a table `kept` of one column."""
+    def start(**pool):
+        daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1, **pool}})
+        daemon.psql("-c", "create table kept(a int)", pool="bench")
+        daemon.kept = lambda: sorted(
+            int(row) for row in postgres.psql("-c", "select a from kept", dbname=daemon.databases["bench"]).split())
+        return daemon
+    return start
+
+
+def insert(number, words="insert into kept values"):
+    return f"{words} ({number})"
+
+
+REQUESTS = {
+    "a query": wire.query("select pg_sleep(0.5); insert into kept values (1)"),
+    "an extended query": wire.extended("select pg_sleep(0.5)") + wire.extended(insert(1)) + wire.SYNC,
+    "a pipeline": wire.query("select pg_sleep(0.5)") + wire.query(insert(1)) + wire.extended(insert(2)) + wire.SYNC
+                  + wire.query("begin") + wire.query(insert(3)) + wire.query("commit"),
+    "a COPY": wire.query("copy kept from stdin") + wire.copy_data("1\n") + wire.COPY_DONE,
+    "a transaction that ends": wire.query("begin; insert into kept values (1); select pg_sleep(0.5); commit"),
+}
+
+
+@pytest.mark.parametrize("orphans", ["cancel", "finish"])
+@pytest.mark.parametrize("reset", ["discard_all", "rollback", "none", "close"])
+@pytest.mark.parametrize("requests", REQUESTS.values(), ids=REQUESTS)
+def test_requests_in_front_of_a_terminate_are_finished(daemon_of_one, requests, reset, orphans):
+    daemon = daemon_of_one(reset=reset, orphans=orphans)
+    client = daemon.wire("bench")
+    client.send(requests + wire.TERMINATE)
+    client.close()
+    with daemon.wire("bench") as following:
+        following.ask("select 1")
+        expected = [1, 2, 3] if requests is REQUESTS["a pipeline"] else [1]
+        assert daemon.kept() == expected
+
+
+def test_requests_in_front_of_a_terminate_are_finished_though_they_had_to_wait_for_a_server(daemon_of_one):
+    daemon = daemon_of_one()
+    holder = daemon.wire("bench")
+    holder.ask("select 1")
+    clients = [daemon.wire("bench") for _ in range(3)]
+    for number, client in enumerate(clients):
+        client.send(wire.query(insert(number)) + wire.TERMINATE)
+        client.close()
+    holder.terminate()
+    wait_until(lambda: daemon.kept() == [0, 1, 2], "all is there")
+
+
+def test_requests_in_front_of_a_terminate_are_finished_behind_settings_of_the_client(daemon_of_one):
+    daemon = daemon_of_one()
+    daemon.wire("bench", work_mem="7MB").terminate()
+    client = daemon.wire("bench", work_mem="7MB")
+    client.send(wire.query("select pg_sleep(0.3); insert into kept values (1)") + wire.TERMINATE)
+    client.close()
+    wait_until(lambda: daemon.kept() == [1], "it is there")
+
+
+NOT_FINISHED = {
+    "a batch without Sync": wire.extended(insert(1)),
+    "a batch without Sync, flushed": wire.extended(insert(1)) + wire.FLUSH,
+    "an open transaction": wire.query("begin; insert into kept values (1)"),
+    "a COPY without its end": wire.query("copy kept from stdin") + wire.copy_data("1\n"),
+    "an extended COPY without its Sync": wire.extended("copy kept from stdin") + wire.copy_data("1\n") + wire.COPY_DONE,
+}
+
+
+@pytest.mark.parametrize("last_word", [wire.TERMINATE, b""], ids=["Terminate", "nothing"])
+@pytest.mark.parametrize("reset", ["discard_all", "rollback", "none", "close", "reset all"])
+@pytest.mark.parametrize("requests", NOT_FINISHED.values(), ids=NOT_FINISHED)
+def test_what_was_not_finished_is_not_committed(daemon_of_one, requests, reset, last_word):
+    daemon = daemon_of_one(reset=reset)
+    client = daemon.wire("bench")
+    client.send(requests + last_word)
+    client.close()
+    with daemon.wire("bench") as following:
+        following.ask("select 1")
+        assert following.status == "I"
+        assert daemon.kept() == []
+
+
+HALVES = {
+    "a Query": wire.query("insert into kept values (1)")[:-3],
+    "CopyData": wire.query("copy kept from stdin") + wire.copy_data("1\n" * 1000)[:-3],
+    "a Parse in a batch": wire.extended(insert(1)) + wire.parse("select 1")[:-1],
+}
+
+
+@pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
+def test_half_a_message_costs_the_server_and_runs_nothing(daemon_of_one, half):
+    daemon = daemon_of_one()
+    client = daemon.wire("bench")
+    before = backend_of(client)
+    client.send(half)
+    client.close()
+    with daemon.wire("bench") as following:
+        assert backend_of(following) != before
+        assert daemon.kept() == []
+
+
+@pytest.mark.parametrize("last_word", [wire.TERMINATE, b""], ids=["Terminate", "nothing"])
+def test_a_running_query_of_a_vanished_client_is_finished_where_orphans_says_so(daemon_of_one, postgres, last_word):
+    daemon = daemon_of_one(orphans="finish")
+    client = daemon.wire("bench")
+    before = backend_of(client)
+    client.send(wire.query("insert into kept values (1); select pg_sleep(0.5)"))
+    wait_until_running(postgres, "pg_sleep", database=daemon.databases["bench"])
+    client.send(last_word)
+    client.close()
+    with daemon.wire("bench") as following:
+        assert backend_of(following) == before
+        assert daemon.kept() == [1]
+
+
+def test_a_running_query_of_a_vanished_client_is_cancelled_where_orphans_says_so(daemon_of_one, postgres):
+    daemon = daemon_of_one(orphans="cancel")
+    client = daemon.wire("bench")
+    before = backend_of(client)
+    client.send(wire.query("insert into kept values (1); select pg_sleep(600)") + wire.query(insert(2)))
+    wait_until_running(postgres, "pg_sleep", database=daemon.databases["bench"])
+    client.close()
+    with daemon.wire("bench") as following:
+        assert backend_of(following) == before
+        assert 1 not in daemon.kept()
+
+
+def test_a_query_that_ignores_its_cancel_costs_the_server_after_the_time_limit(daemon_of_one, postgres):
+    daemon = daemon_of_one(reset_timeout="500ms")
+    client = daemon.wire("bench")
+    before = backend_of(client)
+    stubborn = ("do $$ begin loop begin perform pg_sleep(600); exception when query_canceled then"
+                " perform pg_sleep(3); return; end; end loop; end $$")
+    client.send(wire.query(stubborn))
+    wait_until_running(postgres, "pg_sleep", database=daemon.databases["bench"])
+    client.close()
+    with daemon.wire("bench") as following:
+        assert backend_of(following) != before
+    daemon.wait_for_log("what the client left did not end in time")
+
+
+@pytest.mark.parametrize("reset, why", [
+    ("select pg_sleep(600)", "reset timed out"), ("select 1/0", "reset failed"), ("begin work", "reset left a transaction"),
+    ("copy pg_class to stdout", "unexpected answer to reset"), ("reset all; no SQL", "reset failed")])
+def test_a_reset_that_does_not_work_costs_the_server(daemon_of_one, reset, why):
+    daemon = daemon_of_one(reset=reset, reset_timeout="500ms")
+    client = daemon.wire("bench")
+    before = backend_of(client)
+    client.ask("set work_mem to '9MB'")
+    client.terminate()
+    daemon.wait_for_log(f"server_pid={before} server closed: .*{why}")
+    with daemon.wire("bench") as following:
+        assert backend_of(following) != before
+        assert following.value("show work_mem") == "4MB"
+
+
+def test_a_reset_of_the_pools_own_is_what_is_run(daemon_of_one):
+    daemon = daemon_of_one(reset="reset work_mem; deallocate all")
+    client = daemon.wire("bench")
+    before = backend_of(client)
+    client.ask("set work_mem to '9MB'; prepare p as select 1; set jit to off")
+    client.terminate()
+    with daemon.wire("bench") as following:
+        assert backend_of(following) == before
+        assert following.value("show work_mem") == "4MB"
+        assert following.rows("select * from pg_prepared_statements") == []
+        assert following.value("show jit") == "off"                  # nobody said it should be reset
+
+
+@pytest.mark.parametrize("reset", ["rollback", "none"])
+def test_without_a_reset_the_session_stays_but_its_transaction_does_not(daemon_of_one, reset):
+    daemon = daemon_of_one(reset=reset)
+    client = daemon.wire("bench")
+    before = backend_of(client)
+    client.ask("set work_mem to '9MB'")
+    client.ask("begin; insert into kept values (1); set jit to off")
+    client.close()
+    with daemon.wire("bench") as following:
+        assert backend_of(following) == before
+        assert following.value("show work_mem") == "9MB"
+        assert following.value("show jit") == "on"
+        assert daemon.kept() == []
+
+
+def test_with_reset_close_each_client_has_a_server_of_its_own(daemon_of_one):
+    daemon = daemon_of_one(reset="close")
+    seen = set()
+    for _ in range(5):
+        with daemon.wire("bench") as client:
+            seen.add(backend_of(client))
+            client.ask("select set_config('app.tenant', '7', false)")
+            client.terminate()
+        with daemon.wire("bench") as client:
+            assert client.value("select current_setting('app.tenant', true)") is None
+            client.terminate()
+    assert len(seen) == 5
+
+
+def test_a_statement_timeout_that_kills_the_reset_leaks_nothing(daemon_of_one):
+    daemon = daemon_of_one()
+    for _ in range(3):
+        client = daemon.wire("bench")
+        client.ask("".join(f"create temporary table t{i}(a int primary key, b text);" for i in range(100)))
+        client.ask("prepare p as select 1; set role pg_monitor; set work_mem to '9MB'")
+        client.ask("set statement_timeout to 1")
+        client.terminate()
+        with daemon.wire("bench") as following:
+            assert following.value("show statement_timeout") == "0"
+            assert following.value("show work_mem") == "4MB"
+            assert following.rows("select relname from pg_class where relpersistence = 't' and relkind = 'r'"
+                                  " and relnamespace = pg_my_temp_schema()") == []
+            assert following.value("select current_user") == "app"
+            following.terminate()
+
+
+@pytest.mark.parametrize("answer", ["nothing", "an error", "too much", "a row too many", "the end"])
+def test_a_server_whose_answer_to_the_reset_is_wrong_is_not_lent_again(tidepool, fake_server, answer):
+    answers = {
+        "nothing": None,
+        "an error": error_response("XX000", "no") + ready(),
+        "too much": complete("DISCARD ALL") + ready() + ready(),
+        "a row too many": complete("DISCARD ALL") + complete("DISCARD ALL") + ready(),
+        "the end": lambda server: server.close(),
+    }
+
+    def script(server):
+        server.log_in()
+        server.serve({"DISCARD ALL": answers[answer]})
+    fake = fake_server(script)
+    daemon = tidepool(pools={"bench": {"conninfo": fake.conninfo(), "min_size": 0, "max_size": 1,
+                                       "reset_timeout": "500ms"}})
+    for count in (1, 2, 3):
+        with daemon.wire("bench") as client:
+            assert client.value("select 'a'") == "1"
+            assert len(fake.connections) == count
+            client.terminate()
+
+
+def test_servers_are_given_back_one_by_one_by_many_clients_that_come_and_vanish(daemon_of_one):
+    daemon = daemon_of_one()
+    for number in range(200):
+        client = daemon.wire("bench")
+        client.send(wire.query(f"set application_name to 'n{number}'") + wire.query("begin"))
+        client.close() if number % 2 else client.terminate()
+    wait_until_resting(daemon)
+    holds_for(lambda: daemon.pool_stats("bench")["pool_size"] == 1, "one server", 0.1)
+    with daemon.wire("bench") as client:
+        assert client.status == "I" and client.value("show application_name") == ""

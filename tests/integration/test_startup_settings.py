@@ -1,0 +1,254 @@
+"""Startup parameters of any kind take effect on whatever server the client gets, are gone for the next client, and come
+back when the client resets them, as on a direct connection."""
+
+import asyncio
+import os
+import subprocess
+
+import psycopg
+import pytest
+from harness import wire
+from harness.sessions import (backend_of, conversation, differences, directly, fingerprint, wait_until_resting,
+                              wait_until_running)
+from harness.waiting import wait_until
+from harness.wire import LoginFailed
+
+ALL_KINDS = {
+    "work_mem": "7MB", "DateStyle": "german", "TimeZone": "utc", "client_encoding": "latin1", "IntervalStyle": "iso_8601",
+    "search_path": '"$user", pg_catalog, "with, comma"', "statement_timeout": "1234567", "app.tenant": "seven",
+    "default_transaction_isolation": "repeatable read", "extra_float_digits": "2", "bytea_output": "escape",
+    "options": r"-c enable_seqscan=off --lock-timeout=3s -cjit=off -c app.words=two\ words -S 9000",
+}
+SHOWN = ["work_mem", "DateStyle", "TimeZone", "client_encoding", "IntervalStyle", "search_path", "statement_timeout",
+         "app.tenant", "default_transaction_isolation", "extra_float_digits", "bytea_output", "enable_seqscan",
+         "lock_timeout", "jit", "app.words", "application_name"]
+
+
+def shown(client):
+    return {name: client.value(f"show {name}") for name in SHOWN}
+
+
+@pytest.fixture
+def of_one(tidepool):
+    def start(**pool):
+        return tidepool(pools={"bench": {"min_size": 1, "max_size": 1, **pool}})
+    return start
+
+
+@pytest.fixture
+def both(of_one, postgres):
+    """both(**startup): a direct session and one through a pool of one server, logged in with the same parameters."""
+    daemon = of_one()
+    clients = []
+
+    def connect(**startup):
+        clients.append(directly(postgres, daemon.databases["bench"], **startup))
+        clients.append(daemon.wire("bench", **startup))
+        return clients[-2:]
+    connect.daemon = daemon
+    yield connect
+    for client in clients:
+        client.close()
+
+
+def test_settings_of_every_kind_are_those_of_a_direct_connection_and_gone_for_the_next_client(both):
+    plain_direct, plain = both()
+    expected, server = fingerprint(plain_direct), backend_of(plain)
+    assert differences(expected, fingerprint(plain)) == []
+    plain.terminate()
+    for how in (wire.WireClient.terminate, wire.WireClient.close):
+        direct, pooled = both(application_name="me", **ALL_KINDS)
+        assert pooled.parameters == direct.parameters
+        assert shown(pooled) == shown(direct)
+        assert backend_of(pooled) == server
+        how(pooled)
+        _, following = both()
+        assert differences(expected, fingerprint(following)) == []
+        assert backend_of(following) == server
+        following.terminate()
+
+
+RESETS = {
+    "RESET one": ["reset work_mem"],
+    "RESET ALL": ["reset all"],
+    "DISCARD ALL": ["discard all"],
+    "SET TO DEFAULT": ["set work_mem to default", "set timezone to default"],
+    "RESET of others": ["set jit to on", "set work_mem to '11MB'", "reset work_mem"],
+    "its own SET stays": ["set timezone to 'Asia/Tokyo'", "reset work_mem", "set datestyle to 'SQL'", "reset work_mem"],
+    "its own SET goes with RESET ALL": ["set timezone to 'Asia/Tokyo'", "set app.tenant to 'eight'", "reset all"],
+    "in a transaction": ["begin", "reset work_mem", "reset timezone", "show work_mem", "commit"],
+    "in a transaction rolled back": ["begin", "set work_mem to '11MB'", "reset all", "rollback"],
+    "RESET ALL in a transaction": ["begin", "set timezone to 'Asia/Tokyo'", "reset all", "show timezone", "commit"],
+    "TO DEFAULT in a transaction": ["begin", "set work_mem to default", "commit"],
+    "RESET in a failed transaction": ["begin", "reset all", "select 1/0", "rollback"],
+    "several in one query": ["set work_mem to '11MB'; reset all; select 1"],
+    "a session's settings and a transaction's": ["begin; set local work_mem to '12MB'; commit", "reset timezone"],
+    "SET by SQL": ["select set_config('work_mem', '13MB', false)", "reset work_mem"],
+    "RESET ROLE": ["reset role"],
+    "RESET of a custom one": ["reset app.tenant"],
+    "the application name": ["set application_name to 'other'", "reset application_name"],
+}
+
+
+@pytest.mark.parametrize("way", ["simple", "extended", "behind a terminating batch"])
+@pytest.mark.parametrize("statements", RESETS.values(), ids=RESETS)
+def test_a_reset_of_the_clients_goes_back_to_its_own_startup_settings(both, statements, way):
+    direct, pooled = both(application_name="me", **ALL_KINDS)
+    for sql in statements:
+        if way != "simple" and ";" not in sql:
+            data, count = wire.extended(sql) + wire.SYNC, 1
+        else:
+            data, count = wire.query(sql), 1
+        if way == "behind a terminating batch":
+            data, count = wire.query("select 1") + data, 2
+        for client in (direct, pooled):
+            conversation(client, data, count)
+    assert shown(pooled) == shown(direct)
+    assert {**direct.parameters} == {**pooled.parameters}
+
+
+def test_between_a_reset_and_the_next_message_nothing_but_the_net_change_is_reported(both):
+    direct, pooled = both(**ALL_KINDS)
+    for sql in ("set timezone to 'Asia/Tokyo'", "reset all", "set datestyle to 'SQL'", "discard all", "reset all"):
+        told = [[(answer.type, answer.body) for answer in client.ask(sql) + client.ask("select 1") if answer.type == "S"]
+                for client in (direct, pooled)]
+        assert told[0] == told[1], sql
+
+
+@pytest.mark.parametrize("startup, sqlstate", [
+    ({"no_such_setting": "1"}, "42704"), ({"work_mem": "plenty"}, "22023"), ({"work_mem": "1"}, "22023"),
+    ({"TimeZone": "Nowhere/Land"}, "22023"), ({"session_replication_role": "replica"}, "42501"),
+    ({"client_encoding": "klingon"}, "22023"), ({"options": "-c work_mem=plenty"}, "22023"),
+    ({"options": "-c no_such_setting=1"}, "42704"), ({"options": "-Z"}, "42601"), ({"options": "-c work_mem"}, "42601"),
+    ({"role": "nobody_of_that_name"}, "22023"), ({"search_path": "\"unfinished"}, "22023"),
+    ({"shared_buffers": "1GB"}, "55P02"), ({"port": "1"}, "55P02")])
+def test_a_bad_one_is_fatal_at_login_in_postgresqls_own_words(of_one, postgres, startup, sqlstate):
+    daemon = of_one()
+    with pytest.raises(LoginFailed) as directly_refused:
+        directly(postgres, daemon.databases["bench"], **startup)
+    for _ in range(2):
+        with pytest.raises(LoginFailed) as refused:
+            daemon.wire("bench", **startup)
+        for field in "SVCM":
+            assert refused.value.fields[field] == directly_refused.value.fields[field]
+    assert refused.value.sqlstate == sqlstate
+    with daemon.wire("bench") as client:
+        assert client.value("select 1") == "1"
+
+
+@pytest.mark.parametrize("name", ["log_connections", "post_auth_delay", "ignore_system_indexes"])
+def test_what_only_start_up_can_set_is_fatal_55P02(of_one, name):
+    with pytest.raises(LoginFailed) as refused:
+        of_one().wire("bench", **{name: "1"})
+    assert refused.value.sqlstate == "55P02" and refused.value.fields["S"] == "FATAL"
+
+
+def test_a_set_of_settings_is_tried_once_and_its_result_kept(tidepool, new_postgres):
+    server = new_postgres(settings={"log_statement": "all", "log_min_duration_statement": "-1"})
+    daemon = tidepool(server=server, pools={"bench": {"min_size": 1, "max_size": 1}})
+    for _ in range(5):
+        daemon.wire("bench", work_mem="7MB").terminate()
+    wait_until(lambda: "set_config" in server.log(), "the trial is in the server's log")
+    assert server.log().count("set_config") == 1
+
+
+def test_a_client_whose_settings_are_known_logs_in_without_a_server(of_one):
+    daemon = of_one()
+    daemon.wire("bench", work_mem="7MB").terminate()
+    holder = daemon.wire("bench")
+    holder.ask("select 1")
+    with daemon.wire("bench", work_mem="7MB") as client:
+        assert client.status == "I"
+    with daemon.wire("bench", application_name="needs no trial") as client:
+        assert client.parameters["application_name"] == "needs no trial"
+
+
+def test_libpqs_environment_takes_effect_on_a_database_of_another_encoding(tidepool, postgres):
+    database = postgres.create_database(options="encoding 'LATIN1' locale 'C'")
+    daemon = tidepool(pools={"bench": {"conninfo": postgres.conninfo(database, "app"), "max_size": 1, "min_size": 1}})
+    env = {"PGDATESTYLE": "German", "PGTZ": "Asia/Tokyo", "PGOPTIONS": "-c work_mem=7MB --jit=off",
+           "PGCLIENTENCODING": "UTF8", "PGAPPNAME": "mine"}
+    sql = ("select '2020-02-01 00:00+00'::timestamptz, 'é', length('é')",
+           "select setting from pg_settings where name in ('jit', 'work_mem', 'client_encoding', 'application_name')"
+           " order by name", "reset all", "select 'ü', length('ü')", "discard all", "select 'ü', now() is not null")
+    arguments = [word for one in sql for word in ("-c", one)]
+    through = daemon.psql(*arguments, pool="bench", env=env)
+    done = subprocess.run(["psql", "-XAt", "-d", postgres.conninfo(database, "app"), *arguments], text=True,
+                          capture_output=True, env={**os.environ, **env}, timeout=60, check=True)
+    assert through == done.stdout
+    assert "é|1" in through and "01.02.2020 09:00:00 JST" in through
+    assert daemon.psql("-c", "show client_encoding", pool="bench") == "LATIN1\n"
+    postgres.drop_database(database)
+
+
+def test_asyncpg_with_server_settings_and_its_pools_reset(of_one):
+    asyncpg = pytest.importorskip("asyncpg")
+    daemon = of_one()
+
+    async def work():
+        pool = await asyncpg.create_pool(
+            host=daemon.host, port=daemon.port, user="app", database="bench", min_size=1, max_size=1,
+            server_settings={"work_mem": "7MB", "search_path": "pg_catalog", "application_name": "pooled", "jit": "off"})
+        for round_ in range(3):
+            async with pool.acquire() as connection:
+                for name, value in (("work_mem", "7MB"), ("search_path", "pg_catalog"),
+                                    ("application_name", "pooled"), ("jit", "off")):
+                    assert await connection.fetchval(f"show {name}") == value, f"{name} in round {round_}"
+                await connection.execute("set work_mem to '11MB'; set search_path to public; listen x")
+                assert await connection.fetchval("select $1::int + 1", 41) == 42
+        await pool.close()
+    asyncio.run(work())
+    with daemon.wire("bench") as client:
+        assert client.value("show work_mem") == "4MB" and client.value("show jit") == "on"
+
+
+@pytest.mark.parametrize("form, expected", [("%a", "me"), ("%p/%u", "bench/app"), ("%a@%p", "me@bench"), ("100%%", "100%")])
+def test_the_application_name_at_the_server_follows_its_template(of_one, postgres, form, expected):
+    daemon = of_one(server_application_name=form)
+    with daemon.wire("bench", application_name="me") as client:
+        client.ask("select 1")
+        assert [row["application_name"] for row in daemon.backends("bench")] == [expected]
+        assert client.value("show application_name") == expected == client.parameters["application_name"]
+
+
+def test_the_application_name_may_hold_the_clients_process(of_one):
+    daemon = of_one(server_application_name="%c")
+    with daemon.wire("bench") as client:
+        assert client.value("show application_name") == str(os.getpid())
+
+
+def test_a_client_without_an_application_name_has_the_conninfos(tidepool, postgres):
+    database = postgres.create_database()
+    daemon = tidepool(pools={"bench": {"conninfo": postgres.conninfo(database, "app", application_name="from conninfo"),
+                                       "min_size": 1, "max_size": 1}})
+    for name, expected in (({}, "from conninfo"), ({"application_name": "own"}, "own"), ({}, "from conninfo")):
+        with daemon.wire("bench", **name) as client:
+            assert client.parameters["application_name"] == client.value("show application_name") == expected
+            client.terminate()
+
+
+def test_a_role_at_start_up_is_the_clients_until_it_leaves(tidepool, postgres):
+    database = postgres.create_database()
+    daemon = tidepool(pools={"bench": {"conninfo": postgres.conninfo(database, "postgres"), "min_size": 1,
+                                       "max_size": 1}})
+    with daemon.wire("bench", user="postgres", role="app") as client:
+        assert client.value("select current_user") == "app"
+        client.ask("reset role")
+        assert client.value("select current_user") == "app"
+        client.ask("discard all")
+        assert client.value("select current_user") == "app"
+        client.terminate()
+    with daemon.wire("bench", user="postgres") as client:
+        assert client.value("select current_user") == "postgres"
+    wait_until_resting(daemon)
+
+
+def test_settings_come_with_many_clients_that_differ_on_one_server(of_one):
+    daemon = of_one()
+    for number in range(60):
+        settings = {"work_mem": f"{number % 7 + 1}MB"} if number % 3 else {"TimeZone": "Asia/Tokyo"}
+        with psycopg.connect(daemon.conninfo("bench", options=" ".join(f"-c {k}={v}" for k, v in settings.items())),
+                             autocommit=True) as client:
+            for name, value in {"work_mem": "4MB", "TimeZone": None, **settings}.items():
+                if value:
+                    assert client.execute(f"show {name}").fetchone() == (value,)
