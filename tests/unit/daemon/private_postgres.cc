@@ -140,6 +140,7 @@ void PrivatePostgres::run(const std::vector<std::string>& arguments) const {
 
 pid_t PrivatePostgres::spawn(const std::vector<std::string>& arguments) const {
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   const passwd* user = owner();
