@@ -194,6 +194,20 @@ def test_what_configure_makes_the_server_report_is_in_the_greeting(tidepool, pos
     assert daemon.wire("bench").parameters["TimeZone"] == "Asia/Tokyo"
 
 
+def test_discard_all_undoes_what_configure_set_but_not_the_conninfos_options(tidepool, postgres):
+    daemon = tidepool(pools=pool(postgres.conninfo("postgres", "app", options="-c work_mem=5MB"), max_size=1,
+                                 configure="set timezone = 'Asia/Tokyo'; set work_mem = '9MB'"))
+    client = daemon.wire("bench")
+    pid = client.value("select pg_backend_pid()")
+    assert client.value("show timezone") == "Asia/Tokyo" and client.value("show work_mem") == "9MB"
+    client.terminate()
+    client = daemon.wire("bench")
+    assert client.value("select pg_backend_pid()") == pid
+    timezone = client.value("show timezone")
+    assert timezone != "Asia/Tokyo" and client.value("show work_mem") == "5MB"
+    assert client.parameters["TimeZone"] == timezone, "the client is told what its server has"
+
+
 @pytest.mark.parametrize("sql, sqlstate, words", [
     ("selec 1", "42601", "syntax error"),
     ("select 1/0", "22012", "division by zero"),
