@@ -395,7 +395,7 @@ stats::ClientRow ClientSession::row(base::TimePoint now) const {
   row.connect_time_us = connected_at_us_;
   row.request_time_us = requested_at_us_;
   row.id = uint64_t{CancelKey::process_id(id_.worker, id_.slot)};
-  row.link = server_ != nullptr ? static_cast<uint64_t>(server_->open().process_id) : 0;
+  row.link = server_ != nullptr ? server_->number() : 0;
   row.application_name = settings_.application_name.value_or("");
   return row;
 }

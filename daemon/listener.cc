@@ -209,18 +209,30 @@ base::Result<ListeningSocket> ListeningSocket::open_tcp(const config::ListenSett
 
 Listener::Listener(Worker& worker, uv_loop_t* loop, const ListeningSocket& socket)
     : worker_(worker),
+      loop_(loop),
       here_{socket.settings().unix_directory.empty() ? event::ClientSocket::Kind::Tcp
                                                      : event::ClientSocket::Kind::Unix,
             socket.settings().auth,
             socket.settings().unix_directory.empty() ? socket.settings().tcp_address : "unix",
             socket.settings().port},
-      handle_(new AnyStream{}) {
-  const int fd = fcntl(socket.fd(), F_DUPFD_CLOEXEC, 0);
+      fd_(fcntl(socket.fd(), F_DUPFD_CLOEXEC, 0)) {
+  listen();
+}
+
+Listener::~Listener() {
+  handle_.reset();
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void Listener::listen() {
+  const int fd = fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return worker_.need_tick();
+  handle_.reset(new AnyStream{});
   if (here_.kind == event::ClientSocket::Kind::Unix) {
-    uv_pipe_init(loop, &handle_->pipe, 0);
+    uv_pipe_init(loop_, &handle_->pipe, 0);
     uv_pipe_open(&handle_->pipe, fd);
   } else {
-    uv_tcp_init(loop, &handle_->tcp);
+    uv_tcp_init(loop_, &handle_->tcp);
     uv_tcp_open(&handle_->tcp, fd);
   }
   handle_->stream.data = this;
@@ -229,8 +241,19 @@ Listener::Listener(Worker& worker, uv_loop_t* loop, const ListeningSocket& socke
   });
 }
 
+bool Listener::tick() {
+  if (!handle_) listen();
+  return !handle_;
+}
+
 void Listener::on_connection(int status) {
-  if (status < 0) return log::warning(std::string("accepting clients: ") + uv_strerror(status));
+  if (status < 0) {
+    // Most likely there are no descriptors. libuv would go on asking the kernel, in a loop of its own, until
+    // there are: the handle is closed, and who wants to come in waits in the kernel's queue.
+    log::warning(std::string("accepting clients: ") + uv_strerror(status) + "; trying again in a moment");
+    handle_.reset();
+    return worker_.need_tick();
+  }
   // What is not accepted here stays parked in libuv, which stops listening until it is.
   if (accepted_this_turn_ >= kAcceptsPerTurn) {
     one_is_parked_ = true;
@@ -242,7 +265,7 @@ void Listener::on_connection(int status) {
 
 void Listener::end_turn() {
   accepted_this_turn_ = 0;
-  if (!std::exchange(one_is_parked_, false)) return;
+  if (!std::exchange(one_is_parked_, false) || !handle_) return;
   ++accepted_this_turn_;
   worker_.adopt_client(&handle_->stream, here_);
 }

@@ -61,11 +61,14 @@ class Listener {
   static constexpr int kAcceptsPerTurn = 16;
 
   Listener(Worker& worker, uv_loop_t* loop, const ListeningSocket& socket);
+  ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
   // At the end of each turn of the loop.
   void end_turn();
+  // Worker::tick(). Returns whether it wants another one.
+  bool tick();
 
  private:
   union AnyStream {
@@ -73,11 +76,14 @@ class Listener {
     uv_pipe_t pipe;
     uv_tcp_t tcp;
   };
+  void listen();
   void on_connection(int status);
 
   Worker& worker_;
+  uv_loop_t* loop_;
   ListenerHere here_;
-  event::OwnedHandle<AnyStream> handle_;
+  int fd_;                                // ours; the handle has a duplicate
+  event::OwnedHandle<AnyStream> handle_;  // none: the process is out of descriptors, tick() tries again
   int accepted_this_turn_ = 0;
   bool one_is_parked_ = false;
 };

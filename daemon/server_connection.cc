@@ -20,12 +20,13 @@ constexpr base::Duration kTrialTime{10'000'000};
 
 }  // namespace
 
-ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id)
+ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id, uint64_t number)
     : parameters(open->parameters),
       open_(std::move(open)),
       socket_(open_->fd(), open_->tls(), *this),
       connected_at_us_(now_wall_us()),
-      id_(id) {}
+      id_(id),
+      number_(number) {}
 
 ServerConnection::~ServerConnection() {
   socket_.unwatch();
@@ -330,7 +331,7 @@ stats::ServerRow ServerConnection::row() const {
   row.port = open_->port;
   row.connect_time_us = connected_at_us_;
   row.close_needed = state_ == State::Closing;
-  row.id = static_cast<uint64_t>(id_);
+  row.id = number_;
   row.link = client_ != nullptr ? CancelKey::process_id(client_->id().worker, client_->id().slot) : 0;
   row.remote_pid = open_->process_id;
   row.tls = open_->tls_version;

@@ -27,7 +27,8 @@ class ServerConnection final : public event::ServerSocketEvents {
  public:
   enum class State : uint8_t { Resting, Lent, Trying, Cleaning, Checking, Closing };
 
-  ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id);
+  // `number`: of no other server of this process; the console shows it.
+  ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id, uint64_t number);
   ~ServerConnection() override;
   ServerConnection(const ServerConnection&) = delete;
   ServerConnection& operator=(const ServerConnection&) = delete;
@@ -66,6 +67,7 @@ class ServerConnection final : public event::ServerSocketEvents {
 
   State state() const { return state_; }
   pool::ConnectionId id() const { return id_; }
+  uint64_t number() const { return number_; }
   const OpenServer& open() const { return *open_; }
   ClientSession* client() const { return client_; }
   PoolHere* pool() const { return pool_; }
@@ -105,6 +107,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   std::optional<base::TimePoint> deadline_;
   int64_t connected_at_us_;
   pool::ConnectionId id_;
+  uint64_t number_;
   uint32_t cancels_ = 0;
   State state_ = State::Resting;
   bool check_failed_ = false;

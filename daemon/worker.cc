@@ -53,6 +53,8 @@ void learn_settings(PoolHere& pool) {
 // A ticket names its session: worker, slot, and a number that makes it unique.
 constexpr unsigned kTicketSlotShift = 32;
 constexpr unsigned kTicketWorkerShift = kTicketSlotShift + CancelKey::kSlotBits;
+// A server's number: the worker that it was dialed for, and how many that worker had before.
+constexpr unsigned kServerNumberBits = 40;
 
 }  // namespace
 
@@ -217,6 +219,7 @@ void Worker::need_tick() {
 void Worker::tick() {
   const base::TimePoint time = now();
   bool needed = cancel_desk_.tick(time);
+  for (auto& listener : listeners_) needed |= listener->tick();
   if (stopping_) {
     needed = true;
     if (time - stopping_since_ >= kStopTime) give_up_servers();
@@ -315,7 +318,8 @@ void Worker::on(to_worker::DialFinished&& message) {
              " server logged in");
   const session::ParameterMap parameters = open->parameters;
   const pool::ConnectionId id = message.pool->dial_succeeded(message.dial, parameters, message.took, now());
-  auto server = std::make_unique<ServerConnection>(std::move(open), id);
+  const uint64_t number = uint64_t{id_} << kServerNumberBits | ++server_number_;
+  auto server = std::make_unique<ServerConnection>(std::move(open), id, number);
   server->arrive(*this, pool);
   pool.servers.emplace(id, std::move(server));
 }

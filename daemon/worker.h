@@ -153,6 +153,7 @@ class Worker {
   bool stop_told_ = false;
   base::TimePoint stopping_since_{};
   uint32_t ticket_number_ = 0;
+  uint64_t server_number_ = 0;
   std::thread thread_;
 };
 

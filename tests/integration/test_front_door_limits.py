@@ -285,6 +285,51 @@ def test_running_out_of_descriptors_neither_spins_nor_stops_the_daemon(tidepool,
 
 
 @pytest.mark.workers
+def test_workers_that_fight_for_the_last_descriptor_do_not_spin(tidepool):
+    """libuv keeps a descriptor aside for such times; one that another thread took meanwhile left it asking in an endless loop."""
+    daemon = tidepool(workers=4, pools={"bench": {"min_size": 1, "max_size": 1}})
+    inside = daemon.wire("bench")
+    inside.value("select 1")
+    usual = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (daemon.open_descriptors() + 3, usual[1]))
+    end = time.monotonic() + 2
+
+    def knock(_):
+        while time.monotonic() < end:
+            crowd = []
+            for _ in range(20):
+                one = socket.socket(socket.AF_UNIX)
+                one.settimeout(0.2)
+                crowd.append(one)
+                try:
+                    one.connect(str(daemon.socket_path))
+                except OSError:
+                    pass            # the kernel's queue is full
+            for one in crowd:
+                one.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(knock, range(8)))
+    # Somebody stays at the door, so that there is something to accept, and nothing to accept it with.
+    crowd = [socket.socket(socket.AF_UNIX) for _ in range(20)]
+    for one in crowd:
+        one.connect(str(daemon.socket_path))
+    time.sleep(0.5)
+    spent = _cpu_seconds(daemon.pid)
+    begin = time.monotonic()
+    assert inside.value("select 42") == "42"
+    time.sleep(2)
+    spent = _cpu_seconds(daemon.pid) - spent
+    assert spent < 0.5 * (time.monotonic() - begin), f"{spent:.2f} s of CPU in two seconds of nothing"
+    assert daemon.log().count("accepting clients") < 1000
+    for one in crowd:
+        one.close()
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, usual)
+    wait_until(lambda: _is_let_in(daemon), "clients are let in again", timeout=20)
+    inside.terminate()
+
+
+@pytest.mark.workers
 def test_many_connections_at_once_do_not_starve_who_is_inside(tidepool):
     daemon = tidepool(workers=2, pools={"bench": {"min_size": 2, "max_size": 2}})
     inside = daemon.wire("bench")
