@@ -10,6 +10,7 @@
 #include "daemon/gathering.h"
 #include "daemon/log.h"
 #include "daemon/shared_pool.h"
+#include "lib/auth/scram_server.h"
 
 namespace tidepool::daemon {
 
@@ -20,25 +21,25 @@ constexpr uint64_t kStatisticsPeriodMs = 60'000;
 // Descriptors that are neither clients' nor servers': loops, log, listeners, dials and cancels on their way.
 constexpr uint64_t kOwnDescriptors = 64;
 
+}  // namespace
+
 std::string random_bytes(size_t size) {
   std::string bytes(size, '\0');
   if (uv_random(nullptr, nullptr, bytes.data(), size, 0, nullptr) != 0) std::abort();
   return bytes;
 }
 
-}  // namespace
-
-config::Loaded load_settings(const std::string& file) {
+config::Loaded load_settings(const std::string& file, const std::string& mock_key) {
   const auto read_conninfo = [](const std::string& conninfo) -> base::Result<config::ConninfoFacts> {
     auto summary = summarize_conninfo(conninfo);
     if (!summary) return summary.error();
     return config::ConninfoFacts{summary->user};
   };
-  return config::load_file(file, read_conninfo, random_bytes);
+  return config::load_file(file, read_conninfo, [&](std::string_view user) { return auth::mock_salt(mock_key, user); });
 }
 
-Daemon::Daemon(std::shared_ptr<const config::Settings> settings)
-    : history_(now_monotonic()), started_us_(now_wall_us()) {
+Daemon::Daemon(std::shared_ptr<const config::Settings> settings, std::string mock_key)
+    : mock_key_(std::move(mock_key)), history_(now_monotonic()), started_us_(now_wall_us()) {
   uv_loop_init(&loop_);
   inbox_ = std::make_unique<event::Inbox<MainMessage>>(&loop_, [this](const MainMessage& message) {
     std::visit([this](const auto& what) { on(what); }, message);
@@ -84,11 +85,10 @@ base::Status Daemon::start() {
   }
   count_descriptors(settings);
   const unsigned count = std::min(settings.workers, CancelKey::kMaxWorkers);
-  const std::string mock_key = random_bytes(32);
   swap_world(world_->settings);
   for (unsigned id = 0; id < count; ++id)
     workers_.push_back(std::make_unique<Worker>(static_cast<pool::WorkerId>(id),
-                                                WorkerParts{*this, client_count_, mock_key}, world_));
+                                                WorkerParts{*this, client_count_, mock_key_}, world_));
   for (auto& worker : workers_) worker->start(listeners_);
   for (const auto& socket : listeners_) log::info("listening on " + socket.shown_address());
   log::info("tidepool " TIDEPOOL_VERSION " is ready: workers=" + std::to_string(count) +
@@ -140,7 +140,7 @@ void Daemon::on(const to_main::Reload& message) {
 base::Status Daemon::reload() {
   if (stopping_) return base::Error{"57P03", "tidepool is shutting down"};
   const config::Settings& before = *world_->settings;
-  config::Loaded loaded = load_settings(before.file);
+  config::Loaded loaded = load_settings(before.file, mock_key_);
   for (const auto& warning : loaded.warnings) log::warning(warning.to_string());
   if (!loaded.settings) {
     for (const auto& mistake : loaded.mistakes) log::error(mistake.to_string());

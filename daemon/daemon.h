@@ -21,12 +21,14 @@
 
 namespace tidepool::daemon {
 
-// Reads the settings with this program's libpq and randomness.
-config::Loaded load_settings(const std::string& file);
+// Reads the settings with this program's libpq. `mock_key`: random, this process's own; from it the salts of plain passwords are made, as
+// those are that unknown users are shown.
+config::Loaded load_settings(const std::string& file, const std::string& mock_key);
+std::string random_bytes(size_t size);
 
 class Daemon final : public Switchboard {
  public:
-  explicit Daemon(std::shared_ptr<const config::Settings> settings);
+  Daemon(std::shared_ptr<const config::Settings> settings, std::string mock_key);
   ~Daemon() override;
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -59,6 +61,7 @@ class Daemon final : public Switchboard {
   uv_loop_t loop_;
   std::shared_ptr<const World> world_;
   std::vector<std::shared_ptr<SharedPool>> leaving_;  // removed pools, until their last server is gone
+  const std::string mock_key_;
   ClientCount client_count_;
   std::unique_ptr<ServerDialer> dialer_;
   std::vector<ListeningSocket> listeners_;

@@ -17,7 +17,7 @@ constexpr int kMistakes = 1;
 constexpr int kWrongUsage = 2;
 
 int check(const std::string& file) {
-  const config::Loaded loaded = daemon::load_settings(file);
+  const config::Loaded loaded = daemon::load_settings(file, daemon::random_bytes(32));
   for (const auto& warning : loaded.warnings)
     std::fprintf(stderr, "warning: %s\n", warning.to_string().c_str());
   for (const auto& mistake : loaded.mistakes) std::printf("%s\n", mistake.to_string().c_str());
@@ -27,7 +27,8 @@ int check(const std::string& file) {
 }
 
 int serve(const std::string& file) {
-  const config::Loaded loaded = daemon::load_settings(file);
+  const std::string mock_key = daemon::random_bytes(32);
+  const config::Loaded loaded = daemon::load_settings(file, mock_key);
   for (const auto& mistake : loaded.mistakes) std::fprintf(stderr, "%s\n", mistake.to_string().c_str());
   if (!loaded.settings) return kMistakes;
   if (const std::string why = daemon::log::configure(loaded.settings->log); !why.empty()) {
@@ -35,7 +36,7 @@ int serve(const std::string& file) {
     return kMistakes;
   }
   for (const auto& warning : loaded.warnings) daemon::log::warning(warning.to_string());
-  daemon::Daemon daemon(loaded.settings);
+  daemon::Daemon daemon(loaded.settings, mock_key);
   if (const auto started = daemon.start(); !started) {
     daemon::log::error(started.error().message);
     return kMistakes;

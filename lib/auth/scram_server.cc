@@ -89,6 +89,10 @@ std::optional<base::Error> check_shape(base::Bytes message) {
 
 }  // namespace
 
+std::string mock_salt(std::string_view mock_key, std::string_view user) {
+  return hmac_sha256(mock_key, user).substr(0, kScramSaltSize);
+}
+
 ScramServer::ScramServer(const Secret* secret, std::string_view user, std::string_view mock_key,
                          std::string_view nonce)
     : nonce_(nonce) {
@@ -98,7 +102,7 @@ ScramServer::ScramServer(const Secret* secret, std::string_view user, std::strin
   }
   doomed_ = true;
   const std::string no_key(kSha256Size, '\0');
-  secret_ = {kScramIterations, hmac_sha256(mock_key, user).substr(0, kScramSaltSize), no_key, no_key};
+  secret_ = {kScramIterations, mock_salt(mock_key, user), no_key, no_key};
 }
 
 base::Result<std::string> ScramServer::first(base::Bytes message) {

@@ -22,6 +22,9 @@ namespace tidepool::auth {
 inline constexpr std::string_view kScramSha256 = "SCRAM-SHA-256";  // the mechanism's name
 inline constexpr size_t kRawNonceSize = 18;
 
+// The salt of a user that does not exist, or has a plain password: always the same, and nobody knows which of them it is.
+std::string mock_salt(std::string_view mock_key, std::string_view user);
+
 class ScramServer {
  public:
   // `secret` is null for an unknown user, and may lack SCRAM keys: then the exchange goes its way and fails

@@ -12,7 +12,7 @@ struct Monotonic {  // a tag: nobody in lib/ can ask it what time it is
   using period = Duration::period;
   using duration = Duration;
   using time_point = std::chrono::time_point<Monotonic>;
-  static constexpr bool is_steady = true;
+  static constexpr bool is_steady = true;  // NOLINT(readability-identifier-naming): the name of std::chrono
 };
 using TimePoint = Monotonic::time_point;
 

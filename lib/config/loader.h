@@ -29,8 +29,9 @@ struct ConninfoFacts {
   std::string user;
 };
 using ConninfoReader = std::function<base::Result<ConninfoFacts>(const std::string& conninfo)>;
-// `size` bytes of real randomness, for the salts of plain passwords.
-using RandomSource = std::function<std::string(size_t size)>;
+// The 16 bytes of salt for a user's plain password: the same at each reload, and made as those that unknown users are shown, so that
+// nobody learns from a salt who exists.
+using SaltSource = std::function<std::string(std::string_view user)>;
 
 struct Loaded {
   std::shared_ptr<const Settings> settings;  // null if there are mistakes
@@ -38,8 +39,8 @@ struct Loaded {
   std::vector<Mistake> warnings;             // a world-readable file with a secret in it, ...
 };
 
-Loaded load_file(const std::string& path, const ConninfoReader& conninfo, const RandomSource& random);
+Loaded load_file(const std::string& path, const ConninfoReader& conninfo, const SaltSource& salt);
 Loaded load_text(std::string_view yaml, const std::string& file_name, const ConninfoReader& conninfo,
-                 const RandomSource& random);
+                 const SaltSource& salt);
 
 }  // namespace tidepool::config

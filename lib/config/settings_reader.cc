@@ -12,7 +12,6 @@
 namespace tidepool::config {
 namespace {
 
-constexpr size_t kSaltSize = 16;
 constexpr size_t kLongestPasswordFile = 64 * 1024;
 constexpr size_t kLongestSocketPath = 107;  // sockaddr_un, less its final zero byte
 
@@ -260,7 +259,7 @@ void SettingsReader::read_user(const YamlEntry& entry) {
     if (content.empty()) return;
     text.password = std::move(content);
   }
-  auto secret = auth::Secret::parse(text.password, random_(kSaltSize));
+  auto secret = auth::Secret::parse(text.password, salt_(entry.key));
   if (!secret) {
     findings_.wrong(taken->value_place, taken_path,
                     secret.error().message + "; write a password, or what PostgreSQL stores for it");

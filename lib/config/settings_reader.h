@@ -21,9 +21,9 @@ struct SecretInFile {
 class SettingsReader {
  public:
   // All three are borrowed. Paths in the file start at the folder of `file_name`.
-  SettingsReader(const std::string& file_name, const ConninfoReader& conninfo, const RandomSource& random,
+  SettingsReader(const std::string& file_name, const ConninfoReader& conninfo, const SaltSource& salt,
                  Findings& findings)
-      : file_name_(file_name), conninfo_(conninfo), random_(random), findings_(findings) {}
+      : file_name_(file_name), conninfo_(conninfo), salt_(salt), findings_(findings) {}
 
   Settings read(const YamlNode& root);
   const std::optional<SecretInFile>& first_secret() const { return first_secret_; }
@@ -49,7 +49,7 @@ class SettingsReader {
 
   const std::string& file_name_;
   const ConninfoReader& conninfo_;
-  const RandomSource& random_;
+  const SaltSource& salt_;
   Findings& findings_;
   Settings settings_;
   std::optional<SecretInFile> first_secret_;

@@ -40,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   setenv("SECRET", kSecret.data(), 1);
   const std::string text(data, data + size);
   const Loaded loaded =
-      load_text(text, "fuzz.yaml", read_conninfo, [](size_t bytes) { return std::string(bytes, 's'); });
+      load_text(text, "fuzz.yaml", read_conninfo, [](std::string_view) { return std::string(16, 's'); });
   EXPECT((loaded.settings == nullptr) == !loaded.mistakes.empty());
   check_findings(loaded.mistakes);
   check_findings(loaded.warnings);

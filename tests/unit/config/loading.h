@@ -33,8 +33,8 @@ inline base::Result<ConninfoFacts> read_conninfo(const std::string& conninfo) {
   return facts;
 }
 
-inline std::string salt(size_t size) {
-  return std::string(size, 's');
+inline std::string salt(std::string_view) {
+  return std::string(16, 's');
 }
 
 inline Loaded load(std::string_view yaml) {
