@@ -232,6 +232,7 @@ void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
   if (!extras_) extras_ = std::make_unique<Extras>();
   extras_->prelude = std::move(prelude);
   extras_->prelude_runs = true;
+  extras_->cancelled = false;
   from_client_ = {};
   travelled_ = end_of_first_request(pending_);
   std::string out = extras_->prelude.bytes();
@@ -242,9 +243,9 @@ void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
     return wire::Walk::Go;
   });
   if (!acceptable) return protocol_violation();
-  if (travelled_ == 0) {
-    wire::append_flush(out);
-  } else {
+  // Its answer must not wait for the request's: as long as it is unanswered, nothing of the client's has run.
+  wire::append_flush(out);
+  if (travelled_ > 0) {
     out.append(pending_, 0, travelled_);
     requested_at_ = worker_.now();
     request_runs_ = true;
@@ -452,6 +453,11 @@ bool ClientSession::see_prelude_reply(const wire::Message& message) {
 void ClientSession::prelude_went_wrong() {
   const base::Error error = extras_->prelude.error();
   extras_->prelude_failed = false;
+  if (std::exchange(extras_->cancelled, false) && may_move_) {
+    extras_->prelude_runs = false;
+    std::exchange(server_, nullptr)->leave_client(session::ServerCleanup::Leave::Vanished, true);
+    return refuse_request({"57014", "canceling statement due to user request"});
+  }
   log::warning(shown() + " its settings could not be applied to server_pid=" +
                std::to_string(server_->open().process_id) + ": " + error.sqlstate + " " +
                log::shown(error.message));

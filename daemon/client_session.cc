@@ -207,21 +207,16 @@ void ClientSession::on_cancel_finished(bool matched) {
 
 bool ClientSession::cancel(std::string_view secret, std::function<void()> done) {
   if (secret_.empty() || !secrets_match(secret, secret_)) return false;
+  const bool prelude_runs = extras_ && extras_->prelude_runs;
   if (state_ == State::Waiting) {
     if (pool_->shared->withdraw(ticket_, worker_.now())) {
       ticket_ = {};
       refuse_request({"57014", "canceling statement due to user request", "",
                       "It was waiting for a server of the pool."});
     }
-  } else if (state_ == State::Linked && extras_ && extras_->prelude_runs) {
-    // It would kill what travels in front of the request: the server is closed, nothing of the client's has
-    // run.
-    ServerConnection* server = std::exchange(server_, nullptr);
-    server->leave_client(session::ServerCleanup::Leave::Vanished, true);
-    extras_->prelude_runs = false;
-    travelled_ = 0;
-    refuse_request({"57014", "canceling statement due to user request"});
-  } else if (state_ == State::Linked && !server_->tracker.is_quiet()) {
+  } else if (state_ == State::Linked && (prelude_runs || !server_->tracker.is_quiet())) {
+    // If it hits what travels in front of the request, that server is closed and the request answered by us.
+    if (prelude_runs) extras_->cancelled = true;
     worker_.send_cancel(*server_, std::move(done));
     return true;
   }
@@ -282,6 +277,9 @@ void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
   if (server == nullptr) return;
   // A request that travels behind a prelude whose answer is not known yet: what has run is in doubt.
   const bool in_doubt = extras_ && extras_->prelude_runs;
+  if (in_doubt && travelled_ > 0 && how == session::ServerCleanup::Leave::Vanished &&
+      pool_->cleanup.cancel_orphans)
+    worker_.send_cancel(*server, {});
   server->leave_client(how, in_doubt || !from_client_.between_messages());
 }
 

@@ -178,6 +178,7 @@ class ClientSession final : public event::ClientSocketEvents {
     enum class Restore : uint8_t { No, OutsideTransaction, Now } restore = Restore::No;
     bool prelude_runs = false;
     bool prelude_failed = false;
+    bool cancelled = false;  // while the prelude ran
     bool told_is_known = false;
     bool watch_resets = false;  // RESET would lead to the server's values, not the client's
     bool withhold = false;      // such values are not news: the client's own follow
