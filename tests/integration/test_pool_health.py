@@ -57,7 +57,9 @@ def test_a_resting_server_that_was_killed_is_never_handed_out(tidepool, new_post
     for _ in range(3):
         resting(daemon, 3)
         client = daemon.connect("bench")
-        os.kill(daemon.console("SHOW SERVERS")[0]["remote_pid"], signal.SIGKILL)
+        pids = [row["remote_pid"] for row in daemon.console("SHOW SERVERS")]
+        os.kill(pids[0], signal.SIGKILL)
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), "PostgreSQL has ended them all")
         assert pid_of(client)
         client.close()
     assert daemon.pool_stats("bench")["requests_errors"] == 0
