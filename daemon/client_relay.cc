@@ -36,6 +36,18 @@ bool is_acceptable(const wire::Message& message) {
   return message.size - 1 <= kMessageLimits[static_cast<unsigned char>(message.type)];
 }
 
+// PostgreSQL keeps so much of a name (NAMEDATALEN - 1), in whole characters. A longer one in the startup
+// packet of a login of ours could make that longer than PostgreSQL reads, and look like a server that is
+// gone.
+std::string clipped_name(std::string name) {
+  constexpr size_t kMost = 63;
+  if (name.size() <= kMost) return name;
+  size_t end = kMost;
+  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xc0) == 0x80) --end;
+  name.resize(end);
+  return name;
+}
+
 // Where the first request in `bytes` ends: behind the first Query, FunctionCall or Sync. 0: it is not all
 // there.
 size_t end_of_first_request(base::Bytes bytes) {
@@ -103,7 +115,7 @@ void ClientSession::replay(std::string kept) {
 std::string ClientSession::wanted_application_name() const {
   const std::string& form = pool_->settings->server_application_name;
   const std::string own = settings_.application_name.value_or(pool_->application_name);
-  if (form == "%a") return own;
+  if (form == "%a") return clipped_name(own);
   std::string name;
   for (size_t at = 0; at < form.size(); ++at) {
     if (form[at] != '%' || at + 1 == form.size()) {
@@ -128,7 +140,7 @@ std::string ClientSession::wanted_application_name() const {
         name.push_back(form[at]);
     }
   }
-  return name;
+  return clipped_name(std::move(name));
 }
 
 void ClientSession::on_server_granted(ServerConnection& server, base::Duration) {
@@ -557,7 +569,7 @@ void ClientSession::skip_request(base::Bytes bytes) {
 bool ClientSession::tick_linked(base::TimePoint now) {
   const auto& limits = *pool_->settings;
   const bool paused = !socket_.is_reading();
-  if (paused && socket_.peer_has_left() && !socket_.is_congested()) {
+  if (!gone_ && paused && socket_.peer_has_left() && !socket_.is_congested()) {
     leave(session::ServerCleanup::Leave::Vanished);
     return false;
   }

@@ -137,14 +137,14 @@ def test_a_running_query_of_a_vanished_client_is_cancelled_where_orphans_says_so
         assert 1 not in daemon.kept()
 
 
-def test_a_query_that_ignores_its_cancel_costs_the_server_after_the_time_limit(daemon_of_one, postgres):
+def test_a_query_that_ignores_its_cancel_costs_the_server_after_the_time_limit(daemon_of_one):
     daemon = daemon_of_one(reset_timeout="500ms")
     client = daemon.wire("bench")
     before = backend_of(client)
     stubborn = ("do $$ begin loop begin perform pg_sleep(600); exception when query_canceled then"
                 " perform pg_sleep(3); return; end; end loop; end $$")
     client.send(wire.query(stubborn))
-    wait_until_running(postgres, "pg_sleep", database=daemon.databases["bench"])
+    wait_until(lambda: any(row["wait_event"] == "PgSleep" for row in daemon.backends("bench")), "it sleeps")
     client.close()
     with daemon.wire("bench") as following:
         assert backend_of(following) != before

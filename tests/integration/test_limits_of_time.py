@@ -2,7 +2,7 @@
 
 import pytest
 from harness import wire
-from harness.sessions import backend_of, runs, wait_until_running
+from harness.sessions import backend_of, runs
 from harness.waiting import holds_for, wait_until
 from harness.wire import SYNC, extended, query
 
@@ -87,7 +87,7 @@ def test_a_query_that_ignores_its_cancel_ends_its_session(tidepool, postgres):
     server = backend_of(client)
     client.send(query("do $$ begin loop begin perform pg_sleep(600); exception when query_canceled then null; end;"
                       " end loop; end $$"))
-    wait_until_running(postgres, "pg_sleep", database=daemon.databases["bench"])
+    wait_until(lambda: any(row["wait_event"] == "PgSleep" for row in daemon.backends("bench")), "it sleeps")
     client.timeout = 30
     severity, code, words = said_at_the_end(client)
     assert (severity, code) == ("FATAL", "57014") and "bench" in words

@@ -1,6 +1,9 @@
 """What travels in front of a client's first message: the message behaves as if it were alone, and moves to another server,
 unseen, as long as nothing of it can have run."""
 
+import threading
+import time
+
 import pytest
 from harness import wire
 from harness.fake_server import data_row, complete, error_response, message, ready, row_description
@@ -173,3 +176,34 @@ def test_a_cancel_that_hits_what_travels_in_front_costs_the_server_and_keeps_the
     assert [answer.type for answer in client.read_until_ready()] == ["T", "D", "C", "Z"]
     ran = [got.body for server in fake.connections[1:] for got in server.received if got.type == "Q"]
     assert ran == [b"select 2\0"]
+
+
+@pytest.mark.parametrize("last_word, runs", [(wire.TERMINATE, 1), (b"", 0)], ids=["says Terminate", "vanishes"])
+def test_what_a_client_asked_for_before_terminate_is_finished_however_late_its_settings_are_answered(
+        tidepool, fake_server, last_word, runs):
+    goes_on = threading.Event()
+    finished = []
+
+    def script(server):
+        server.log_in()
+        statement = b""
+        while (got := server.read()).type != "X":
+            if got.type == "P":
+                statement = got.body
+                if b"set_config" in statement:
+                    goes_on.wait(20)
+            if got.type == "Q" and b"insert" in got.body:
+                server.send(complete("INSERT 0 1") + ready())
+                finished.append(server.read())
+                return
+            answer_extended(server, got, statement)
+    fake = fake_server(script)
+    daemon = tidepool(pools={"bench": {"conninfo": fake.conninfo(), "min_size": 0, "max_size": 1,
+                                       "client_idle": "60s"}})       # so that the worker keeps time
+    client = daemon.wire("bench", application_name="mine")
+    client.send(query("insert") + last_word)
+    client.close()
+    time.sleep(0.5)                                                  # several of its ticks
+    goes_on.set()
+    wait_until(lambda: len(finished) == 1, "the query is answered")
+    assert [got.type for got in finished] == ["Q" if runs else "X"]  # DISCARD ALL, or the end of a server in doubt
