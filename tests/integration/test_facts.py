@@ -1,231 +1,149 @@
-"""The numbered facts of PostgreSQL and libpq that concern sessions, each seen from outside. docs/decisions.md tells them; what
-they mean for a single subject is tested at length in that subject's file."""
-
-import threading
+"""The numbered facts about PostgreSQL that concern a session (docs/decisions.md), each shown through the pool: where a pooler that does not
+know it breaks, this one does what a direct connection does."""
 
 import pytest
 from harness import wire
-from harness.fake_server import complete, notice_response, ready
-from harness.sessions import backend_of, wait_until_running
 from harness.waiting import wait_until
-from harness.wire import SYNC, extended, query
+from harness.wire import LoginFailed
+
+SETTINGS = {"search_path": "pg_catalog", "statement_timeout": "1h", "timezone": "Asia/Tokyo"}     # a client with settings of its own
 
 
 @pytest.fixture
-def of_one(tidepool):
-    def start(**pool):
-        daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1, **pool}})
-        daemon.psql("-c", "create table kept(a int)", pool="bench")
-        return daemon
-    return start
-
-
-def kept(daemon):
-    return daemon.psql("-c", "select a from kept order by a", pool="bench").split()
-
-
-def test_fact_01_after_a_reset_that_failed_nothing_runs_with_the_last_clients_role_and_settings(of_one):
-    daemon = of_one()
-    client = daemon.wire("bench")
-    client.ask("".join(f"create temporary table t{i}(a int primary key);" for i in range(200)))
-    client.ask("set role pg_monitor; set search_path to nowhere")
-    client.ask("set statement_timeout to 1")
-    client.terminate()
-    with daemon.wire("bench") as following:
-        assert following.rows("select current_user, current_setting('search_path')") == [["app", '"$user", public']]
-
-
-def test_fact_02_vacuum_and_serializable_work_as_first_statements_behind_settings(of_one):
-    daemon = of_one()
-    for sql, tag in (("vacuum kept", b"VACUUM\0"), ("begin isolation level serializable", b"BEGIN\0")):
-        with daemon.wire("bench", work_mem="7MB") as client:
-            assert client.ask(sql)[0].body == tag
-
-
-def test_fact_03_an_error_of_the_clients_does_not_roll_its_settings_back(of_one):
-    with of_one().wire("bench", work_mem="7MB") as client:
-        assert client.error("select 1/0")["C"] == "22012"
-        assert client.value("show work_mem") == "7MB"
-
-
-def test_fact_05_the_servers_idle_timeout_does_not_end_resting_servers(tidepool, new_postgres):
-    server = new_postgres()
-    server.execute("alter role app set idle_session_timeout to '200ms'")
-    daemon = tidepool(server=server, pools={"bench": {"min_size": 1, "max_size": 1}})
+def daemon(tidepool):
+    daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1}})
     with daemon.wire("bench") as client:
-        first = backend_of(client)
-        assert client.is_silent(0.6)
-        assert backend_of(client) == first
-
-
-def test_fact_06_only_a_new_connection_is_wholly_new(of_one):
-    for reset, expected in (("discard_all", ""), ("close", None)):
-        daemon = of_one(reset=reset)
-        client = daemon.wire("bench")
-        client.ask("select set_config('app.tenant', '7', false)")
+        client.ask("create table public.t (a int)")
         client.terminate()
-        assert daemon.wire("bench").value("select current_setting('app.tenant', true)") == expected
+    return daemon
 
 
-@pytest.mark.parametrize("sql", ["reset all", "discard all", "reset work_mem"])
-def test_fact_07_a_reset_goes_back_to_the_startup_packets_values(of_one, sql):
-    with of_one().wire("bench", work_mem="7MB") as client:
-        client.ask("set work_mem to '9MB'")
-        client.ask(sql)
-        assert client.value("show work_mem") == "7MB"
+def rows_in_t(daemon):
+    with daemon.wire("bench") as client:
+        count = client.value("select count(*) from public.t")
+        client.terminate()
+        return int(count)
 
 
-@pytest.mark.parametrize("given, reported", [("utc", "UTC"), ("+02", "<+02>-02")])
-def test_fact_08_the_greeting_has_postgresqls_own_spelling(of_one, given, reported):
-    assert of_one().wire("bench", TimeZone=given).parameters["TimeZone"] == reported
-
-
-@pytest.mark.parametrize("name", ["log_connections", "post_auth_delay", "ignore_system_indexes"])
-def test_fact_08_what_only_start_up_can_set_is_fatal_at_login(of_one, name):
-    with pytest.raises(wire.LoginFailed) as refused:
-        of_one().wire("bench", **{name: "1"})
-    assert refused.value.sqlstate == "55P02"
-
-
-def test_fact_09_a_batch_without_its_sync_is_not_committed_when_its_client_vanishes(of_one):
-    daemon = of_one()
-    client = daemon.wire("bench")
-    server = backend_of(client)
-    client.send(extended("insert into kept values (1)") + wire.FLUSH)
-    client.read_until("C")
-    client.close()
-    assert kept(daemon) == []
-    assert backend_of(daemon.wire("bench")) == server
-
-
-def test_fact_09_a_message_forwarded_by_half_costs_the_server(of_one):
-    daemon = of_one()
-    client = daemon.wire("bench")
-    server = backend_of(client)
-    client.send(query("insert into kept values (1)")[:-2])
-    client.close()
-    assert backend_of(daemon.wire("bench")) != server
-
-
-def test_fact_10_a_query_in_front_of_a_terminate_runs_to_its_commit(of_one):
-    daemon = of_one()
-    client = daemon.wire("bench")
-    client.send(query("select pg_sleep(0.5); insert into kept values (1)") + wire.TERMINATE)
-    client.close()
-    assert kept(daemon) == ["1"]
-
-
-@pytest.mark.parametrize("reset", ["discard_all", "rollback", "none", "close"])
-def test_fact_11_an_uncommitted_transaction_is_rolled_back_under_every_reset(of_one, reset):
-    daemon = of_one(reset=reset)
-    client = daemon.wire("bench")
-    client.ask("begin; insert into kept values (1)")
-    client.terminate()
-    assert kept(daemon) == []
-
-
-@pytest.mark.parametrize("cut", [3, None], ids=["half a notice", "a whole one"])
-def test_fact_12_what_comes_right_behind_a_login_is_nobodys(tidepool, fake_server, cut):
-    notice = notice_response("of the login")
-
-    def script(server):
-        server.log_in(answer_sync=False)
-        part = cut if server is fake.connections[0] else None      # where libpq swallows half of it, another is dialed
-        server.send(notice, cut=part)
-        server.expect("S")
-        server.send((b"" if part is None else notice[part:]) + ready())
-        server.serve()
-    fake = fake_server(script)
-    daemon = tidepool(pools={"bench": {"conninfo": fake.conninfo() + " connect_timeout=2", "min_size": 0, "max_size": 1}})
-    with wire.WireClient(daemon.socket_path, timeout=40) as client:
-        client.log_in(database="bench")
-        assert [answer.type for answer in client.ask("select 1")] == ["T", "D", "C", "Z"]
-
-
-def test_fact_12_a_server_that_says_more_than_it_was_asked_is_not_lent(tidepool, fake_server):
-    def script(server):
-        server.log_in(answer_sync=False)
-        server.expect("S")
-        server.send(ready() + (complete("SELECT 1") + ready() if server is fake.connections[0] else b""))
-        server.serve()
-    fake = fake_server(script)
-    daemon = tidepool(pools={"bench": {"conninfo": fake.conninfo(), "min_size": 0, "max_size": 1}})
-    for _ in range(2):
+def test_fact_01_nothing_of_a_client_runs_when_what_goes_in_front_of_it_fails(daemon):
+    """The last client's statement_timeout would end the reset, and the next one's query would run under the last one's role and search_path."""
+    with daemon.wire("bench") as client:
+        client.ask("set statement_timeout = 1; set search_path = nowhere")
+        client.terminate()
+    for _ in range(20):
+        with daemon.wire("bench", **SETTINGS) as client:
+            assert client.value("show statement_timeout") == "1h" and client.value("show search_path") == "pg_catalog"
+            client.ask("set statement_timeout = 1")
+            client.terminate()
         with daemon.wire("bench") as client:
-            assert [answer.type for answer in client.ask("select 1")] == ["T", "D", "C", "Z"]
+            assert client.value("show statement_timeout") == "0" and client.value("show search_path") == '"$user", public'
             client.terminate()
-    assert len(fake.connections) == 2
 
 
-def test_fact_13_a_frozen_server_does_not_keep_the_daemon_from_stopping(tidepool, new_postgres):
-    server = new_postgres()
-    daemon = tidepool(server=server, pools={"bench": {"min_size": 1, "max_size": 1}})
+@pytest.mark.parametrize("first", ["vacuum public.t", "begin isolation level serializable", "create database of_fact_02"])
+def test_fact_02_what_must_stand_alone_does_behind_settings_in_front(tidepool, postgres, first):
+    daemon = tidepool(pools={"bench": {"conninfo": postgres.conninfo(postgres.create_database(), "postgres"), "min_size": 1, "max_size": 1}})
+    with daemon.wire("bench", user="postgres") as client:
+        client.ask("create table public.t (a int)")
+        client.terminate()
+    with daemon.wire("bench", user="postgres", **SETTINGS) as client:
+        assert [answer.type for answer in client.ask(first) if answer.type not in "SN"] == ["C", "Z"]
+        client.ask("rollback")
+        client.ask("drop database if exists of_fact_02")
+
+
+def test_fact_02_a_flush_behind_settings_in_front_gets_its_answers(daemon):
+    with daemon.wire("bench", **SETTINGS) as client:
+        client.send(wire.extended("select 42") + wire.FLUSH)
+        assert [answer.type for answer in client.read_until("C") if answer.type != "S"] == ["1", "2", "D", "C"]
+        client.send(wire.SYNC)
+        assert client.read().type == "Z"
+
+
+def test_fact_03_an_error_in_the_first_statement_does_not_take_the_settings_back(daemon):
+    with daemon.wire("bench", **SETTINGS) as client:
+        assert client.error("select 1/0")["C"] == "22012" and client.status == "I"
+        assert client.value("show timezone") == "Asia/Tokyo" and client.value("show search_path") == "pg_catalog"
+        client.ask("begin")
+        client.error("select 1/0")
+        client.ask("rollback")
+        assert client.value("show timezone") == "Asia/Tokyo"
+
+
+def test_fact_06_discard_all_leaves_an_empty_custom_setting_and_reset_close_does_not(tidepool):
+    """PostgreSQL's own doing; who cannot live with it has a way out, and docs/decisions.md says so."""
+    for reset, left in (("discard_all", ""), ("close", None)):
+        daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1, "reset": reset}})
+        with daemon.wire("bench") as client:
+            client.ask("set app.tenant = '7'")
+            client.terminate()
+        with daemon.wire("bench") as client:
+            assert client.rows("select current_setting('app.tenant', true)") == [[left]]
+
+
+@pytest.mark.parametrize("statement", ["reset all", "discard all", "reset timezone", "set timezone to default"])
+def test_fact_07_resets_of_the_client_go_back_to_what_it_gave_at_start_up(daemon, statement):
+    with daemon.wire("bench", **SETTINGS) as client:
+        client.ask("set timezone = 'UTC'")
+        client.ask(statement)
+        assert client.value("show timezone") == "Asia/Tokyo" == client.parameters["TimeZone"]
+        client.terminate()
+    with daemon.wire("bench") as client:
+        assert client.value("show timezone") != "Asia/Tokyo"
+
+
+def test_fact_08_bad_settings_are_fatal_at_login_in_postgresqls_words(daemon, postgres):
+    for name, value, sqlstate in (("work_mem", "much", "22023"), ("no_such_setting", "1", "42704"), ("log_min_messages", "debug1", "42501"),
+                                  ("post_auth_delay", "1", "55P02")):
+        with daemon.wire() as client, pytest.raises(LoginFailed) as ours:
+            client.log_in(database="bench", **{name: value})
+        assert ours.value.sqlstate == sqlstate and name in ours.value.fields["M"]
+        if sqlstate != "55P02":             # which a direct connection would take
+            with wire.WireClient(postgres.socket_path) as client, pytest.raises(LoginFailed) as theirs:
+                client.log_in(**{name: value})
+            assert (ours.value.sqlstate, ours.value.fields["M"]) == (theirs.value.sqlstate, theirs.value.fields["M"])
+
+
+def test_fact_08_the_greeting_has_postgresqls_own_spelling(daemon, postgres):
+    given = {"client_encoding": "utf-8", "timezone": "utc", "datestyle": "german"}
+    with daemon.wire() as client, wire.WireClient(postgres.socket_path) as direct:
+        client.log_in(database="bench", **given)
+        direct.log_in(**given)
+        for name in ("client_encoding", "TimeZone", "DateStyle"):
+            assert client.parameters[name] == direct.parameters[name]
+
+
+@pytest.mark.parametrize("settings", [{}, SETTINGS], ids=["plain", "settings in front"])
+@pytest.mark.parametrize("more", [b"", wire.FLUSH], ids=["no Flush", "Flush"])
+def test_fact_09_a_batch_without_its_sync_is_not_committed_when_its_client_vanishes(daemon, settings, more):
+    for _ in range(3):
+        with daemon.wire("bench", **settings) as client:
+            client.send(wire.extended("insert into public.t values (1)") + more)
+            if more:
+                client.read_until("C")
+    assert rows_in_t(daemon) == 0
+
+
+@pytest.mark.parametrize("settings", [{}, SETTINGS], ids=["plain", "settings in front"])
+def test_fact_10_a_query_in_front_of_a_terminate_runs_to_its_commit(daemon, settings):
+    for count in range(1, 4):
+        with daemon.wire("bench", **settings) as client:
+            client.send(wire.query("select pg_sleep(0.1); insert into public.t values (1)") + wire.TERMINATE)
+        wait_until(lambda expected=count: rows_in_t(daemon) == expected, "it is committed")
+
+
+@pytest.mark.parametrize("leave", [wire.WireClient.terminate, wire.WireClient.close])
+def test_fact_11_an_open_transaction_is_rolled_back_however_its_client_left(daemon, leave):
     client = daemon.wire("bench")
-    client.ask("create table t(a text)")
-    client.send(query("copy t from stdin"))
-    client.read_until("G")
-    server.pause(backends=True)
-    sender = threading.Thread(target=fill, args=[client])
-    sender.start()
-    sender.join()
-    client.close()
-    daemon.stop(timeout=30)
-    server.resume()
+    client.ask("begin")
+    client.ask("insert into public.t values (1)")
+    leave(client)
+    assert rows_in_t(daemon) == 0
 
 
-def fill(client):
-    """Sends CopyData until nobody takes any more."""
-    client.socket.settimeout(1)
-    try:
-        while True:
-            client.socket.sendall(wire.copy_data("x" * 60_000))
-    except OSError:
-        pass
-
-
-def test_fact_15_a_cancel_works_and_no_password_is_in_the_log(tidepool, new_postgres):
-    server = new_postgres(tcp=True)
-    server.create_role("secret", password="mellon-4711")
-    server.set_hba("local all all trust\nhost all secret 127.0.0.1/32 scram-sha-256\n")
-    conninfo = f"host=127.0.0.1 port={server.port} dbname=postgres user=secret password=mellon-4711"
-    daemon = tidepool(pools={"bench": {"conninfo": conninfo, "min_size": 1, "max_size": 1}})
-    client = daemon.wire("bench", user="secret")
-    client.send(query("select pg_sleep(600)"))
-    wait_until_running(server, "pg_sleep", user="secret")
-    client.cancel()
-    assert client.read_until("E")[-1].fields["C"] == "57014"
-    assert "mellon" not in daemon.log()
-
-
-def test_fact_18_sockets_that_take_each_others_numbers_do_not_disturb_each_other(tidepool, postgres):
-    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 4, "reset": "close"}})
-    for number in range(60):
-        clients = [daemon.wire("bench") for _ in range(3)]
-        for client in clients:
-            client.send(query(f"select {number}"))
-        for client in clients:
-            assert client.read_until("D")[-1].values == [str(number).encode()]
-            client.close()
-
-
-def test_fact_22_a_prepared_statement_keeps_to_its_own_session(of_one):
-    daemon = of_one()
-    for style, expected in (("German", "2020-02-01"), ("ISO, MDY", "2020-01-02")):
-        with daemon.wire("bench", DateStyle=style) as client:
-            client.send(wire.parse("select to_char('01/02/2020'::date, 'YYYY-MM-DD')", "same name")
-                        + wire.bind(statement="same name") + wire.execute() + SYNC)
-            assert client.read_until("D")[-1].values == [expected.encode()]
-            client.terminate()
-
-
-def test_fact_25_a_connection_counts_until_postgresql_hung_up(tidepool, new_postgres):
-    """PostgreSQL itself allows the role one connection: a second one, however short, would be refused."""
-    server = new_postgres()
-    server.execute("alter role app connection limit 1")
-    daemon = tidepool(server=server, pools={"bench": {"min_size": 0, "max_size": 1, "reset": "close"}})
+def test_fact_25_a_backend_that_is_being_closed_counts_for_max_size(tidepool):
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 2, "reset": "close"}})
     for _ in range(30):
         with daemon.wire("bench") as client:
-            assert client.value("select 1") == "1"
+            assert int(client.value("select count(*) from pg_stat_activity where datname = current_database()")) <= 2
             client.terminate()
-    assert "too many connections" not in server.log()
-    wait_until(lambda: not daemon.backends("bench"), "the last one is gone")
