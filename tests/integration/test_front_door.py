@@ -232,3 +232,12 @@ def test_a_cancel_request_that_matches_nobody_is_closed_without_a_word(tidepool)
                 client.send(wire.cancel_request(session.process_id, bytes(size)))
                 assert is_hung_up_on(client)
         assert session.value("select 42") == "42"
+
+
+def test_a_long_application_name_is_clipped_as_postgresql_does_and_harms_no_login_of_ours(tidepool):
+    """As it came it would make the startup packet of the pool's own login longer than PostgreSQL reads: the pool looked as if its server were gone."""
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 1, "timeout": 5}})
+    for name, kept in (("x" * 9900, "x" * 63), ("x" * 62 + "ä" * 10, "x" * 62)):
+        with daemon.wire("bench", application_name=name) as client:
+            assert client.parameters["application_name"] == kept == client.value("show application_name")
+            client.terminate()
