@@ -277,9 +277,6 @@ void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
   if (server == nullptr) return;
   // A request that travels behind a prelude whose answer is not known yet: what has run is in doubt.
   const bool in_doubt = extras_ && extras_->prelude_runs;
-  if (in_doubt && travelled_ > 0 && how == session::ServerCleanup::Leave::Vanished &&
-      pool_->cleanup.cancel_orphans)
-    worker_.send_cancel(*server, {});
   server->leave_client(how, in_doubt || !from_client_.between_messages());
 }
 

@@ -14,8 +14,10 @@ using session::ServerCleanup;
 
 namespace {
 
-// PostgreSQL gets so long to hang up after Terminate; then its connection is closed all the same.
+// PostgreSQL gets so long to hang up after Terminate, and longer if something has to end first that ran
+// there; then the connection does not count any more.
 constexpr base::Duration kHangUpTime{5'000'000};
+constexpr base::Duration kEndingTime{30'000'000};
 constexpr base::Duration kTrialTime{10'000'000};
 
 }  // namespace
@@ -109,16 +111,17 @@ void ServerConnection::close(pool::CloseReason reason, std::string_view why, boo
         " server closed: " + pool::name_of(reason) + (why.empty() ? "" : ": ") + std::string(why);
     log::write(decided ? config::LogLevel::Debug : config::LogLevel::Info, line);
   }
-  const bool had_room = !socket_.is_congested();
+  // What still runs there would keep PostgreSQL from hanging up, and until then the connection counts.
+  const bool something_runs = !tracker.is_quiet() && state_ != State::Checking;
+  if (something_runs && pool_->cleanup.cancel_orphans) worker_->send_cancel(*this, {});
   set_state(State::Closing);
   cleanup_.reset();
   trial_.reset();
   if (!decided) pool_->shared->lose(id_, reason, worker_->now());
   std::string out;
   wire::append_terminate(out);
-  if (!had_room || !socket_.write(out)) return gone();
-  socket_.resume_reading();
-  deadline_ = worker_->now() + kHangUpTime;
+  socket_.end_writing(out);
+  deadline_ = worker_->now() + (something_runs ? kEndingTime : kHangUpTime);
   worker_->need_tick();
 }
 

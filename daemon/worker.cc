@@ -377,7 +377,7 @@ void Worker::on(to_worker::Collect&& message) {
     for (const auto& [shared, pool] : pools_) {
       for (const auto& [id, server] : pool->servers) snapshot.servers.push_back(server->row());
       const auto row = std::find_if(snapshot.pools.begin(), snapshot.pools.end(),
-                                    [&](const stats::PoolRow& each) { return each.name == shared->name(); });
+                                    [&name = shared->name()](const stats::PoolRow& each) { return each.name == name; });
       if (row == snapshot.pools.end()) continue;
       row->traffic += pool->traffic;
       for (const Slot& slot : slots_) {

@@ -169,6 +169,14 @@ bool ServerSocket::write(base::Bytes bytes) {
   return true;
 }
 
+void ServerSocket::end_writing(base::Bytes last_words) {
+  if (unsent_.empty()) write(last_words);
+  unsent_.clear();
+  ::shutdown(fd_, SHUT_WR);
+  resume_reading();
+  update_interest();
+}
+
 void ServerSocket::flush() {
   size_t done = 0;
   while (done < unsent_.size()) {

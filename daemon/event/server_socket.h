@@ -45,6 +45,10 @@ class ServerSocket {
   // it was sent.
   bool write(base::Bytes bytes);
   bool is_congested() const { return !unsent_.empty(); }
+  // Nothing more is said after this: the server reads what it was sent, then the end, and hangs up (also in
+  // the middle of a message). What was unsent is dropped, and with it the last words. The answers are still
+  // read.
+  void end_writing(base::Bytes last_words);
 
  private:
   enum class Io : uint8_t { Done, Again, Broken };

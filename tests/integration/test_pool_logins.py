@@ -89,7 +89,7 @@ def test_tls_by_sslmode_is_relayed(tidepool, new_postgres):
     server = new_postgres(tcp=True, tls=True)
     server.set_hba("local all all trust\nhostssl all all 127.0.0.1/32 trust\n")
     daemon = tidepool(pools=pool(f"host=127.0.0.1 port={server.port} dbname=postgres user=app sslmode=verify-full"
-                                 f" sslrootcert={server.authority}", reset="discard_all"))
+                                 f" sslrootcert={server.authority}", reset="discard_all", max_size=1))
     for _ in range(3):
         with daemon.connect("bench") as connection:
             assert one(connection, "select ssl from pg_stat_ssl where pid = pg_backend_pid()") is True
