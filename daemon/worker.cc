@@ -213,11 +213,13 @@ void Worker::retire(ServerConnection& server) {
 }
 
 void Worker::need_tick() {
+  tick_is_needed_ = true;
   if (!timer_->is_active()) timer_->start(kTickMs, kTickMs);
 }
 
 void Worker::tick() {
   const base::TimePoint time = now();
+  tick_is_needed_ = false;  // what happens in here may need the next one
   bool needed = cancel_desk_.tick(time);
   for (auto& listener : listeners_) needed |= listener->tick();
   if (stopping_) {
@@ -228,7 +230,7 @@ void Worker::tick() {
     if (slot.session) needed |= slot.session->tick(time);
   for (auto& [shared, pool] : pools_)
     for (auto& [id, server] : pool->servers) needed |= server->tick(time);
-  if (!needed) timer_->stop();
+  if (!needed && !tick_is_needed_) timer_->stop();
 }
 
 void Worker::send_cancel(ServerConnection& server, std::function<void()> done) {

@@ -149,6 +149,7 @@ class Worker {
   CancelDesk cancel_desk_;
   base::TimePoint now_{};
   bool now_is_known_ = false;
+  bool tick_is_needed_ = false;
   bool stopping_ = false;
   bool stop_told_ = false;
   base::TimePoint stopping_since_{};

@@ -141,8 +141,10 @@ def test_a_query_that_ignores_its_cancel_costs_the_server_after_the_time_limit(d
     daemon = daemon_of_one(reset_timeout="500ms")
     client = daemon.wire("bench")
     before = backend_of(client)
-    stubborn = ("do $$ begin loop begin perform pg_sleep(600); exception when query_canceled then"
-                " perform pg_sleep(3); return; end; end loop; end $$")
+    # PostgreSQL signals a backend and its process group: one cancel may arrive as two.
+    stubborn = ("do $$ declare until timestamptz := clock_timestamp() + interval '4 s'; begin"
+                " while clock_timestamp() < until loop begin perform pg_sleep(1); exception when query_canceled then null; end;"
+                " end loop; end $$")
     client.send(wire.query(stubborn))
     wait_until(lambda: any(row["wait_event"] == "PgSleep" for row in daemon.backends("bench")), "it sleeps")
     client.close()

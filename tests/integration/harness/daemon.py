@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # libuv closes descriptors by the bare system call, which ThreadSanitizer does not see: without ignore_noninstrumented_modules the next use of
 # the same number by another thread is a race to it.
 SANITIZERS = {
-    "ASAN_OPTIONS": "exitcode=99:detect_leaks=1:detect_stack_use_after_return=1",
+    "ASAN_OPTIONS": "exitcode=99:detect_leaks=1:detect_stack_use_after_return=1:quarantine_size_mb=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1:history_size=4:ignore_noninstrumented_modules=1",
 }
