@@ -4,7 +4,7 @@ target_include_directories(tidepool_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(tidepool_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-qual
   # g++ 12 sees overlaps in "text" + std::string that are not there, at -O2 and above.
-  -Wno-restrict
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   -Wimplicit-fallthrough $<$<BOOL:${TIDEPOOL_WERROR}>:-Werror>)
 target_compile_definitions(tidepool_options INTERFACE
   $<$<CONFIG:Release>:_FORTIFY_SOURCE=2> TIDEPOOL_VERSION="${PROJECT_VERSION}")

@@ -514,7 +514,7 @@ void ClientSession::on_server_lost() {
   if (server->from_server.between_messages() && !error_was_last_)
     wire::append_error_response(last_words, "FATAL",
                                 {"08006", "the server closed the connection unexpectedly"});
-  end_with(std::move(last_words));
+  end_with(last_words);
 }
 
 void ClientSession::server_failed(const base::Error& error) {

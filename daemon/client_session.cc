@@ -97,7 +97,7 @@ void ClientSession::log_in(base::Bytes bytes) {
   }
   if (const auto* refused = std::get_if<session::Rejected>(&step)) {
     rejected(*refused);
-    return end_with(std::move(login_->out));
+    return end_with(login_->out);
   }
   if (const auto* asked = std::get_if<session::CancelAsked>(&step)) return ask_for_cancel(*asked);
   pending_.assign(bytes.substr(consumed));
@@ -147,7 +147,7 @@ void ClientSession::refuse_login(const base::Error& error) {
             " login refused: " + error.sqlstate + " " + log::shown(error.message));
   std::string last_words = std::move(login_->out);
   wire::append_error_response(last_words, "FATAL", error);
-  end_with(std::move(last_words));
+  end_with(last_words);
 }
 
 void ClientSession::greet() {
@@ -285,10 +285,10 @@ void ClientSession::end(const base::Error& error) {
   std::string last_words;
   if (state_ != State::Cancelling) wire::append_error_response(last_words, "FATAL", error);
   let_server_go(session::ServerCleanup::Leave::Vanished);
-  end_with(std::move(last_words));
+  end_with(last_words);
 }
 
-void ClientSession::end_with(std::string last_words) {
+void ClientSession::end_with(base::Bytes last_words) {
   if (retired_) return;
   set_state(State::Ending);
   socket_.pause_reading();
@@ -314,7 +314,7 @@ bool ClientSession::tick(base::TimePoint now) {
         std::string out;
         if (!login_) login_ = std::make_unique<LoginState>(worker_, from_, socket_.fd());
         rejected(login_->login.timed_out(out));
-        end_with(std::move(out));
+        end_with(out);
       }
       return true;
     case State::Ending:

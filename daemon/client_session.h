@@ -125,7 +125,7 @@ class ClientSession final : public event::ClientSocketEvents {
 
   // Leaving.
   void leave(session::ServerCleanup::Leave how);
-  void end_with(std::string last_words);
+  void end_with(base::Bytes last_words);
   void let_server_go(session::ServerCleanup::Leave how);
   void retire();
   bool tick_linked(base::TimePoint now);

@@ -249,7 +249,7 @@ void Worker::send_cancel(ServerConnection& server, std::function<void()> done) {
 // --- messages
 
 void Worker::handle(WorkerMessage message) {
-  std::visit([this](auto&& what) { on(std::move(what)); }, std::move(message));
+  std::visit([this](auto&& what) { on(std::forward<decltype(what)>(what)); }, std::move(message));
 }
 
 void Worker::on(to_worker::CarryOut&& message) {

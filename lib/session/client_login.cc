@@ -105,10 +105,10 @@ struct ClientLogin::Machine {
 
   LoginStep read_answer(base::Bytes bytes, size_t& used, std::string& out);
   LoginStep on(AwaitPassword current, base::Bytes body, std::string& out);
-  LoginStep on(AwaitMd5Answer current, base::Bytes body, std::string& out);
+  LoginStep on(const AwaitMd5Answer& current, base::Bytes body, std::string& out);
   LoginStep on(AwaitMechanism current, base::Bytes body, std::string& out);
   LoginStep on(AwaitScramFirst current, base::Bytes body, std::string& out);
-  LoginStep on(AwaitScramFinal current, base::Bytes body, std::string& out);
+  LoginStep on(const AwaitScramFinal& current, base::Bytes body, std::string& out);
 
   LoginStep password_is_wrong(std::string& out);
   LoginStep accept(std::string& out);
@@ -238,7 +238,7 @@ LoginStep ClientLogin::Machine::read_answer(base::Bytes bytes, size_t& used, std
         if constexpr (std::is_same_v<State, AwaitStartup> || std::is_same_v<State, Ended>) {
           return hang_up(protocol_violation("nothing was asked"));
         } else {
-          return on(std::move(now), bytes.substr(5, length - 4), out);
+          return on(std::forward<decltype(now)>(now), bytes.substr(5, length - 4), out);
         }
       },
       std::move(current));
@@ -265,7 +265,7 @@ LoginStep ClientLogin::Machine::on(AwaitPassword, base::Bytes body, std::string&
   return accept(out);
 }
 
-LoginStep ClientLogin::Machine::on(AwaitMd5Answer current, base::Bytes body, std::string& out) {
+LoginStep ClientLogin::Machine::on(const AwaitMd5Answer& current, base::Bytes body, std::string& out) {
   const auto answer = read_password(body);
   if (!answer) return reject(answer.error(), out);
   if (!auth::md5_answer_matches(rules.secret_of(request.user), *answer, current.salt, request.user)) {
@@ -303,7 +303,7 @@ LoginStep ClientLogin::Machine::on(AwaitScramFirst current, base::Bytes body, st
   return MoreNeeded{};
 }
 
-LoginStep ClientLogin::Machine::on(AwaitScramFinal current, base::Bytes body, std::string& out) {
+LoginStep ClientLogin::Machine::on(const AwaitScramFinal& current, base::Bytes body, std::string& out) {
   const auto answer = current.scram.final(body);
   if (!answer) return reject(answer.error(), out);
   if (!*answer) return password_is_wrong(out);

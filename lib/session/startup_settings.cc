@@ -152,7 +152,7 @@ base::Status add_options(std::string_view options, StartupSettings& to) {
     } else if (word == "--") {
       switches_are_over = true;
     } else if (word[1] == '-') {
-      const base::Status status = set_long("--", std::string_view(word).substr(2), to);
+      base::Status status = set_long("--", std::string_view(word).substr(2), to);
       if (!status) return status;
     } else {
       // Letters may stand together; the argument of the last is the rest of the word, or the next word.
@@ -164,7 +164,7 @@ base::Status add_options(std::string_view options, StartupSettings& to) {
           argument = i + 1 < word.size() ? word.substr(i + 1) : words[++at];
           i = word.size();
         }
-        const base::Status status = set_switch(letter, argument, words[at], to);
+        base::Status status = set_switch(letter, argument, words[at], to);
         if (!status) return status;
       }
     }

@@ -41,6 +41,7 @@ TEST_CASE("messages from four threads arrive whole, once, and in the order of ea
       if (++received == kSenders * kLetters) uv_stop(&own.loop);
     });
     std::vector<std::thread> senders;
+    senders.reserve(kSenders);
     for (int sender = 0; sender < kSenders; ++sender) {
       senders.emplace_back([&inbox, sender] {
         for (int number = 0; number < kLetters; ++number) inbox.post({sender, number});
