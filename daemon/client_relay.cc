@@ -82,7 +82,7 @@ void ClientSession::on_request(base::Bytes bytes) {
       pool_->shared->checkout(ticket_, worker_.id(), wanted_application_name(), asked_since_);
   if (!granted) return keep(bytes);
   ServerConnection* server = worker_.find_server(*pool_, granted->connection);
-  if (server == nullptr || server->state() != ServerConnection::State::Resting) {
+  if (server == nullptr || !server->may_be_lent()) {
     keep(bytes);
     return ask_pool_again();
   }

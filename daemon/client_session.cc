@@ -19,6 +19,8 @@ namespace {
 
 // Last words get so long to leave.
 constexpr base::Duration kEndingTime{5'000'000};
+// Cancel requests in flight to one server.
+constexpr uint32_t kMostCancels = 2;
 
 }  // namespace
 
@@ -137,8 +139,8 @@ void ClientSession::greet_or_ask_server() {
   const auto granted =
       pool_->shared->checkout(ticket_, worker_.id(), wanted_application_name(), asked_since_);
   if (!granted) return;
-  if (auto* server = worker_.find_server(*pool_, granted->connection))
-    return on_server_granted(*server, granted->waited);
+  auto* server = worker_.find_server(*pool_, granted->connection);
+  if (server != nullptr && server->may_be_lent()) return on_server_granted(*server, granted->waited);
   on_granted_server_dead();
 }
 
@@ -215,6 +217,11 @@ bool ClientSession::cancel(std::string_view secret, std::function<void()> done) 
                       "It was waiting for a server of the pool."});
     }
   } else if (state_ == State::Linked && (prelude_runs || !server_->tracker.is_quiet())) {
+    // One that is on its way already will do; further ones would only be more packets.
+    if (server_->cancels_in_flight() >= kMostCancels) {
+      done();
+      return true;
+    }
     // If it hits what travels in front of the request, that server is closed and the request answered by us.
     if (prelude_runs) extras_->cancelled = true;
     worker_.send_cancel(*server_, std::move(done));

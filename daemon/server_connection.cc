@@ -1,5 +1,8 @@
 #include "daemon/server_connection.h"
 
+#include <sys/socket.h>
+
+#include <cerrno>
 #include <utility>
 
 #include "daemon/client_session.h"
@@ -53,6 +56,15 @@ void ServerConnection::set_state(State state) {
 void ServerConnection::lend_to(ClientSession& client) {
   set_state(State::Lent);
   client_ = &client;
+}
+
+bool ServerConnection::may_be_lent() const {
+  if (state_ != State::Resting) return false;
+  const auto* peer = reinterpret_cast<const sockaddr*>(open_->peer_address.data());
+  if (peer->sa_family == AF_UNIX) return true;
+  char byte = 0;
+  const ssize_t size = recv(open_->fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return size > 0 || (size < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent) {

@@ -61,6 +61,10 @@ class ServerConnection final : public event::ServerSocketEvents {
   void hold_for_cancel() { ++cancels_; }
   void cancel_done();
   bool is_held() const { return cancels_ > 0; }
+  uint32_t cancels_in_flight() const { return cancels_; }
+  // At rest, and as far as the kernel knows alive. Over TCP that is asked: a write to a server that has hung
+  // up would succeed there, where a Unix socket refuses it.
+  bool may_be_lent() const;
 
   // By the worker, every 100 ms while anything here keeps time. False: no time is kept.
   bool tick(base::TimePoint now);

@@ -259,7 +259,7 @@ void Worker::on(to_worker::CarryOut&& message) {
 
 void Worker::carry_out(PoolHere& pool, const pool::Grant& grant) {
   ServerConnection* server = find_server(pool, grant.connection);
-  const bool is_there = server != nullptr && server->state() == ServerConnection::State::Resting;
+  const bool is_there = server != nullptr && server->may_be_lent();
   if (!is_there) {
     return tell_or_handle(grant.client_worker, to_worker::ServerWasDead{pool.shared, grant.ticket});
   }
@@ -378,8 +378,9 @@ void Worker::on(to_worker::Collect&& message) {
     }
     for (const auto& [shared, pool] : pools_) {
       for (const auto& [id, server] : pool->servers) snapshot.servers.push_back(server->row());
-      const auto row = std::find_if(snapshot.pools.begin(), snapshot.pools.end(),
-                                    [&name = shared->name()](const stats::PoolRow& each) { return each.name == name; });
+      const auto row =
+          std::find_if(snapshot.pools.begin(), snapshot.pools.end(),
+                       [&name = shared->name()](const stats::PoolRow& each) { return each.name == name; });
       if (row == snapshot.pools.end()) continue;
       row->traffic += pool->traffic;
       for (const Slot& slot : slots_) {
