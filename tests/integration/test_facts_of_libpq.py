@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from harness import wire
+from harness.daemon import check
 from harness.fake_server import complete, notice_response, ready
 from harness.sessions import backend_of, wait_until_running
 from harness.waiting import wait_until
@@ -151,3 +152,21 @@ def test_fact_25_a_connection_counts_until_postgresql_hung_up(tidepool, new_post
             client.terminate()
     assert "too many connections" not in server.log()
     wait_until(lambda: not daemon.backends("bench"), "the last one is gone")
+
+
+def test_fact_04_a_cancel_that_hits_the_reset_costs_the_server_and_not_the_next_client(tidepool, postgres):
+    daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1, "reset": "select pg_sleep(600)", "reset_timeout": "60s"}})
+    client = daemon.wire("bench")
+    before = backend_of(client)
+    client.terminate()
+    wait_until(lambda: any(row["wait_event"] == "PgSleep" for row in daemon.backends("bench")), "the reset runs")
+    postgres.execute("select pg_cancel_backend(%s)", [before])
+    with daemon.wire("bench") as following:
+        assert backend_of(following) != before
+    daemon.wait_for_log(f"server_pid={before} server closed: .*reset failed")
+
+
+def test_fact_17_keys_that_this_libpq_does_not_know_are_mistakes():
+    text = ("listen: [{unix: /tmp, auth: trust}]\npools: {bench: {conninfo: \"host=/tmp user=app no_such_key=1\"}}\n")
+    code, lines, _ = check(text)
+    assert code == 1 and 'invalid connection option "no_such_key"' in "".join(lines)

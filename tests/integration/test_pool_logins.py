@@ -85,7 +85,7 @@ def test_a_password_in_the_conninfo_works_and_is_never_shown(tidepool, new_postg
     assert "very-secret" not in daemon.log()
 
 
-def test_tls_by_sslmode_is_relayed(tidepool, new_postgres):
+def test_fact_16_tls_by_sslmode_is_relayed(tidepool, new_postgres):
     server = new_postgres(tcp=True, tls=True)
     server.set_hba("local all all trust\nhostssl all all 127.0.0.1/32 trust\n")
     daemon = tidepool(pools=pool(f"host=127.0.0.1 port={server.port} dbname=postgres user=app sslmode=verify-full"
