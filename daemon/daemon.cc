@@ -66,11 +66,7 @@ Daemon::~Daemon() {
 
 base::Status Daemon::start() {
   const config::Settings& settings = *world_->settings;
-  for (const auto& listen : settings.listen) {
-    auto sockets = ListeningSocket::open_all(listen);
-    if (!sockets) return sockets.error();
-    for (auto& socket : *sockets) listeners_.push_back(std::move(socket));
-  }
+  // Before anybody can see the daemon: whoever can connect can also expect a signal to be heard.
   for (int number : {SIGHUP, SIGINT, SIGTERM}) {
     event::OwnedHandle<uv_signal_t> handle(new uv_signal_t{});
     uv_signal_init(&loop_, handle.get());
@@ -82,6 +78,11 @@ base::Status Daemon::start() {
         },
         number);
     signals_.push_back(std::move(handle));
+  }
+  for (const auto& listen : settings.listen) {
+    auto sockets = ListeningSocket::open_all(listen);
+    if (!sockets) return sockets.error();
+    for (auto& socket : *sockets) listeners_.push_back(std::move(socket));
   }
   count_descriptors(settings);
   const unsigned count = std::min(settings.workers, CancelKey::kMaxWorkers);
@@ -211,7 +212,7 @@ void Daemon::on(const to_main::Reconnect& message) {
 void Daemon::count_descriptors(const config::Settings& settings) {
   uint64_t servers = 0;
   for (const auto& [name, pool] : settings.pools) servers += pool.max_size;
-  const uint64_t others = servers + kOwnDescriptors + 8 * settings.workers + settings.limits.console_reserve;
+  const uint64_t others = servers + kOwnDescriptors + (8 + listeners_.size()) * settings.workers + settings.limits.console_reserve;
   const uint64_t needed = settings.limits.max_clients + others;
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);

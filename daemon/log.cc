@@ -3,12 +3,7 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
-#if __has_include(<systemd/sd-journal.h>)
 #include <spdlog/sinks/systemd_sink.h>
-#define TIDEPOOL_HAS_JOURNAL 1
-#else
-#define TIDEPOOL_HAS_JOURNAL 0
-#endif
 #include <spdlog/spdlog.h>
 
 #include <memory>
@@ -89,12 +84,8 @@ std::string configure(const config::LogSettings& settings) {
     if (settings.to == "stderr") {
       sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
     } else if (settings.to == "journald") {
-#if TIDEPOOL_HAS_JOURNAL
       sink = std::make_shared<spdlog::sinks::systemd_sink_mt>("tidepoold");
       journal = true;
-#else
-      return "log.to: journald: this tidepoold was built without it";
-#endif
     } else {
       sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(settings.to);
     }

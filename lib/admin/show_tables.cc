@@ -99,7 +99,7 @@ Rows pools_rows(const Snapshot& snapshot) {
   return rows;
 }
 
-// SHOW POOL_STATS: psycopg_pool's, by its names and in its order.
+// SHOW POOL_STATS: psycopg_pool's, by its names and in its order, then our own.
 
 constexpr std::array kPoolStatsColumns = {
     text("pool"),
@@ -118,6 +118,7 @@ constexpr std::array kPoolStatsColumns = {
     int8("connections_ms"),
     int8("connections_errors"),
     int8("connections_lost"),
+    int8("gave_up"),
 };
 
 Rows pool_stats_rows(const Snapshot& snapshot) {
@@ -129,7 +130,7 @@ Rows pool_stats_rows(const Snapshot& snapshot) {
                     number(stats.requests_num), number(stats.requests_queued), number(stats.requests_wait_ms),
                     number(stats.requests_errors), number(stats.returns_bad), number(stats.connections_num),
                     number(stats.connections_ms), number(stats.connections_errors),
-                    number(stats.connections_lost)});
+                    number(stats.connections_lost), number(stats.gave_up)});
   }
   return rows;
 }

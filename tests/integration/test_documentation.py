@@ -38,7 +38,7 @@ def pointed_at(text, daemon):
 
 # Settings
 
-@pytest.mark.parametrize("text", blocks("yaml"))
+@pytest.mark.parametrize("text", list(blocks("yaml")))
 def test_every_example_of_settings_passes_the_check(text, monkeypatch):
     """One that shows a section only is completed by what is required."""
     for variable in re.findall(r"\$\{(\w+)\}", text):
@@ -55,7 +55,7 @@ RUN_ELSEWHERE = {"def test_": "a piece of a test, in tests/README.md"}
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("text", blocks("python"))
+@pytest.mark.parametrize("text", list(blocks("python")))
 def test_every_python_example_runs(text, orders, tmp_path):
     ast.parse(text)
     if any(mark in text for mark in RUN_ELSEWHERE):
@@ -140,7 +140,7 @@ def test_the_readme_names_every_document_and_every_folder():
 
 # docs/tests.md
 
-def tests_that_exist():
+def existing_tests():
     """Names of the Python tests, and the sentences of the doctest programs."""
     names = set()
     for file in (ROOT / "tests").rglob("test_*.py"):
@@ -156,7 +156,7 @@ def tests_that_exist():
 
 
 def test_every_test_that_the_documents_name_exists():
-    there = tests_that_exist()
+    there = existing_tests()
     problems = []
     for document in (ROOT / "docs/tests.md", ROOT / "docs/clients.md"):
         text = document.read_text()

@@ -347,7 +347,7 @@ def test_after_reconnect_timeout_a_log_line_and_a_statistic_say_so_and_probes_go
     daemon.wait_for_log(r"pool=bench server could not be reached for reconnect_timeout, slow probes go on")
     errors = daemon.pool_stats("bench")["connections_errors"]
     wait_until(lambda: daemon.pool_stats("bench")["connections_errors"] > errors, "probes go on", 20)
-    assert daemon.log().count("reconnect_timeout") == 1
+    assert daemon.log().count("reconnect_timeout") == 1 and daemon.pool_stats("bench")["gave_up"] == 1
     server.start()
     assert value(client) == "42"
     daemon.wait_for_log("pool=bench server is reached again")

@@ -7,7 +7,7 @@ from harness.waiting import wait_until
 
 COLUMNS = ["pool", "pool_min", "pool_max", "pool_size", "pool_available", "requests_waiting", "usage_ms", "requests_num",
            "requests_queued", "requests_wait_ms", "requests_errors", "returns_bad", "connections_num", "connections_ms",
-           "connections_errors", "connections_lost"]
+           "connections_errors", "connections_lost", "gave_up"]
 
 
 def test_the_columns_are_psycopg_pools_in_its_order_as_int8_and_zeros_are_shown(tidepool):
@@ -18,7 +18,7 @@ def test_the_columns_are_psycopg_pools_in_its_order_as_int8_and_zeros_are_shown(
         assert {column.type_code for column in cursor.description[1:]} == {20}
         rows = {row[0]: row[1:] for row in cursor}
     assert set(rows) >= {"bench", "other"}
-    assert rows["bench"][:3] == (0, 3, 0) and rows["bench"][3:] == (0,) * 12
+    assert rows["bench"][:3] == (0, 3, 0) and rows["bench"][3:] == (0,) * 13
 
 
 def test_the_numbers_tell_what_happened(tidepool, postgres):
