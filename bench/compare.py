@@ -1,0 +1,105 @@
+"""The part of bench/run after the build."""
+
+import argparse
+import json
+import re
+import resource
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests/integration"))
+
+from contenders import Programs, Server, start_fake_server  # noqa: E402
+from harness.postgres import PrivatePostgres  # noqa: E402
+from load import environment, subprocess  # noqa: E402
+from report import lines, summary  # noqa: E402
+from rows import all_rows  # noqa: E402
+
+
+@dataclass
+class World:
+    programs: Programs
+    servers: dict
+    seconds: float
+    quick: bool
+
+
+def read_arguments():
+    parser = argparse.ArgumentParser(prog="bench/run", description="Compares tidepoold with PgBouncer, a byte relay and no pooler.")
+    parser.add_argument("--only", action="append", metavar="WORDS", help="rows whose name matches this regular expression")
+    parser.add_argument("--list", action="store_true", help="the rows' names")
+    parser.add_argument("--pairs", type=int, default=9, metavar="N", help="samples of each contender (default: 9)")
+    parser.add_argument("--seconds", type=float, default=1, metavar="S", help="how long a sample takes (default: 1)")
+    parser.add_argument("--quick", action="store_true", help="3 pairs: to see whether it works")
+    parser.add_argument("--contenders", metavar="A,B", help="only these, of direct, pgbouncer, relay, tidepoold")
+    parser.add_argument("--pgbouncer", metavar="PATH", default="pgbouncer", help="another one than the system's")
+    parser.add_argument("--tidepool", action="append", metavar="PATH", help="another tidepoold than build/release; twice: two to compare")
+    parser.add_argument("--json", metavar="FILE", default=str(ROOT / "build/bench.json"), help="where the results go (default: build/bench.json)")
+    return parser.parse_args()
+
+
+def alternate(row, world, pairs, names):
+    """Each pair takes one sample of every contender; every other pair in the opposite order."""
+    samples = {name: [] for name in names}
+    try:
+        row.begin(world, names)
+        for pair in range(pairs):
+            for name in names if pair % 2 == 0 else reversed(names):
+                samples[name].append(row.measure(name))
+    finally:
+        row.end()
+    return samples
+
+
+def make_bench_database(postgres):
+    postgres.psql("-c", "create role app login")
+    postgres.psql("-c", "create database bench owner app")
+    server = Server(postgres.folder, postgres.port)
+    direct = type("Direct", (), {"folder": postgres.folder, "port": postgres.port})
+    subprocess.run(["pgbench", "-i", "-q", "-s", "5"], env=environment(direct), check=True, capture_output=True)
+    postgres.psql("-c", "create table sink (line text)", dbname="bench", user="app")
+    return server
+
+
+def main():
+    options = read_arguments()
+    rows = [row for row in all_rows() if not options.only or any(re.search(words, row.name) for words in options.only)]
+    if options.list:
+        print("\n".join(row.name for row in rows))
+        return 0
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    paths = options.tidepool or [ROOT / "build/release/daemon/tidepoold"]
+    tidepoolds = {"tidepoold" if i == 0 else f"tidepoold {i + 1}": Path(path).resolve() for i, path in enumerate(paths)}
+    programs = Programs(ROOT / "build/release", options.pgbouncer, tidepoolds)
+    found = []
+    with ExitStack() as stack:
+        servers = {}
+        if any(row.server == "fake" for row in rows):
+            fake = stack.enter_context(start_fake_server(programs))
+            servers["fake"] = Server(fake.folder)
+        if any(row.server == "postgres" for row in rows):
+            postgres = stack.enter_context(PrivatePostgres(settings={"max_connections": 400}))
+            servers["postgres"] = make_bench_database(postgres)
+        world = World(programs, servers, options.seconds, options.quick)
+        for row in rows:
+            names = [name for name in row.contenders if name != "tidepoold"] + list(tidepoolds)
+            if options.contenders:
+                names = [name for name in names if name in options.contenders.split(",")]
+            pairs = 3 if options.quick else min(options.pairs, row.pairs or options.pairs)
+            found.append(summary(row, alternate(row, world, pairs, names)))
+            print("\n".join(lines(found[-1])), flush=True)
+            Path(options.json).write_text(json.dumps(found, indent=1))
+    return 0
+
+
+try:
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(130)

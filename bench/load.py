@@ -1,0 +1,98 @@
+"""Work for the contenders: our own load program, pgbench and psql; what it cost the contender, and how fast it went."""
+
+import json
+import os
+import re
+import subprocess
+import time
+
+from figures import cpu_seconds
+
+
+class Load:
+    """bench/load.cc, step by step: begin() when all clients are logged in, result() when all have done their work."""
+
+    def __init__(self, program, socket_path, mode="simple", clients=1, seconds=0, transactions=0, query="select 1", user="app",
+                 database="bench"):
+        self._process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", program, "--socket", socket_path, "--mode", mode, "--clients", str(clients),
+             "--seconds", str(seconds), "--transactions", str(transactions), "--query", query, "--user", user,
+             "--database", database],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._line() == "ready\n"
+
+    def begin(self):
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def result(self):
+        return json.loads(self._line())
+
+    def leave(self):
+        self._process.stdin.close()
+        assert self._process.wait(60) == 0, "the load program failed"
+        self._process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _line(self):
+        line = self._process.stdout.readline()
+        assert line, "the load program has ended"
+        return line
+
+
+def figures(transactions, seconds, cpu):
+    found = {"rate": transactions / seconds}
+    if cpu is not None:
+        found["cpu_us"] = cpu / transactions * 1e6
+    return found
+
+
+def by_load(program, contender, **options):
+    """One run of Load; its logins are not measured (with mode="connect" they are the work)."""
+    with Load(program, contender.socket_path, **options) as load:
+        before = contender.pid and cpu_seconds(contender.pid)
+        load.begin()
+        result = load.result()
+        cpu = contender.pid and cpu_seconds(contender.pid) - before
+        load.leave()
+    assert not result["failures"], f"{contender.name}: {result['failures']}"
+    return figures(result["transactions"], result["seconds"], cpu)
+
+
+def environment(contender, **others):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return {**clean, "PGHOST": str(contender.folder), "PGPORT": str(contender.port), "PGUSER": "app", "PGDATABASE": "bench",
+            "PGPASSWORD": "secret", **others}
+
+
+def by_pgbench(contender, *arguments):
+    before = contender.pid and cpu_seconds(contender.pid)
+    done = subprocess.run(["pgbench", "-n", "-S", *map(str, arguments)], env=environment(contender), capture_output=True, text=True)
+    cpu = contender.pid and cpu_seconds(contender.pid) - before
+    assert done.returncode == 0, f"{contender.name}: {done.stderr}"
+    transactions = int(re.search(r"actually processed: (\d+)", done.stdout)[1])
+    failed = re.search(r"failed transactions: (\d+)", done.stdout)
+    assert not failed or failed[1] == "0", f"{contender.name}: {done.stdout}"
+    rate = float(re.search(r"tps = ([\d.]+)", done.stdout)[1])
+    return figures(transactions, transactions / rate, cpu)
+
+
+def by_shell(contender, command, gigabytes):
+    """A command of psql's: what it costs for each GB, and GB per second."""
+    before = contender.pid and cpu_seconds(contender.pid)
+    begin = time.monotonic()
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], env=environment(contender), capture_output=True, text=True)
+    seconds = time.monotonic() - begin
+    cpu = contender.pid and cpu_seconds(contender.pid) - before
+    assert done.returncode == 0, f"{contender.name}: {done.stderr}"
+    found = {"gb_per_s": gigabytes / seconds}
+    if cpu is not None:
+        found["cpu_s_per_gb"] = cpu / gigabytes
+    return found

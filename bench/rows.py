@@ -1,0 +1,106 @@
+"""What is measured: a table of rows. A row starts its contenders and takes a sample of one of them at a time; compare.py alternates.
+
+A sample is a dictionary of figures. `limits` is what has been promised: (figure, against whom): (at most | at least, factor).
+"""
+
+from contenders import Setup, start
+from load import by_load, by_pgbench, by_shell
+
+AT_MOST, AT_LEAST = "at most", "at least"
+GIGABYTES = 1.0
+
+
+class Row:
+    """Contenders stay from the first sample to the last. Subclasses say what a sample is."""
+    server = "postgres"                     # or "fake"
+    contenders = ("direct", "pgbouncer", "relay", "tidepoold")
+    pairs = None                            # fewer than asked for, where a sample takes long
+
+    def __init__(self, name, setup, limits=None, **others):
+        self.name, self.setup, self.limits = name, setup, limits or {}
+        vars(self).update(others)
+
+    def begin(self, world, names):
+        self.world = world
+        self.started = {}
+        for name in names:
+            self.started[name] = start(name, world.servers[self.server], self.setup, world.programs)
+        for contender in self.started.values():
+            self.sample(contender)          # fills the pool; not counted
+
+    def end(self):
+        for contender in self.started.values():
+            contender.__exit__(None, None, None)
+
+    def measure(self, name):
+        return self.sample(self.started[name])
+
+
+class ByLoad(Row):
+    server = "fake"
+
+    def sample(self, contender):
+        return by_load(self.world.programs.of_bench("load"), contender, mode=self.mode, clients=self.clients,
+                       seconds=self.world.seconds)
+
+
+class ByPgbench(Row):
+    def sample(self, contender):
+        return by_pgbench(contender, "-c", self.clients, "-T", max(1, round(self.world.seconds)), *self.arguments)
+
+
+class Copy(Row):
+    """A line is 1,024 bytes; the table takes none of them (WHERE false), so that PostgreSQL reads and no disk writes."""
+
+    def sample(self, contender):
+        lines = int(GIGABYTES * 1e9 / 1024)
+        if self.way == "out":
+            command = (f"psql -X -q -c \"copy (select repeat('x', 1023) from generate_series(1, {lines})) to stdout\""
+                       " > /dev/null")
+        else:
+            command = f"yes $(printf 'x%.0s' {{1..1023}}) | head -n {lines} | psql -X -q -c 'copy sink from stdin where false'"
+        return by_shell(contender, command, lines * 1024 / 1e9)
+
+
+def connect_rows():
+    pooled = ("direct", "pgbouncer", "tidepoold")
+    rows = []
+    for clients, size in ((8, 8), (64, 16)):
+        arguments = ("-C", "-j", clients)
+        for reset, what, limits in (
+                ("none", "no reset", {("cpu_us", "pgbouncer"): (AT_MOST, 0.75)}),
+                ("discard_all", "DISCARD ALL",
+                 {("cpu_us", "pgbouncer"): (AT_MOST, 0.6), ("rate", "pgbouncer"): (AT_LEAST, 1.4)})):
+            rows.append(ByPgbench(f"connect, {clients} clients, {what}", Setup(size, reset), limits, contenders=pooled,
+                                  clients=clients, arguments=arguments, group="connect"))
+        for reset, what in (("none", "no reset"), ("discard_all", "DISCARD ALL")):
+            rows.append(ByPgbench(f"connect, {clients} clients, SCRAM, {what}", Setup(size, reset, "scram-sha-256"),
+                                  {("cpu_us", "pgbouncer"): (AT_MOST, 0.75)}, contenders=pooled[1:], clients=clients,
+                                  arguments=arguments, group="connect"))
+        for reset, what in (("none", "no reset"), ("discard_all", "DISCARD ALL")):
+            rows.append(ByLoad(f"connect, fake server, {clients} clients, {what}", Setup(size, reset), clients=clients, mode="connect",
+                               contenders=("direct", "pgbouncer", "relay", "tidepoold"), group="connect"))
+    return rows
+
+
+def steady_rows():
+    rows = []
+    for mode in ("simple", "extended", "prepared"):
+        for clients in (1, 16, 64):
+            limits = {("cpu_us", "pgbouncer"): (AT_MOST, 0.95)}
+            if clients > 1:
+                limits["cpu_us", "relay"] = (AT_MOST, 1.15)
+            rows.append(ByLoad(f"steady, fake server, {mode}, {clients} clients", Setup(clients), limits, mode=mode,
+                               clients=clients, group="steady"))
+            rows.append(ByPgbench(f"steady, {mode}, {clients} clients", Setup(clients), limits, clients=clients,
+                                  arguments=("-M", mode, "-j", min(2, clients)), group="steady"))
+    return rows
+
+
+def copy_rows():
+    return [Copy("copy out, 1 GB", Setup(2), {("cpu_s_per_gb", "pgbouncer"): (AT_MOST, 0.5)}, way="out", group="copy"),
+            Copy("copy in, 1 GB", Setup(2), way="in", group="copy")]
+
+
+def all_rows():
+    return [*connect_rows(), *steady_rows(), *copy_rows()]
