@@ -175,6 +175,7 @@ bool ServerConnection::tick(base::TimePoint now) {
     gone();
   } else if (state_ == State::Checking) {
     close(pool::CloseReason::CheckFailed, "no answer within check_timeout");
+    deadline_ = now;  // it had its time: clients that wait for its place do not wait for it once more
   } else if (state_ == State::Trying) {
     ClientSession* client = std::exchange(client_, nullptr);
     close(pool::CloseReason::Bad, "no answer to a trial of startup settings");

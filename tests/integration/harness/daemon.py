@@ -40,10 +40,11 @@ class Tidepool:
     """Tidepool(settings).start(); settings are the YAML file as a dictionary, or its text.
 
     What a dictionary leaves out and a test rarely cares for is filled in: a Unix socket in the daemon's own folder
-    with `auth: trust`, and a console for `app` and for the user that runs the tests.
+    with `auth: trust`, and a console for `app` and for the user that runs the tests. `prefix` is a command to run
+    the daemon by.
     """
 
-    def __init__(self, settings, *, env=None, binary=None, arguments=()):
+    def __init__(self, settings, *, env=None, binary=None, arguments=(), prefix=()):
         self.folder = Path(tempfile.mkdtemp(prefix="tidepool-"))
         os.chmod(self.folder, 0o755)
         self.settings_file = self.folder / "tidepool.yaml"
@@ -53,6 +54,7 @@ class Tidepool:
         self.expected_exit = 0                  # a test that wants another says so
         self._env = {**os.environ, **SANITIZERS, **(env or {})}
         self._arguments = list(arguments)
+        self._prefix = list(prefix)
         self._process = None
         self._judged = False
         self.write_settings(settings)
@@ -63,7 +65,7 @@ class Tidepool:
         self._judged = False
         with open(self.log_file, "ab") as log:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", self.binary, "-c", self.settings_file, *self._arguments],
+                [*self._prefix, "setpriv", "--pdeathsig", "KILL", self.binary, "-c", self.settings_file, *self._arguments],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._env, cwd=self.folder,
                 start_new_session=True)
         if wait:

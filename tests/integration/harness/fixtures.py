@@ -49,12 +49,12 @@ def tidepool(request, postgres):
     A pool without `conninfo` gets a new database of `postgres` (or of the PrivatePostgres given as `server`), user
     app: daemon.databases["bench"] is its name, daemon.backends("bench") its backends. `pools` may be left out: one
     pool `bench` at its defaults. `settings` gives the whole file as text or dictionary instead; `start=False` leaves
-    starting to the test; `env`, `arguments` and `binary` as in Tidepool.
+    starting to the test; `env`, `arguments`, `binary` and `prefix` as in Tidepool.
     """
     daemons, databases = [], []
 
     def start_daemon(settings=None, *, pools=None, server=postgres, start=True, env=None, arguments=(), binary=None,
-                     **others):
+                     prefix=(), **others):
         made = {}
         if settings is None:
             pools = {name: dict(pool or {}) for name, pool in (pools or {"bench": {}}).items()}
@@ -64,7 +64,7 @@ def tidepool(request, postgres):
                     databases.append((server, made[name]))
                     pools[name] = {"conninfo": server.conninfo(made[name], "app"), **pool}
             settings = {"pools": pools, "workers": 1, **others}
-        daemon = Tidepool(settings, env=env, arguments=arguments, binary=binary)
+        daemon = Tidepool(settings, env=env, arguments=arguments, binary=binary, prefix=prefix)
         daemon.databases = made
         daemon.backends = lambda pool, **which: server.backends(database=made[pool], **which)
         daemons.append(daemon)

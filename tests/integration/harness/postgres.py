@@ -68,9 +68,11 @@ def children_of(pid):
 
 class PrivatePostgres:
     """start() it, stop() it; also a context manager. `settings` are lines of postgresql.conf, `tcp` listens on
-    127.0.0.1 at a port that the operating system chooses (self.port; it also names the Unix socket)."""
+    127.0.0.1 at a port that the operating system chooses (self.port; it also names the Unix socket). `prefix` is a
+    command to run the server by (harness/network.py)."""
 
-    def __init__(self, *, bin_dir=None, settings=None, hba=TRUST_HBA, tcp=False, tls=False, folder=None):
+    def __init__(self, *, bin_dir=None, settings=None, hba=TRUST_HBA, tcp=False, tls=False, folder=None, prefix=()):
+        self._prefix = list(prefix)
         self.bin_dir = Path(bin_dir) if bin_dir else newest_bin_dir()
         self._own_folder = folder is None
         self.folder = Path(folder or tempfile.mkdtemp(prefix="tidepool-pg-"))
@@ -93,7 +95,7 @@ class PrivatePostgres:
     def start(self, wait=True):
         with open(self.log_file, "ab") as log:
             self._process = subprocess.Popen(
-                self._run_as(["--pdeathsig", "INT"]) + [self.bin_dir / "postgres", "-D", self.data],
+                self._prefix + self._run_as(["--pdeathsig", "INT"]) + [self.bin_dir / "postgres", "-D", self.data],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, cwd=self.folder)
         if wait:
             self.wait_until_ready()
