@@ -205,7 +205,7 @@ class FakeServer:
         else:
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(str(self.folder / ".s.PGSQL.5432"))
-            self._listener.listen(64)
+            self._listener.listen(1024)
             self.folder.chmod(0o755)
             (self.folder / ".s.PGSQL.5432").chmod(0o777)
         threading.Thread(target=self._accept, daemon=True).start()
