@@ -1,6 +1,9 @@
-"""What the kernel says about a process: the CPU time of its threads, and the memory that is its own."""
+"""What the kernel says about a process: the CPU time of its threads, the memory that is its own, the calls that it makes."""
 
 import re
+import signal
+import subprocess
+import tempfile
 from pathlib import Path
 
 
@@ -27,3 +30,23 @@ def resident_bytes(pid):
 
 def open_descriptors(pid):
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+class Calls:
+    """Counts the system calls of a process while the block runs: `with Calls(pid) as calls: ...; calls.counts`, by name."""
+
+    def __init__(self, pid):
+        self._file = tempfile.NamedTemporaryFile()
+        self._strace = subprocess.Popen(["strace", "-f", "-c", "-p", str(pid), "-o", self._file.name], stderr=subprocess.PIPE, text=True)
+        line = self._strace.stderr.readline()
+        assert "attached" in line, f"strace: {line}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._strace.send_signal(signal.SIGINT)
+        self._strace.communicate(timeout=20)
+        rows = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$", self._file.read().decode(), re.M)
+        self.counts = {name: int(count) for count, name in rows if name != "total"}
+        self._file.close()

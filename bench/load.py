@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 
-from figures import cpu_seconds
+from figures import Calls, cpu_seconds
 
 
 class Load:
@@ -64,6 +64,18 @@ def by_load(program, contender, **options):
         load.leave()
     assert not result["failures"], f"{contender.name}: {result['failures']}"
     return figures(result["transactions"], result["seconds"], cpu)
+
+
+def calls_by_load(program, contender, transactions, **options):
+    """System calls of the contender per transaction, in all and by name. What strace costs is not the contender's fault."""
+    with Load(program, contender.socket_path, transactions=transactions, **options) as load:
+        with Calls(contender.pid) as calls:
+            load.begin()
+            result = load.result()
+        load.leave()
+    assert not result["failures"], f"{contender.name}: {result['failures']}"
+    by_name = {name: count / transactions for name, count in calls.counts.items() if count * 100 > transactions}
+    return {"calls": sum(calls.counts.values()) / transactions, "by_name": by_name}
 
 
 def environment(contender, **others):

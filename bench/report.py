@@ -4,31 +4,53 @@ from statistics import median
 
 from rows import AT_MOST
 
-UNITS = {"cpu_us": ("CPU us", 1), "rate": ("per second", 0), "cpu_s_per_gb": ("CPU s/GB", 3), "gb_per_s": ("GB/s", 2)}
+# Of each figure: its unit, and the digits behind the point.
+UNITS = {"cpu_us": ("CPU us", 1), "rate": ("per second", 0), "cpu_s_per_gb": ("CPU s/GB", 3), "gb_per_s": ("GB/s", 2),
+         "calls": ("calls", 2)}
 
 
-def ratios(samples, name, other, figure):
-    """Of each pair, one by the other."""
-    return [mine[figure] / theirs[figure] for mine, theirs in zip(samples[name], samples[other]) if theirs[figure]]
+def medians(taken):
+    """Of one contender's samples; a figure may be a dictionary of figures itself."""
+    found = {}
+    for figure, first in taken[0].items():
+        values = [sample[figure] for sample in taken]
+        if isinstance(first, dict):
+            names = dict.fromkeys(name for value in values for name in value)
+            found[figure] = {name: median(value.get(name, 0) for value in values) for name in names}
+        else:
+            found[figure] = median(values)
+    return found
 
 
 def summary(row, samples):
     """All that is known of a row, as plain values: for the screen, the results' file and the plots."""
-    medians = {name: {figure: median(sample[figure] for sample in taken) for figure in taken[0]} for name, taken in samples.items()}
-    found = {"row": row.name, "group": row.group, "pairs": len(next(iter(samples.values()))), "medians": medians, "ratios": []}
+    found = {"row": row.name, "group": row.group, "pairs": len(next(iter(samples.values()))),
+             "medians": {name: medians(taken) for name, taken in samples.items()}, "ratios": [], "absolute": []}
     for name in (name for name in samples if name.startswith("tidepoold")):
-        for other in (other for other in samples if other != name and not (other.startswith("tidepoold") and other > name)):
-            for figure in medians[name]:
-                if figure in medians[other] and (ratio := ratios(samples, name, other, figure)):
-                    found["ratios"].append(judged(row, name, other, figure, ratio))
+        for (figure, other), (way, limit) in row.limits.items():
+            if other is None:
+                value = found["medians"][name][figure]
+                found["absolute"].append({"of": name, "figure": figure, "value": value, **judgement(value, way, limit)})
+        for other in (other for other in samples if not other.startswith("tidepoold") or other < name):
+            for figure in UNITS:
+                if all(figure in sample[0] for sample in (samples[name], samples[other])):
+                    found["ratios"].append(ratio(row, samples, name, other, figure))
     return found
 
 
-def judged(row, name, other, figure, ratio):
-    way, factor = row.limits.get((figure, other), (None, None))
-    middle = median(ratio)
-    return {"of": name, "to": other, "figure": figure, "ratio": middle, "least": min(ratio), "most": max(ratio), "way": way,
-            "limit": factor, "met": None if way is None else middle <= factor if way == AT_MOST else middle >= factor}
+def ratio(row, samples, name, other, figure):
+    """Of each pair, one by the other."""
+    of_pairs = [mine[figure] / theirs[figure] for mine, theirs in zip(samples[name], samples[other]) if theirs[figure]] or [float("nan")]
+    return {"of": name, "to": other, "figure": figure, "ratio": median(of_pairs), "least": min(of_pairs), "most": max(of_pairs),
+            **judgement(median(of_pairs), *row.limits.get((figure, other), (None, None)))}
+
+
+def judgement(value, way, limit):
+    return {"way": way, "limit": limit, "met": None if way is None else value <= limit if way == AT_MOST else value >= limit}
+
+
+def promise(judged):
+    return "" if judged["way"] is None else f"  {judged['way']} {judged['limit']}: {'met' if judged['met'] else 'MISSED'}"
 
 
 def lines(found):
@@ -36,9 +58,10 @@ def lines(found):
     yield f"{found['row']}  ({found['pairs']} pairs)"
     for name, figures in found["medians"].items():
         values = "".join(f"{figures[key]:14.{digits}f} {unit}" for key, (unit, digits) in UNITS.items() if key in figures)
-        yield f"  {name:<14}{values}"
-    for ratio in found["ratios"]:
-        promise = "" if ratio["way"] is None else \
-            f"  {ratio['way']} {ratio['limit']}: {'met' if ratio['met'] else 'MISSED'}"
-        yield (f"  {ratio['of']} / {ratio['to']}, {UNITS[ratio['figure']][0]}: {ratio['ratio']:.2f}"
-               f" ({ratio['least']:.2f} to {ratio['most']:.2f}){promise}")
+        by_name = "  ".join(f"{call} {count:.2f}" for call, count in sorted(figures.get("by_name", {}).items()))
+        yield f"  {name:<14}{values}  {by_name}".rstrip()
+    for one in found["absolute"]:
+        yield f"  {one['of']}: {one['value']:.2f} {UNITS[one['figure']][0]}{promise(one)}"
+    for one in found["ratios"]:
+        yield (f"  {one['of']} / {one['to']}, {UNITS[one['figure']][0]}: {one['ratio']:.2f}"
+               f" ({one['least']:.2f} to {one['most']:.2f}){promise(one)}")

@@ -1,10 +1,11 @@
 """What is measured: a table of rows. A row starts its contenders and takes a sample of one of them at a time; compare.py alternates.
 
-A sample is a dictionary of figures. `limits` is what has been promised: (figure, against whom): (at most | at least, factor).
+A sample is a dictionary of figures. `limits` is what has been promised: (figure, against whom): (at most | at least, factor); against
+None, the figure itself.
 """
 
 from contenders import Setup, start
-from load import by_load, by_pgbench, by_shell
+from load import by_load, by_pgbench, by_shell, calls_by_load
 
 AT_MOST, AT_LEAST = "at most", "at least"
 GIGABYTES = 1.0
@@ -47,6 +48,15 @@ class ByLoad(Row):
 class ByPgbench(Row):
     def sample(self, contender):
         return by_pgbench(contender, "-c", self.clients, "-T", max(1, round(self.world.seconds)), *self.arguments)
+
+
+class CallsByLoad(Row):
+    server = "fake"
+    contenders = ("pgbouncer", "relay", "tidepoold")
+    pairs = 2                               # they hardly differ, and strace is slow
+
+    def sample(self, contender):
+        return calls_by_load(self.world.programs.of_bench("load"), contender, 2000, mode=self.mode, clients=self.clients)
 
 
 class Copy(Row):
@@ -102,5 +112,14 @@ def copy_rows():
             Copy("copy in, 1 GB", Setup(2), way="in", group="copy")]
 
 
+def calls_rows():
+    rows = [CallsByLoad(f"calls, connect, 64 clients on {size} servers, {what}", Setup(size, reset), {("calls", None): (AT_MOST, 13)},
+                        mode="connect", clients=64, group="calls")
+            for size in (64, 16) for reset, what in (("none", "no reset"), ("discard_all", "DISCARD ALL"))]
+    return rows + [CallsByLoad(f"calls, steady, {mode}, {clients} clients", Setup(clients),
+                               {("calls", None): (AT_MOST, 4.4)} if clients > 1 else {}, mode=mode, clients=clients, group="calls")
+                   for mode in ("simple", "extended", "prepared") for clients in (1, 16, 64)]
+
+
 def all_rows():
-    return [*connect_rows(), *steady_rows(), *copy_rows()]
+    return [*connect_rows(), *steady_rows(), *calls_rows(), *copy_rows()]
