@@ -5,6 +5,7 @@ import json
 import re
 import resource
 import signal
+import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ sys.path.insert(0, str(ROOT / "tests/integration"))
 
 from contenders import Programs, Server, start_fake_server  # noqa: E402
 from harness.postgres import PrivatePostgres  # noqa: E402
-from load import environment, subprocess  # noqa: E402
+from idle import idle_rows  # noqa: E402
+from load import environment  # noqa: E402
 from report import lines, summary  # noqa: E402
-from rows import all_rows  # noqa: E402
+from restart import restart_rows  # noqa: E402
+from rows import calls_rows, connect_rows, copy_rows, steady_rows  # noqa: E402
 
 
 @dataclass
@@ -25,7 +28,18 @@ class World:
     programs: Programs
     servers: dict
     seconds: float
-    quick: bool
+    postgres: PrivatePostgres = None
+
+    def start_servers(self, stack, kinds):
+        if "fake" in kinds:
+            self.servers["fake"] = Server(stack.enter_context(start_fake_server(self.programs)).folder)
+        if "postgres" in kinds:
+            self.postgres = stack.enter_context(PrivatePostgres(settings={"max_connections": 400}))
+            self.servers["postgres"] = make_bench_database(self.postgres)
+
+
+def all_rows():
+    return [*connect_rows(), *steady_rows(), *calls_rows(), *copy_rows(), *idle_rows(), *restart_rows()]
 
 
 def read_arguments():
@@ -80,14 +94,8 @@ def main():
     programs = Programs(ROOT / "build/release", options.pgbouncer, tidepoolds)
     found = []
     with ExitStack() as stack:
-        servers = {}
-        if any(row.server == "fake" for row in rows):
-            fake = stack.enter_context(start_fake_server(programs))
-            servers["fake"] = Server(fake.folder)
-        if any(row.server == "postgres" for row in rows):
-            postgres = stack.enter_context(PrivatePostgres(settings={"max_connections": 400}))
-            servers["postgres"] = make_bench_database(postgres)
-        world = World(programs, servers, options.seconds, options.quick)
+        world = World(programs, {}, options.seconds)
+        world.start_servers(stack, {row.server for row in rows})
         for row in rows:
             names = [name for name in row.contenders if name != "tidepoold"] + list(tidepoolds)
             if options.contenders:

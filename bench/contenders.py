@@ -146,6 +146,9 @@ class TidepoolProcess:
     def log(self):
         return self._daemon.log()
 
+    def pool_stats(self):
+        return self._daemon.pool_stats("bench")
+
     def __enter__(self):
         return self
 

@@ -6,7 +6,8 @@ from rows import AT_MOST
 
 # Of each figure: its unit, and the digits behind the point.
 UNITS = {"cpu_us": ("CPU us", 1), "rate": ("per second", 0), "cpu_s_per_gb": ("CPU s/GB", 3), "gb_per_s": ("GB/s", 2),
-         "calls": ("calls", 2)}
+         "calls": ("calls", 2), "kib_per_client": ("KiB per client", 2), "cpu_us_per_login": ("CPU us per login", 1),
+         "lost": ("lost", 0), "refused": ("refused", 0), "back_s": ("s until it is back", 2)}
 
 
 def medians(taken):
@@ -24,8 +25,9 @@ def medians(taken):
 
 def summary(row, samples):
     """All that is known of a row, as plain values: for the screen, the results' file and the plots."""
+    by_pairs = {name: [{key: value for key, value in sample.items() if key in UNITS} for sample in taken] for name, taken in samples.items()}
     found = {"row": row.name, "group": row.group, "pairs": len(next(iter(samples.values()))),
-             "medians": {name: medians(taken) for name, taken in samples.items()}, "ratios": [], "absolute": []}
+             "samples": by_pairs, "medians": {name: medians(taken) for name, taken in samples.items()}, "ratios": [], "absolute": []}
     for name in (name for name in samples if name.startswith("tidepoold")):
         for (figure, other), (way, limit) in row.limits.items():
             if other is None:
@@ -33,14 +35,14 @@ def summary(row, samples):
                 found["absolute"].append({"of": name, "figure": figure, "value": value, **judgement(value, way, limit)})
         for other in (other for other in samples if not other.startswith("tidepoold") or other < name):
             for figure in UNITS:
-                if all(figure in sample[0] for sample in (samples[name], samples[other])):
-                    found["ratios"].append(ratio(row, samples, name, other, figure))
+                of_pairs = [mine[figure] / theirs[figure] for mine, theirs in zip(samples[name], samples[other])
+                            if figure in mine and theirs.get(figure)]
+                if of_pairs:
+                    found["ratios"].append(ratio(row, name, other, figure, of_pairs))
     return found
 
 
-def ratio(row, samples, name, other, figure):
-    """Of each pair, one by the other."""
-    of_pairs = [mine[figure] / theirs[figure] for mine, theirs in zip(samples[name], samples[other]) if theirs[figure]] or [float("nan")]
+def ratio(row, name, other, figure, of_pairs):
     return {"of": name, "to": other, "figure": figure, "ratio": median(of_pairs), "least": min(of_pairs), "most": max(of_pairs),
             **judgement(median(of_pairs), *row.limits.get((figure, other), (None, None)))}
 

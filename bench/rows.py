@@ -119,7 +119,3 @@ def calls_rows():
     return rows + [CallsByLoad(f"calls, steady, {mode}, {clients} clients", Setup(clients),
                                {("calls", None): (AT_MOST, 4.4)} if clients > 1 else {}, mode=mode, clients=clients, group="calls")
                    for mode in ("simple", "extended", "prepared") for clients in (1, 16, 64)]
-
-
-def all_rows():
-    return [*connect_rows(), *steady_rows(), *calls_rows(), *copy_rows()]
