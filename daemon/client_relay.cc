@@ -339,6 +339,8 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   // ParameterStatus and ReadyForQuery are read; command tags and errors only where something depends on them.
   static const wire::TypeSet kUsual{'S', 'Z'};
   static const wire::TypeSet kWatching{'S', 'Z', 'C', 'E'};
+  // What is left out is seen whole: its rest, which the next read brings, would pass for the client's.
+  static const wire::TypeSet kLeavingOut{'S', 'Z', 'C', 'E', 'D', 'N'};
   ServerConnection& server = *server_;
   bytes = worker_.read_buffer().join(server.tail, bytes);
   std::string changed;   // what goes to the client instead of `bytes`, once something is left out
@@ -348,18 +350,17 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   bool prelude_ended = false;
   for (;;) {
     const bool prelude_ran = extras_ && extras_->prelude_runs;
-    const bool watching = prelude_ran || (extras_ && extras_->watch_resets);
-    auto walked =
-        server.from_server.walk(bytes.substr(at), watching ? kWatching : kUsual, [&](wire::Message message) {
-          message.at += at;
-          if (see_server_message(message)) {
-            return prelude_ran && extras_->prelude_failed ? wire::Walk::StopAfter : wire::Walk::Go;
-          }
-          changed.append(bytes.substr(kept_from, message.at - kept_from));
-          kept_from = std::min(message.end(), bytes.size());
-          something_left_out = true;
-          return prelude_ran && extras_->prelude_failed ? wire::Walk::StopAfter : wire::Walk::Go;
-        });
+    const bool watching = extras_ && extras_->watch_resets;
+    const auto& whole = prelude_ran ? kLeavingOut : watching ? kWatching : kUsual;
+    auto walked = server.from_server.walk(bytes.substr(at), whole, [&](wire::Message message) {
+      message.at += at;
+      if (!see_server_message(message)) {
+        changed.append(bytes.substr(kept_from, message.at - kept_from));
+        kept_from = std::min(message.end(), bytes.size());
+        something_left_out = true;
+      }
+      return prelude_ran && extras_->prelude_failed ? wire::Walk::StopAfter : wire::Walk::Go;
+    });
     at += walked.consumed;
     if (prelude_ran && !extras_->prelude_runs) prelude_ended = true;
     if (walked.broken) return server_failed({"08P01", "the server sent a message of impossible length"});

@@ -10,6 +10,7 @@ import subprocess
 import psycopg
 import pytest
 from harness import wire
+from harness.cutting_proxy import also_cut
 from harness.postgres import free_port
 from harness.wire import LoginFailed, WireClient
 
@@ -42,6 +43,7 @@ def refusal(daemon, user="app", database="bench", password=PASSWORD):
     ("password", "plain", CLEARTEXT), ("password", "md5", CLEARTEXT), ("password", "scram", CLEARTEXT),
     ("md5", "plain", MD5), ("md5", "md5", MD5), ("md5", "scram", SASL),        # a SCRAM secret is offered SCRAM
     ("scram-sha-256", "plain", SASL), ("scram-sha-256", "scram", SASL)])
+@also_cut
 def test_each_method_opens_to_the_password_whatever_way_it_is_stored(tidepool, method, secret, challenge):
     daemon = guarded(tidepool, method, secret)
     for pieces in (None, 1):

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from harness import wire
+from harness.cutting_proxy import also_cut
 from harness.sessions import (backend_of, wait_until_resting, wait_until_running, wait_until_waiting)
 from harness.waiting import holds_for, wait_until
 from harness.wire import SYNC, WireClient, extended, query
@@ -33,6 +34,7 @@ def key_of(client):
 
 @pytest.mark.parametrize("request_", [SLEEP, extended("select pg_sleep(600)") + SYNC], ids=["a query", "a batch"])
 @pytest.mark.parametrize("protocol", [wire.PROTOCOL_3_0, wire.PROTOCOL_3_2], ids=["3.0", "3.2"])
+@also_cut
 def test_a_running_query_is_cancelled_and_the_session_stays(tidepool, postgres, request_, protocol):
     daemon = of_one(tidepool)
     client = daemon.wire("bench", protocol=protocol)
@@ -71,6 +73,7 @@ def test_a_client_in_the_queue_is_answered_57014_and_keeps_its_session(tidepool)
     assert waiting.value("select 42") == "42"
 
 
+@also_cut
 def test_of_a_batch_in_the_queue_everything_to_its_sync_is_skipped(tidepool):
     daemon = of_one(tidepool)
     holder = daemon.wire("bench")

@@ -4,6 +4,7 @@ import struct
 
 import pytest
 from harness import wire
+from harness.cutting_proxy import also_cut
 from harness.wire import GSSENC_REQUEST, PROTOCOL_3_2, SSL_REQUEST, LoginFailed
 
 PROTOCOL_3_9999 = 3 << 16 | 9999        # what libpq asks for to keep servers honest ("GREASE")
@@ -37,6 +38,7 @@ def test_protocol_3_0_and_3_2_log_in_whole_and_a_byte_at_a_time(tidepool, protoc
 @pytest.mark.parametrize("protocol, spoken, size_of_key", [
     (PROTOCOL_3_9999, PROTOCOL_3_2, 32), (3 << 16 | 3, PROTOCOL_3_2, 32), (PROTOCOL_3_2, PROTOCOL_3_2, 32),
     (wire.PROTOCOL_3_0, wire.PROTOCOL_3_0, 4)])
+@also_cut
 def test_unknown_options_of_the_protocol_are_named_in_one_NegotiateProtocolVersion(tidepool, protocol, spoken, size_of_key):
     daemon = tidepool()
     with daemon.wire() as client:
@@ -50,6 +52,7 @@ def test_unknown_options_of_the_protocol_are_named_in_one_NegotiateProtocolVersi
         assert client.value("select 42") == "42"
 
 
+@also_cut
 def test_a_later_minor_version_alone_is_negotiated_down_to_3_2(tidepool):
     daemon = tidepool()
     with daemon.wire() as client:

@@ -3,6 +3,7 @@ servers that cannot be brought to rest are closed."""
 
 import pytest
 from harness import wire
+from harness.cutting_proxy import also_cut
 from harness.fake_server import complete, error_response, ready
 from harness.sessions import backend_of, wait_until_resting, wait_until_running
 from harness.waiting import holds_for, wait_until
@@ -48,6 +49,7 @@ def test_requests_in_front_of_a_terminate_are_finished(daemon_of_one, requests, 
         assert daemon.kept() == expected
 
 
+@also_cut
 def test_requests_in_front_of_a_terminate_are_finished_though_they_had_to_wait_for_a_server(daemon_of_one):
     daemon = daemon_of_one()
     holder = daemon.wire("bench")
@@ -60,6 +62,7 @@ def test_requests_in_front_of_a_terminate_are_finished_though_they_had_to_wait_f
     wait_until(lambda: daemon.kept() == [0, 1, 2], "all is there")
 
 
+@also_cut
 def test_requests_in_front_of_a_terminate_are_finished_behind_settings_of_the_client(daemon_of_one):
     daemon = daemon_of_one()
     daemon.wire("bench", work_mem="7MB").terminate()

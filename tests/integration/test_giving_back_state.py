@@ -2,6 +2,7 @@
 
 import pytest
 from harness import wire
+from harness.cutting_proxy import also_cut
 from harness.sessions import (backend_of, differences, directly, fingerprint, wait_until_resting,
                               wait_until_running)
 
@@ -132,6 +133,7 @@ def start(tidepool, postgres, **pool):
 
 
 @pytest.mark.timeout(120)
+@also_cut
 def test_what_a_client_left_by_sql_is_gone_for_the_next_on_the_same_server(tidepool, postgres, leave):
     daemon, expected, server = start(tidepool, postgres)
     assert leave_each(daemon, BY_SQL, lambda client, sql: client.ask(sql), leave, expected, server) == {}
@@ -145,6 +147,7 @@ def test_what_a_client_left_in_the_protocol_is_gone_for_the_next_on_the_same_ser
     assert leave_each(daemon, BY_BYTES, wire.WireClient.send, leave, expected, server) == {}
 
 
+@also_cut
 def test_a_running_query_of_a_vanished_client_is_cancelled_and_its_server_reused(tidepool, postgres):
     daemon, expected, server = start(tidepool, postgres)
     queries = {
@@ -162,6 +165,7 @@ def test_a_running_query_of_a_vanished_client_is_cancelled_and_its_server_reused
     assert leave_each(daemon, queries, send, wire.WireClient.close, expected, server) == {}
 
 
+@also_cut
 def test_a_pool_of_an_ordinary_user_is_as_clean(tidepool, postgres):
     daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1}})
     with directly(postgres, daemon.databases["bench"]) as direct:

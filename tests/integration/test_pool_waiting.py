@@ -4,6 +4,7 @@ import socket
 
 import pytest
 from harness import wire
+from harness.cutting_proxy import also_cut
 from harness.daemon import CONSTANT_MEMORY
 from harness.waiting import holds_for, wait_until
 
@@ -90,6 +91,7 @@ def test_a_timeout_is_an_error_53300_and_the_session_stays_simple_query(full, pi
 
 
 @pytest.mark.parametrize("pieces", [None, 1], ids=["whole", "byte by byte"])
+@also_cut
 def test_a_timeout_is_an_error_53300_and_the_rest_of_its_batch_is_skipped_to_sync(full, pieces):
     daemon, holder = full(timeout="400ms")
     holder.ask("create table done (what text)")
@@ -107,6 +109,7 @@ def test_a_timeout_is_an_error_53300_and_the_rest_of_its_batch_is_skipped_to_syn
     assert [answer.type for answer in client.read_until_ready()] == list("1tn2C12C3Z")
 
 
+@also_cut
 def test_after_a_timeout_what_follows_the_sync_is_a_new_request(full):
     daemon, holder = full(timeout="400ms")
     client = daemon.wire("bench")
@@ -331,6 +334,7 @@ def test_a_client_that_leaves_behind_more_than_is_read_is_noticed(full):
     assert holder.value("select 42") == "42"
 
 
+@also_cut
 def test_a_pipeline_that_waits_is_run_in_its_order(full):
     daemon, holder = full()
     client = daemon.wire("bench")

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from harness import wire
+from harness.cutting_proxy import also_cut, only_cut
 from harness.sessions import backend_of, conversation, directly
 from harness.waiting import wait_until
 from harness.wire import (COPY_DONE, FLUSH, SYNC, bind, close, copy_data, copy_fail, describe, execute,
@@ -188,7 +189,15 @@ def test_the_same_bytes_get_the_same_answers_as_from_postgresql_itself(both, con
     assert compare_all(both, conversations, pieces) == {}
 
 
+@only_cut
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("conversations", [SIMPLE, EXTENDED, COPY], ids=["simple", "extended", "COPY"])
+def test_the_same_bytes_get_the_same_answers_however_they_are_cut_and_delayed_on_both_sides(both, conversations):
+    assert compare_all(both, conversations, None) == {}
+
+
+@pytest.mark.timeout(120)
+@also_cut
 def test_all_conversations_one_behind_the_other_in_one_session(both):
     rounds = b"".join(data for table in (SIMPLE, EXTENDED) for data, _ in table.values())
     end = SYNC + query("rollback") + query("terminate nothing; I am the end")
@@ -206,6 +215,7 @@ def test_all_conversations_one_behind_the_other_in_one_session(both):
     assert answers[0] == answers[1]
 
 
+@also_cut
 def test_a_fatal_error_of_the_server_is_the_last_that_its_client_hears(both):
     direct, pooled = both(query("select pg_terminate_backend(pg_backend_pid())"), closes=True)
     assert direct == pooled
@@ -219,6 +229,7 @@ def test_copy_both_is_refused_as_replication_is(tidepool):
     assert refused.value.sqlstate == "0A000"
 
 
+@also_cut
 def test_the_greeting_tells_what_a_direct_connection_tells(tidepool, postgres):
     daemon = tidepool()
     for startup in ({}, {"application_name": "me"}, {"client_encoding": "latin1", "DateStyle": "german"},
@@ -228,6 +239,7 @@ def test_the_greeting_tells_what_a_direct_connection_tells(tidepool, postgres):
             assert pooled.parameters == direct.parameters
 
 
+@also_cut
 def test_a_listening_client_hears_of_a_notification_at_once_and_idle(both):
     daemon = both.daemon
     listener = daemon.wire("bench")

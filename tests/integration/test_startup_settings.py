@@ -8,6 +8,7 @@ import subprocess
 import psycopg
 import pytest
 from harness import wire
+from harness.cutting_proxy import also_cut
 from harness.sessions import (backend_of, conversation, differences, directly, fingerprint, wait_until_resting,
                               wait_until_running)
 from harness.waiting import wait_until
@@ -51,6 +52,7 @@ def both(of_one, postgres):
         client.close()
 
 
+@also_cut
 def test_settings_of_every_kind_are_those_of_a_direct_connection_and_gone_for_the_next_client(both):
     plain_direct, plain = both()
     expected, server = fingerprint(plain_direct), backend_of(plain)
@@ -92,6 +94,7 @@ RESETS = {
 
 @pytest.mark.parametrize("way", ["simple", "extended", "behind a terminating batch"])
 @pytest.mark.parametrize("statements", RESETS.values(), ids=RESETS)
+@also_cut
 def test_a_reset_of_the_clients_goes_back_to_its_own_startup_settings(both, statements, way):
     direct, pooled = both(application_name="me", **ALL_KINDS)
     for sql in statements:
@@ -107,6 +110,7 @@ def test_a_reset_of_the_clients_goes_back_to_its_own_startup_settings(both, stat
     assert {**direct.parameters} == {**pooled.parameters}
 
 
+@also_cut
 def test_between_a_reset_and_the_next_message_nothing_but_the_net_change_is_reported(both):
     direct, pooled = both(**ALL_KINDS)
     for sql in ("set timezone to 'Asia/Tokyo'", "reset all", "set datestyle to 'SQL'", "discard all", "reset all"):

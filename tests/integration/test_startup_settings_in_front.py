@@ -6,6 +6,7 @@ import time
 
 import pytest
 from harness import wire
+from harness.cutting_proxy import also_cut
 from harness.fake_server import data_row, complete, error_response, message, ready, row_description
 from harness.sessions import backend_of, conversation, directly, wait_until_running
 from harness.waiting import holds_for, wait_until
@@ -42,6 +43,7 @@ FIRST = {
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("pieces", [None, 1, 13], ids=["one write", "byte by byte", "in thirteens"])
+@also_cut
 def test_the_first_message_behaves_as_if_it_were_alone(tidepool, postgres, pieces):
     daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1}})
     database, wrong = daemon.databases["bench"], {}
@@ -60,6 +62,7 @@ def test_the_first_message_behaves_as_if_it_were_alone(tidepool, postgres, piece
     assert wrong == {}
 
 
+@also_cut
 def test_a_cancel_of_the_first_query_ends_it_in_postgresql_too(tidepool, postgres):
     daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1}})
     client = daemon.wire("bench", **MINE)

@@ -51,6 +51,7 @@ class Tidepool:
         self.log_file = self.folder / "log"
         self.binary = Path(binary) if binary else binary_under_test()
         self.databases = {}                     # pool: database, where the fixture made one
+        self.front = None                       # a Proxy through which clients come
         self.expected_exit = 0                  # a test that wants another says so
         self._env = {**os.environ, **SANITIZERS, **(env or {})}
         self._arguments = list(arguments)
@@ -167,12 +168,16 @@ class Tidepool:
     @property
     def host(self):
         """Folder of the first Unix socket, else the address of the first listener."""
+        if self.front:
+            return str(self.front.folder)
         listeners = self.settings["listen"]
         first = next((listener for listener in listeners if "unix" in listener), listeners[0])
         return first.get("unix") or first["tcp"]
 
     @property
     def port(self):
+        if self.front:
+            return self.front.port
         listeners = self.settings["listen"]
         return next((listener for listener in listeners if "unix" in listener), listeners[0]).get("port", 6432)
 

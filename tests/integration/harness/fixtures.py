@@ -2,6 +2,7 @@
 `new_postgres` (servers of the test's own), `fake_server`."""
 
 import pytest
+from harness.cutting_proxy import CUT, CuttingProxy
 from harness.daemon import Tidepool
 from harness.fake_server import FakeServer
 from harness.postgres import PrivatePostgres
@@ -50,8 +51,14 @@ def tidepool(request, postgres):
     app: daemon.databases["bench"] is its name, daemon.backends("bench") its backends. `pools` may be left out: one
     pool `bench` at its defaults. `settings` gives the whole file as text or dictionary instead; `start=False` leaves
     starting to the test; `env`, `arguments`, `binary` and `prefix` as in Tidepool.
+    In a test marked @also_cut (harness/cutting_proxy.py) a proxy cuts what passes on both sides.
     """
-    daemons, databases = [], []
+    daemons, databases, proxies = [], [], []
+    cuts = getattr(request, "param", None) == CUT
+
+    def behind_a_proxy(server):
+        proxies.append(CuttingProxy(server.socket_path))
+        return proxies[-1]
 
     def start_daemon(settings=None, *, pools=None, server=postgres, start=True, env=None, arguments=(), binary=None,
                      prefix=(), **others):
@@ -62,14 +69,21 @@ def tidepool(request, postgres):
                 if "conninfo" not in pool:
                     made[name] = server.create_database()
                     databases.append((server, made[name]))
-                    pools[name] = {"conninfo": server.conninfo(made[name], "app"), **pool}
+                    pool["conninfo"] = server.conninfo(made[name], "app")
+                if cuts:
+                    folder = str(behind_a_proxy(server).folder)
+                    pool["conninfo"] = pool["conninfo"].replace(str(server.folder), folder)
             settings = {"pools": pools, "workers": 1, **others}
         daemon = Tidepool(settings, env=env, arguments=arguments, binary=binary, prefix=prefix)
         daemon.databases = made
         daemon.backends = lambda pool, **which: server.backends(database=made[pool], **which)
         daemons.append(daemon)
         request.node.stash.setdefault(_daemons, []).append(daemon)
-        return daemon.start() if start else daemon
+        if start:
+            daemon.start()
+        if cuts:
+            daemon.front = behind_a_proxy(daemon)
+        return daemon
 
     yield start_daemon
     problems = []
@@ -78,6 +92,8 @@ def tidepool(request, postgres):
             daemon.remove()
         except AssertionError as problem:
             problems.append(problem)
+    for proxy in proxies:
+        proxy.stop()
     for server, name in databases:
         if server.is_running():
             server.drop_database(name)

@@ -54,10 +54,10 @@ class Proxy:
         """Ends all connections of this moment, both ends."""
         pairs, self._pairs = self._pairs, []
         for pair in pairs:
-            _hang_up(*pair)
+            hang_up(*pair)
 
     def stop(self):
-        _hang_up(self._listener)
+        hang_up(self._listener)
         self._listener.close()
         self.cut()
         self._flows.set()
@@ -105,16 +105,16 @@ class Proxy:
                 if answers:
                     self.from_target += len(data)
                     if self.limit is not None and passed >= self.limit:
-                        _hang_up(source, sink)
+                        hang_up(source, sink)
                         return
                 else:
                     self.to_target += len(data)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
-            _hang_up(source, sink)
+            hang_up(source, sink)
 
 
-def _hang_up(*sockets):
+def hang_up(*sockets):
     for one in sockets:
         try:
             one.shutdown(socket.SHUT_RDWR)
