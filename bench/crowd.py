@@ -21,8 +21,9 @@ def crowd(daemon, load_program, seconds, report):
             stack.enter_context(Load(load_program, daemon.socket_path, clients=IN_ONE_PROCESS, transactions=IN_ONE_PROCESS))
         active = stack.enter_context(Load(load_program, daemon.socket_path, mode="connect", clients=ACTIVE, seconds=seconds))
         active.begin()
-        for _ in range(SAMPLES):
-            time.sleep(seconds / (SAMPLES + 1))
+        begin = time.monotonic()
+        for number in range(1, SAMPLES + 1):
+            time.sleep(max(0, begin + seconds * number / (SAMPLES + 1) - time.monotonic()))
             samples.append((private_bytes(daemon.pid), open_descriptors(daemon.pid)))
             print(f"{samples[-1][0] / 1024:8.0f} KiB  {samples[-1][1]:5} descriptors", flush=True)
         result = active.result()
