@@ -11,7 +11,7 @@ import pytest
 import yaml
 from harness.daemon import ROOT, check
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "tests/README.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "tests/README.md"]
 NEEDED = {"listen": "listen:\n  - {unix: /run/tidepool}\n",
           "pools": 'pools:\n  orders: {conninfo: "host=/var/run/postgresql dbname=orders user=app"}\n'}
 
