@@ -1,10 +1,15 @@
-"""10,000 idle clients, 1,000 that connect, ask once and leave, again and again, and 20 servers for all of them."""
+"""10,000 idle clients, 1,000 that connect, ask once and leave, again and again, and 20 servers for all of them.
+
+Memory is looked at while they work, so it has to be at its peak before: in the beginning every server is held by somebody, until all of
+the active clients wait in line.
+"""
 
 import time
 from contextlib import ExitStack
 
 from figures import open_descriptors, private_bytes
 from flatness import MEMORY
+from harness.waiting import wait_until
 from load import Load
 
 IDLE, ACTIVE, SERVERS = 10_000, 1_000, 20
@@ -20,7 +25,12 @@ def crowd(daemon, load_program, seconds, report):
         for _ in range(IDLE // IN_ONE_PROCESS):
             stack.enter_context(Load(load_program, daemon.socket_path, clients=IN_ONE_PROCESS, transactions=IN_ONE_PROCESS))
         active = stack.enter_context(Load(load_program, daemon.socket_path, mode="connect", clients=ACTIVE, seconds=seconds))
-        active.begin()
+        with Load(load_program, daemon.socket_path, clients=SERVERS, transactions=SERVERS) as holders:
+            holders.begin()
+            holders.result()
+            active.begin()
+            wait_until(lambda: daemon.pool_stats("bench")["requests_waiting"] == ACTIVE, "all of the active clients wait", 25)
+            holders.leave()
         begin = time.monotonic()
         for number in range(1, SAMPLES + 1):
             time.sleep(max(0, begin + seconds * number / (SAMPLES + 1) - time.monotonic()))
