@@ -210,3 +210,32 @@ def test_what_a_client_asked_for_before_terminate_is_finished_however_late_its_s
     goes_on.set()
     wait_until(lambda: len(finished) == 1, "the query is answered")
     assert [got.type for got in finished] == ["Q" if runs else "X"]  # DISCARD ALL, or the end of a server in doubt
+
+
+def test_the_answer_to_settings_may_come_in_two_reads_and_none_of_it_reaches_the_client(tidepool, fake_server):
+    """What a DataRow of the settings' own had left for the second read was passed on to the client once."""
+    cut = [0]
+
+    def script(server):
+        server.log_in()
+        send = server.send
+
+        def send_in_two(*data):
+            whole, at = b"".join(data), cut[0]
+            send(whole[:at])
+            time.sleep(0.01)
+            send(whole[at:])
+
+        server.send = send_in_two
+        server.serve()
+
+    fake = fake_server(script)
+    daemon = tidepool(pools={"bench": {"conninfo": fake.conninfo(), "min_size": 1, "max_size": 1}})
+    usual = ["T", "D", "C", "Z"]
+    for at in range(1, len(data_row("1") + complete("SELECT 1"))):
+        cut[0] = at
+        with daemon.wire("bench", application_name=f"cut {at}") as client:
+            assert [answer.type for answer in client.ask("x")] == usual
+            assert client.ask("y")[1].values == [b"1"]
+            client.terminate()
+    assert any(got.body.count(b"set_config") for got in fake.connections[0].received if got.type == "P")
