@@ -31,7 +31,7 @@ class Reconnecting:
 
     def _one_unit(self):
         with self.daemon.wire("bench") as client:
-            client.send(wire.query("select 42"))
+            client.send(wire.query("select 42 from pg_sleep(0.02)"))           # long enough to be in flight
             try:
                 answers = client.read_until("Z", "E")
             except (wire.Closed, ConnectionError):
@@ -67,6 +67,7 @@ def test_after_a_fast_restart_under_64_reconnecting_clients_every_failure_was_in
             for start, end, sqlstate in work.failed[failures:]:
                 assert start < stopped and end > began and sqlstate in IN_FLIGHT, (start, end, sqlstate, began, stopped)
             assert len(work.failed) - failures <= 16, "no more than had a server"
+    assert work.failed, "nothing was in flight: this shows nothing"
     assert daemon.pool_stats("bench")["requests_errors"] == 0
 
 
