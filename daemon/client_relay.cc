@@ -1,7 +1,6 @@
 // A client's requests, in session mode: getting a server, what travels in front of the first message,
 // relaying both ways, errors of ours that keep the session. A read is walked header by header and leaves as
 // one write wherever nothing had to be changed.
-#include <array>
 #include <cstring>
 #include <utility>
 
@@ -9,6 +8,7 @@
 #include "daemon/log.h"
 #include "daemon/server_connection.h"
 #include "daemon/worker.h"
+#include "lib/wire/message_limits.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
 
@@ -20,22 +20,6 @@ constexpr std::string_view kApplicationName = "application_name";
 // A query that its time limit has cancelled gets so long to end.
 constexpr base::Duration kCancelGrace{5'000'000};
 
-// How long a client's message may be, by type, as PostgreSQL has it (SocketBackend() in postgres.c); 0: no
-// such message.
-constexpr std::array<uint32_t, 256> message_limits() {
-  constexpr uint32_t kSmall = 10'000;
-  std::array<uint32_t, 256> limits{};
-  for (char type : {'Q', 'F', 'B', 'P', 'd', 'f'})
-    limits[static_cast<unsigned char>(type)] = wire::kMaxMessageLength;
-  for (char type : {'E', 'D', 'C', 'S', 'H', 'X', 'c'}) limits[static_cast<unsigned char>(type)] = kSmall;
-  return limits;
-}
-constexpr auto kMessageLimits = message_limits();
-
-bool is_acceptable(const wire::Message& message) {
-  return message.size - 1 <= kMessageLimits[static_cast<unsigned char>(message.type)];
-}
-
 // PostgreSQL keeps so much of a name (NAMEDATALEN - 1), in whole characters. A longer one in the startup
 // packet of a login of ours could make that longer than PostgreSQL reads, and look like a server that is
 // gone.
@@ -46,20 +30,6 @@ std::string clipped_name(std::string name) {
   while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xc0) == 0x80) --end;
   name.resize(end);
   return name;
-}
-
-// Where the first request in `bytes` ends: behind the first Query, FunctionCall or Sync. 0: it is not all
-// there.
-size_t end_of_first_request(base::Bytes bytes) {
-  wire::FrameCursor cursor;
-  size_t end = 0;
-  cursor.walk(bytes, {}, [&](const wire::Message& message) {
-    if (message.end() > bytes.size() || message.type == 'X') return wire::Walk::StopBefore;
-    if (message.type != 'Q' && message.type != 'F' && message.type != 'S') return wire::Walk::Go;
-    end = message.end();
-    return wire::Walk::StopAfter;
-  });
-  return end;
 }
 
 }  // namespace
@@ -74,7 +44,7 @@ void ClientSession::on_request(base::Bytes bytes) {
   }
   if (bytes.front() == 'X') return leave(session::ServerCleanup::Leave::Terminated);
   const wire::Message first{bytes.front(), 0, size_t{1} + base::read_u32(bytes.data() + 1), {}};
-  if (!is_acceptable(first)) return protocol_violation();
+  if (!wire::is_acceptable(first)) return protocol_violation();
   asked_since_ = worker_.now();
   ticket_ = worker_.new_ticket(*this);
   set_state(State::Waiting);
@@ -149,10 +119,10 @@ void ClientSession::on_server_granted(ServerConnection& server, base::Duration) 
     server.lend_to(*this);
     server_ = &server;
     if (settings_.entries.empty()) {
-      greeting_ = pool_->shared->learn_greeting(settings_, server.parameters, {});
+      greeting_ = pool_->shared->learn_greeting(settings_, server.parameters_when_clean(), {});
     } else {
       greeting_ = pool_->shared->greeting_for(settings_);
-      if (!greeting_) return server.try_settings(settings_);
+      if (!greeting_) return server.try_settings();
     }
     std::exchange(server_, nullptr)->give_back_unused();
     return greet();
@@ -203,9 +173,10 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   if (limits.client_idle.count() + limits.idle_in_transaction.count() + limits.query.count() > 0)
     worker_.need_tick();
 
-  std::vector<session::StartupSettings::Entry> missing = greeting_->missing_on(server.parameters);
+  const session::ParameterMap& parameters = server.parameters_when_clean();
+  std::vector<session::StartupSettings::Entry> missing = greeting_->missing_on(parameters);
   const std::string application_name = wanted_application_name();
-  const std::string* reported = server.parameters.find(kApplicationName);
+  const std::string* reported = parameters.find(kApplicationName);
   const std::string* at_login = server.open().parameters.find(kApplicationName);
   if (reported == nullptr || *reported != application_name)
     missing.emplace_back(kApplicationName, application_name);
@@ -221,7 +192,7 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   // What this server reports and the client was not told, unless it is about to be set to what the client was
   // told.
   std::string news;
-  for (const auto& [name, value] : server.parameters.entries()) {
+  for (const auto& [name, value] : parameters.entries()) {
     if (name == kApplicationName) continue;
     const std::string* known = greeting_->told.find(name);
     if (known != nullptr && *known == value) continue;
@@ -233,49 +204,9 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   }
   socket_.write(news);
 
+  if (server.is_unclean()) return session::ServerPrelude::reset_and_set(missing);
   if (missing.empty()) return std::nullopt;
   return session::ServerPrelude::set(missing, 'I');
-}
-
-// The request that begins pending_ travels behind the prelude, if it is whole: one Query, or one batch
-// through its first Sync. More must not, since after an error in the prelude only so much is sure to be
-// skipped. What travels is kept until the prelude's answer is known.
-void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
-  if (!extras_) extras_ = std::make_unique<Extras>();
-  extras_->prelude = std::move(prelude);
-  extras_->prelude_runs = true;
-  extras_->cancelled = false;
-  from_client_ = {};
-  travelled_ = end_of_first_request(pending_);
-  std::string out = extras_->prelude.bytes();
-  bool acceptable = true;
-  from_client_.walk(base::Bytes(pending_).substr(0, travelled_), {}, [&](const wire::Message& message) {
-    acceptable = acceptable && is_acceptable(message);
-    server_->tracker.client_sent(message.type);
-    return wire::Walk::Go;
-  });
-  if (!acceptable) return protocol_violation();
-  // Its answer must not wait for the request's: as long as it is unanswered, nothing of the client's has run.
-  wire::append_flush(out);
-  if (travelled_ > 0) {
-    out.append(pending_, 0, travelled_);
-    requested_at_ = worker_.now();
-    request_runs_ = true;
-  }
-  if (!server_->send(out) && may_move_) try_another_server();
-}
-
-// Nothing of the client's has run: the server is given up, and the request goes to another one, unseen.
-void ClientSession::try_another_server() {
-  if (ServerConnection* server = std::exchange(server_, nullptr)) {
-    server->leave_client(session::ServerCleanup::Leave::Vanished, true);
-  }
-  if (extras_) extras_->prelude_runs = false;
-  from_client_ = {};
-  travelled_ = 0;
-  request_runs_ = false;
-  set_state(State::Waiting);
-  ask_pool_again();
 }
 
 // --- relaying
@@ -300,11 +231,12 @@ void ClientSession::relay_from_client(base::Bytes bytes) {
       stop = Stop::Terminated;
       return wire::Walk::StopBefore;
     }
-    if (!is_acceptable(message)) {
+    if (!wire::is_acceptable(message)) {
       stop = Stop::Violation;
       return wire::Walk::StopBefore;
     }
     tracker.client_sent(message.type);
+    server_->trace.client_sent(message.type, message.body);
     return wire::Walk::Go;
   });
   if (walked.consumed > 0) {
@@ -336,8 +268,8 @@ void ClientSession::on_server_drained() {
 }
 
 void ClientSession::on_server_bytes(base::Bytes bytes) {
-  // ParameterStatus and ReadyForQuery are read; command tags and errors only where something depends on them.
-  static const wire::TypeSet kUsual{'S', 'Z'};
+  // ParameterStatus, ReadyForQuery and command tags are read; errors only where something depends on them.
+  static const wire::TypeSet kUsual{'S', 'Z', 'C'};
   static const wire::TypeSet kWatching{'S', 'Z', 'C', 'E'};
   // What is left out is seen whole: its rest, which the next read brings, would pass for the client's.
   static const wire::TypeSet kLeavingOut{'S', 'Z', 'C', 'E', 'D', 'N'};
@@ -349,7 +281,7 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   bool something_left_out = false;
   bool prelude_ended = false;
   for (;;) {
-    const bool prelude_ran = extras_ && extras_->prelude_runs;
+    const bool prelude_ran = prelude_runs();
     const bool watching = extras_ && extras_->watch_resets;
     const auto& whole = prelude_ran ? kLeavingOut : watching ? kWatching : kUsual;
     auto walked = server.from_server.walk(bytes.substr(at), whole, [&](wire::Message message) {
@@ -390,6 +322,8 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     pending_.erase(0, std::exchange(travelled_, 0));
     may_move_ = false;
     if (!pending_.empty() || !socket_.is_reading()) replay(std::exchange(pending_, {}));
+    if (vanished_ && !retired_ && state_ == State::Linked && !prelude_runs())
+      leave(session::ServerCleanup::Leave::Vanished);
   }
 }
 
@@ -400,6 +334,7 @@ bool ClientSession::see_server_message(const wire::Message& message) {
     if (extras_->prelude_runs) return see_prelude_reply(message);
     if (message.type == 'C' && extras_->watch_resets) see_command_tag(message.body);
   }
+  if (message.type == 'C') server_->trace.command_completed(message.body);
   auto& tracker = server_->tracker;
   tracker.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
   error_was_last_ = message.type == 'E';
@@ -432,10 +367,11 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
     return true;
   }
   server_->parameters.set(status->name, status->value);
-  if (extras_ && extras_->prelude_runs) return false;
+  if (prelude_runs()) return false;
   session::ParameterMap& known = told();
   const std::string* before = known.find(status->name);
-  if (before != nullptr && *before == status->value) return false;
+  if (before != nullptr && *before == status->value) return false;  // what the prelude has set, reported late
+  server_->trace.parameter_changed();
   if (extras_->withhold) {
     // The server's own value, which the restore is about to replace by the client's; unless they are the
     // same.
@@ -447,69 +383,13 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
   return true;
 }
 
-bool ClientSession::see_prelude_reply(const wire::Message& message) {
-  if (message.type == 'N') return false;
-  if (message.type == 'A') return true;
-  switch (extras_->prelude.server_sent(message)) {
-    case session::ServerPrelude::Step::More:
-      break;
-    case session::ServerPrelude::Step::Done:
-      extras_->prelude_runs = false;
-      break;
-    case session::ServerPrelude::Step::Failed:
-      extras_->prelude_failed = true;
-      break;
-  }
-  return false;
-}
-
-void ClientSession::prelude_went_wrong() {
-  const base::Error error = extras_->prelude.error();
-  extras_->prelude_failed = false;
-  if (std::exchange(extras_->cancelled, false) && may_move_) {
-    extras_->prelude_runs = false;
-    std::exchange(server_, nullptr)->leave_client(session::ServerCleanup::Leave::Vanished, true);
-    return refuse_request({"57014", "canceling statement due to user request"});
-  }
-  log::warning(shown() + " its settings could not be applied to server_pid=" +
-               std::to_string(server_->open().process_id) + ": " + error.sqlstate + " " +
-               log::shown(error.message));
-  // Settings passed their trial: what is wrong is this server. In mid-session there is no other.
-  if (may_move_ && ++moves_ <= kMostMoves) return try_another_server();
-  extras_->prelude_runs = false;
-  ServerConnection* server = std::exchange(server_, nullptr);
-  server->leave_client(session::ServerCleanup::Leave::Vanished, true);
-  end(error);
-}
-
-// Tags after which a startup setting may stand at the server's value instead of the client's.
-void ClientSession::see_command_tag(base::Bytes body) {
-  const std::string_view tag = body.substr(0, body.find('\0'));
-  if (tag == "RESET" || tag == "DISCARD ALL") {
-    extras_->restore = Extras::Restore::Now;
-    extras_->withhold = true;
-  } else if (tag == "SET" && extras_->restore == Extras::Restore::No) {
-    // SET x TO DEFAULT. Inside a transaction it waits for the end: a query in front of SET TRANSACTION would
-    // break that.
-    extras_->restore = Extras::Restore::OutsideTransaction;
-  }
-}
-
-bool ClientSession::may_restore() const {
-  if (extras_->restore == Extras::Restore::No || !server_->tracker.is_quiet() ||
-      !from_client_.between_messages())
-    return false;
-  const char status = server_->tracker.status();
-  return status == 'I' || (status == 'T' && extras_->restore == Extras::Restore::Now);
-}
-
 // --- when things end
 
 void ClientSession::on_server_lost() {
   ServerConnection* server = std::exchange(server_, nullptr);
   if (state_ == State::AskingServer) return ask_pool_again();
   if (state_ != State::Linked || server == nullptr) return;
-  if (may_move_ && extras_ && extras_->prelude_runs && ++moves_ <= kMostMoves) return try_another_server();
+  if (may_move_ && prelude_runs() && ++moves_ <= kMostMoves) return try_another_server();
   if (extras_) extras_->prelude_runs = false;
   std::string last_words;
   if (server->from_server.between_messages() && !error_was_last_)
@@ -529,8 +409,7 @@ void ClientSession::protocol_violation() {
 }
 
 bool ClientSession::terminate_is_kept() const {
-  if (state_ != State::Waiting && !(state_ == State::Linked && extras_ && extras_->prelude_runs))
-    return false;
+  if (state_ != State::Waiting && !(state_ == State::Linked && prelude_runs())) return false;
   bool found = false;
   wire::FrameCursor cursor;
   cursor.walk(pending_, {}, [&](const wire::Message& message) {
@@ -570,6 +449,10 @@ void ClientSession::skip_request(base::Bytes bytes) {
 bool ClientSession::tick_linked(base::TimePoint now) {
   const auto& limits = *pool_->settings;
   const bool paused = !socket_.is_reading();
+  if (prelude_runs()) {
+    if (now - extras_->prelude_since >= pool_->cleanup.timeout) return prelude_timed_out();
+    return true;
+  }
   if (!gone_ && paused && socket_.peer_has_left() && !socket_.is_congested()) {
     leave(session::ServerCleanup::Leave::Vanished);
     return false;

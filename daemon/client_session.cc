@@ -78,6 +78,8 @@ void ClientSession::on_client_end(int) {
   if (state_ == State::LoggingIn && login_) rejected(login_->login.hung_up());
   // Requests in front of a Terminate are finished, also if they had to wait: PostgreSQL itself would.
   if ((gone_ = terminate_is_kept())) return;
+  // What goes in front of its request is ours: the answer is awaited, so that the server need not be closed.
+  if ((vanished_ = state_ == State::Linked && prelude_runs())) return;
   leave(session::ServerCleanup::Leave::Vanished);
 }
 
@@ -209,21 +211,20 @@ void ClientSession::on_cancel_finished(bool matched) {
 
 bool ClientSession::cancel(std::string_view secret, std::function<void()> done) {
   if (secret_.empty() || !secrets_match(secret, secret_)) return false;
-  const bool prelude_runs = extras_ && extras_->prelude_runs;
   if (state_ == State::Waiting) {
     if (pool_->shared->withdraw(ticket_, worker_.now())) {
       ticket_ = {};
       refuse_request({"57014", "canceling statement due to user request", "",
                       "It was waiting for a server of the pool."});
     }
-  } else if (state_ == State::Linked && (prelude_runs || !server_->tracker.is_quiet())) {
+  } else if (state_ == State::Linked && (prelude_runs() || !server_->tracker.is_quiet())) {
     // One that is on its way already will do; further ones would only be more packets.
     if (server_->cancels_in_flight() >= kMostCancels) {
       done();
       return true;
     }
     // If it hits what travels in front of the request, that server is closed and the request answered by us.
-    if (prelude_runs) extras_->cancelled = true;
+    if (prelude_runs()) extras_->cancelled = true;
     worker_.send_cancel(*server_, std::move(done));
     return true;
   }
@@ -283,8 +284,7 @@ void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
   ServerConnection* server = std::exchange(server_, nullptr);
   if (server == nullptr) return;
   // A request that travels behind a prelude whose answer is not known yet: what has run is in doubt.
-  const bool in_doubt = extras_ && extras_->prelude_runs;
-  server->leave_client(how, in_doubt || !from_client_.between_messages());
+  server->leave_client(how, prelude_runs() || !from_client_.between_messages());
 }
 
 void ClientSession::end(const base::Error& error) {

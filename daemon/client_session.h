@@ -83,6 +83,7 @@ class ClientSession final : public event::ClientSocketEvents {
   State state() const { return state_; }
   pool::Ticket ticket() const { return ticket_; }
   PoolHere* pool() const { return pool_; }
+  const session::StartupSettings& settings() const { return settings_; }
   stats::ClientRow row(base::TimePoint now) const;
 
  private:
@@ -103,15 +104,9 @@ class ClientSession final : public event::ClientSocketEvents {
   void on_request(base::Bytes bytes);
   void keep(base::Bytes bytes);
   std::optional<session::ServerPrelude> link(ServerConnection& server);
-  void send_with_prelude(session::ServerPrelude prelude);
-  void prelude_went_wrong();
   void relay_from_client(base::Bytes bytes);
   bool see_server_message(const wire::Message& message);
   bool see_parameter_status(const wire::Message& message);
-  bool see_prelude_reply(const wire::Message& message);
-  void see_command_tag(base::Bytes body);
-  bool may_restore() const;
-  void try_another_server();
   void ask_pool_again();
   void refuse_request(const base::Error& error);
   void skip_request(base::Bytes bytes);
@@ -120,6 +115,16 @@ class ClientSession final : public event::ClientSocketEvents {
   session::ParameterMap& told();
   std::string wanted_application_name() const;
   bool terminate_is_kept() const;
+
+  // What travels in front of them (client_prelude.cc).
+  void send_with_prelude(session::ServerPrelude prelude);
+  bool see_prelude_reply(const wire::Message& message);
+  void prelude_went_wrong();
+  bool prelude_timed_out();
+  bool prelude_runs() const { return extras_ && extras_->prelude_runs; }
+  void try_another_server();
+  void see_command_tag(base::Bytes body);
+  bool may_restore() const;
 
   void console_step(admin::ConsoleStep step, std::string& out);
 
@@ -143,6 +148,7 @@ class ClientSession final : public event::ClientSocketEvents {
   bool counted_ = false;  // in max_clients
   bool gone_ =
       false;  // said Terminate and closed while its request waited: the request is finished all the same
+  bool vanished_ = false;        // hung up while what goes in front of its request was unanswered
   bool request_runs_ = false;    // since requested_at_
   bool cancel_sent_ = false;     // by the query time limit
   bool may_move_ = false;        // nothing of the client's can have run yet: another server will do
@@ -177,6 +183,7 @@ class ClientSession final : public event::ClientSocketEvents {
     session::ParameterMap told;  // what the client knows
     enum class Restore : uint8_t { No, OutsideTransaction, Now } restore = Restore::No;
     bool prelude_runs = false;
+    base::TimePoint prelude_since{};
     bool prelude_failed = false;
     bool cancelled = false;  // while the prelude ran
     bool told_is_known = false;

@@ -23,19 +23,14 @@ constexpr uint64_t kOwnDescriptors = 64;
 
 }  // namespace
 
-std::string random_bytes(size_t size) {
-  std::string bytes(size, '\0');
-  if (uv_random(nullptr, nullptr, bytes.data(), size, 0, nullptr) != 0) std::abort();
-  return bytes;
-}
-
 config::Loaded load_settings(const std::string& file, const std::string& mock_key) {
   const auto read_conninfo = [](const std::string& conninfo) -> base::Result<config::ConninfoFacts> {
     auto summary = summarize_conninfo(conninfo);
     if (!summary) return summary.error();
     return config::ConninfoFacts{summary->user};
   };
-  return config::load_file(file, read_conninfo, [&](std::string_view user) { return auth::mock_salt(mock_key, user); });
+  return config::load_file(file, read_conninfo,
+                           [&](std::string_view user) { return auth::mock_salt(mock_key, user); });
 }
 
 Daemon::Daemon(std::shared_ptr<const config::Settings> settings, std::string mock_key)
@@ -212,7 +207,8 @@ void Daemon::on(const to_main::Reconnect& message) {
 void Daemon::count_descriptors(const config::Settings& settings) {
   uint64_t servers = 0;
   for (const auto& [name, pool] : settings.pools) servers += pool.max_size;
-  const uint64_t others = servers + kOwnDescriptors + (8 + listeners_.size()) * settings.workers + settings.limits.console_reserve;
+  const uint64_t others = servers + kOwnDescriptors + (8 + listeners_.size()) * settings.workers +
+                          settings.limits.console_reserve;
   const uint64_t needed = settings.limits.max_clients + others;
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);

@@ -21,10 +21,9 @@
 
 namespace tidepool::daemon {
 
-// Reads the settings with this program's libpq. `mock_key`: random, this process's own; from it the salts of plain passwords are made, as
-// those are that unknown users are shown.
+// Reads the settings with this program's libpq. `mock_key`: random, this process's own; from it the salts of
+// plain passwords are made, as those are that unknown users are shown.
 config::Loaded load_settings(const std::string& file, const std::string& mock_key);
-std::string random_bytes(size_t size);
 
 class Daemon final : public Switchboard {
  public:

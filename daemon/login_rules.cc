@@ -2,7 +2,6 @@
 
 #include <pwd.h>
 #include <sys/socket.h>
-#include <uv.h>
 
 #include <algorithm>
 #include <vector>
@@ -118,10 +117,7 @@ std::optional<base::Error> SessionRules::authorize(std::string_view user, std::s
 }
 
 std::string SessionRules::random_bytes(size_t size) {
-  std::string bytes(size, '\0');
-  if (uv_random(nullptr, nullptr, bytes.data(), size, 0, nullptr) != 0)
-    std::abort();  // nothing safe can go on without
-  return bytes;
+  return worker_.random().take(size);
 }
 
 std::string_view SessionRules::mock_key() {

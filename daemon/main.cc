@@ -6,6 +6,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/random.h"
 #include "daemon/server_dialer.h"
 
 namespace {

@@ -22,6 +22,13 @@ namespace {
 constexpr base::Duration kHangUpTime{5'000'000};
 constexpr base::Duration kEndingTime{30'000'000};
 constexpr base::Duration kTrialTime{10'000'000};
+// So long an unclean server waits for a client whose first message could take the DISCARD ALL along.
+constexpr base::Duration kUncleanTime{5'000};
+
+bool reset_may_wait_on(const session::ParameterMap& parameters) {
+  const std::string* version = parameters.find("server_version");
+  return version != nullptr && ServerCleanup::may_wait_on(*version);
+}
 
 }  // namespace
 
@@ -29,9 +36,11 @@ ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, pool::Conne
     : parameters(open->parameters),
       open_(std::move(open)),
       socket_(open_->fd(), open_->tls(), *this),
+      parameters_when_clean_(parameters),
       connected_at_us_(now_wall_us()),
       id_(id),
-      number_(number) {}
+      number_(number),
+      reset_may_wait_(reset_may_wait_on(parameters)) {}
 
 ServerConnection::~ServerConnection() {
   socket_.unwatch();
@@ -40,6 +49,7 @@ ServerConnection::~ServerConnection() {
 void ServerConnection::arrive(Worker& worker, PoolHere& pool) {
   worker_ = &worker;
   pool_ = &pool;
+  if (is_unclean()) worker.need_cleaning();
   socket_.watch(worker.loop(), worker.read_buffer());
 }
 
@@ -56,6 +66,7 @@ void ServerConnection::set_state(State state) {
 void ServerConnection::lend_to(ClientSession& client) {
   set_state(State::Lent);
   client_ = &client;
+  trace = {};
 }
 
 bool ServerConnection::may_be_lent() const {
@@ -70,14 +81,59 @@ bool ServerConnection::may_be_lent() const {
 void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent) {
   client_ = nullptr;
   if (state_ == State::Closing) return;
+  if (state_ == State::Cleaning) {  // for a trial of its settings, which is not wanted any more
+    then_ = Then::GiveBack;
+    return;
+  }
   if (state_ == State::Trying)
     return close(pool::CloseReason::Bad, "its client left during a trial of its settings");
   set_state(State::Cleaning);
+  then_ = Then::GiveBack;
   socket_.resume_reading();
-  cleanup_.emplace(pool_->cleanup, tracker, leave, half_sent);
+  // A pool that checks a server before each use has a round trip to wait for anyway.
+  const bool may_wait =
+      reset_may_wait_ && !trace.is_found() && pool_->settings->check != base::Duration(0);
+  const auto reset = may_wait ? ServerCleanup::Reset::MayWait : ServerCleanup::Reset::AtOnce;
+  cleanup_.emplace(pool_->cleanup, tracker, leave, half_sent, reset);
   std::string out;
   const auto step = cleanup_->start(worker_->now(), out);
   carry_out(step, out);
+}
+
+// Nothing is owed and no transaction is open: all that there is to do is the reset.
+void ServerConnection::clean(Then then) {
+  set_state(State::Cleaning);
+  then_ = then;
+  cleanup_.emplace(pool_->cleanup, tracker, ServerCleanup::Leave::Terminated, false);
+  std::string out;
+  const auto step = cleanup_->start(worker_->now(), out);
+  carry_out(step, out);
+}
+
+bool ServerConnection::clean_if_due(base::TimePoint now) {
+  if (state_ != State::Resting || !is_unclean()) return false;
+  if (now - *unclean_since_ < kUncleanTime) return true;
+  // If it is granted already, the client's message will take the reset along.
+  if (!pool_->shared->begin_cleaning(id_, now)) return true;
+  clean(Then::Rest);
+  return false;
+}
+
+void ServerConnection::cleaned() {
+  cleanup_.reset();
+  deadline_.reset();
+  switch (then_) {
+    case Then::GiveBack:
+      return rest(true);
+    case Then::Rest:
+      set_state(State::Resting);
+      return pool_->shared->check_passed(id_, worker_->now());
+    case Then::Check:
+      set_state(State::Resting);
+      return check();
+    case Then::Try:
+      return try_settings();
+  }
 }
 
 void ServerConnection::give_back_unused() {
@@ -88,23 +144,24 @@ void ServerConnection::give_back_unused() {
 
 void ServerConnection::rest(bool used) {
   set_state(State::Resting);
-  deadline_.reset();
-  cleanup_.reset();
+  if (is_unclean()) worker_->need_cleaning();
   pool_->shared->give_back(id_, used, worker_->now());
 }
 
-void ServerConnection::try_settings(const session::StartupSettings& settings) {
+void ServerConnection::try_settings() {
+  if (is_unclean()) return clean(Then::Try);
   set_state(State::Trying);
   deadline_ = worker_->now() + kTrialTime;
   worker_->need_tick();
   trial_ = std::make_unique<session::SettingsTrial>();
   std::string out;
-  trial_->start(settings, out);
+  trial_->start(client_->settings(), out);
   socket_.write(out);  // if it is refused, reading tells
 }
 
 void ServerConnection::check() {
   if (state_ != State::Resting) return;
+  if (is_unclean()) return clean(Then::Check);
   set_state(State::Checking);
   check_failed_ = false;
   deadline_ = worker_->now() + pool_->settings->check_timeout;
@@ -150,7 +207,7 @@ void ServerConnection::cancel_done() {
   if (cleanup_ && state_ == State::Cleaning && cancels_ == 0) {
     if (clean_but_held_) {
       clean_but_held_ = false;
-      return rest(true);
+      return cleaned();
     }
     std::string out;
     const auto step = cleanup_->cancel_sent(worker_->now(), out);
@@ -164,7 +221,9 @@ bool ServerConnection::tick(base::TimePoint now) {
     if (deadline && *deadline <= now) {
       std::string out;
       const auto step = cleanup_->tick(now, out);
-      carry_out(step, out);
+      // At rest it is not that client's doing: whatever keeps it from answering may concern the others too.
+      const bool rested = then_ == Then::Rest || then_ == Then::Check;
+      carry_out(step, out, rested ? pool::CloseReason::CheckFailed : pool::CloseReason::Bad);
     }
     return true;
   }
@@ -184,7 +243,8 @@ bool ServerConnection::tick(base::TimePoint now) {
   return true;
 }
 
-void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& out) {
+void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& out,
+                                 pool::CloseReason if_closed) {
   if (!out.empty() && step != ServerCleanup::Step::Close) socket_.write(out);
   switch (step) {
     case ServerCleanup::Step::Wait:
@@ -193,15 +253,25 @@ void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& ou
       worker_->need_tick();
       return worker_->send_cancel(*this, {});
     case ServerCleanup::Step::Clean:
+    case ServerCleanup::Step::CleanLater:
+      if (step == ServerCleanup::Step::CleanLater) {
+        unclean_since_ = worker_->now();
+      } else {
+        unclean_since_.reset();
+        parameters_when_clean_ = parameters;
+      }
       if (parameters_unknown) return close(pool::CloseReason::Bad, "a parameter was too long to be followed");
       if (cancels_ > 0) {
         clean_but_held_ = true;
         return;
       }
-      return rest(true);
+      return cleaned();
     case ServerCleanup::Step::Close: {
       const std::string why = cleanup_->reason();
-      return close(pool::CloseReason::Bad, why);
+      ClientSession* client = std::exchange(client_, nullptr);
+      close(if_closed, why);
+      if (client != nullptr) client->on_server_lost();
+      return;
     }
   }
 }
@@ -263,6 +333,7 @@ void ServerConnection::on_resting(const wire::Message& message) {
   switch (message.type) {
     case 'S':  // settings of the server were reloaded
       parameters.apply_status(message.body);
+      parameters_when_clean_.apply_status(message.body);
       return;
     case 'N':
       return;

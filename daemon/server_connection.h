@@ -12,6 +12,7 @@
 #include "daemon/switchboard.h"
 #include "lib/session/parameter_map.h"
 #include "lib/session/server_cleanup.h"
+#include "lib/session/session_trace.h"
 #include "lib/session/settings_trial.h"
 #include "lib/session/transaction_tracker.h"
 #include "lib/stats/snapshot.h"
@@ -39,13 +40,25 @@ class ServerConnection final : public event::ServerSocketEvents {
 
   // Resting -> Lent: what comes goes to `client`, until leave_client().
   void lend_to(ClientSession& client);
-  // Lent -> Cleaning -> given back, or closed. The client is forgotten at once.
+  // Lent -> Cleaning -> given back, or closed. The client is forgotten at once. A session that showed no
+  // trace may be given back unclean: what its client left is discarded by what goes in front of the next
+  // one's first message, or a few milliseconds later, whichever comes first.
   void leave_client(session::ServerCleanup::Leave leave, bool half_sent);
+  bool is_unclean() const { return unclean_since_.has_value(); }
+  // The DISCARD ALL in front of the client's message is done.
+  void cleaned_in_front() { unclean_since_.reset(); }
+  // What it reports, or will as soon as it is clean.
+  const session::ParameterMap& parameters_when_clean() const {
+    return is_unclean() ? parameters_when_clean_ : parameters;
+  }
+  // By the worker, every few milliseconds while there are such. False: not unclean, or not at rest.
+  bool clean_if_due(base::TimePoint now);
   // Lent, but nothing was sent: straight back.
   void give_back_unused();
-  // Lent -> Trying: the client is told (ClientSession::on_trial_done) and has it lent again then.
-  void try_settings(const session::StartupSettings& settings);
-  // Resting -> Checking -> resting, or closed.
+  // Lent -> (Cleaning ->) Trying: the client is told (ClientSession::on_trial_done) and has it lent again
+  // then.
+  void try_settings();
+  // Resting -> (Cleaning ->) Checking -> resting, or closed.
   void check();
   // Says Terminate, waits for PostgreSQL to hang up. `decided`: the ledger said so itself; otherwise it is
   // told.
@@ -70,6 +83,10 @@ class ServerConnection final : public event::ServerSocketEvents {
   bool tick(base::TimePoint now);
 
   State state() const { return state_; }
+  // Cleaning, and for the pool still lent.
+  bool is_on_its_way_back() const {
+    return state_ == State::Cleaning && (then_ == Then::GiveBack || then_ == Then::Try);
+  }
   pool::ConnectionId id() const { return id_; }
   uint64_t number() const { return number_; }
   const OpenServer& open() const { return *open_; }
@@ -79,6 +96,7 @@ class ServerConnection final : public event::ServerSocketEvents {
 
   // The conversation, for the relay.
   session::TransactionTracker tracker;
+  session::SessionTrace trace;  // of the client that has it
   wire::FrameCursor from_server;
   session::ParameterMap parameters;
   std::string tail;  // what was read but not consumed: an unfinished header or ParameterStatus
@@ -86,6 +104,8 @@ class ServerConnection final : public event::ServerSocketEvents {
       false;  // a ParameterStatus too long to be read: close it rather than lend it again
 
  private:
+  // What becomes of it once it is clean.
+  enum class Then : uint8_t { GiveBack, Rest, Check, Try };
   void on_server_bytes(base::Bytes bytes) override;
   void on_server_end(int error) override;
   void on_server_drained() override;
@@ -96,7 +116,10 @@ class ServerConnection final : public event::ServerSocketEvents {
   void on_cleaning(const wire::Message& message);
   void on_checking(const wire::Message& message);
   void on_trying(const wire::Message& message);
-  void carry_out(session::ServerCleanup::Step step, const std::string& out);
+  void clean(Then then);
+  void cleaned();
+  void carry_out(session::ServerCleanup::Step step, const std::string& out,
+                 pool::CloseReason if_closed = pool::CloseReason::Bad);
   void rest(bool used);
   void gone();
   void set_state(State state);
@@ -109,11 +132,15 @@ class ServerConnection final : public event::ServerSocketEvents {
   std::optional<session::ServerCleanup> cleanup_;
   std::unique_ptr<session::SettingsTrial> trial_;
   std::optional<base::TimePoint> deadline_;
+  std::optional<base::TimePoint> unclean_since_;
+  session::ParameterMap parameters_when_clean_;  // kept while it is unclean
   int64_t connected_at_us_;
   pool::ConnectionId id_;
   uint64_t number_;
   uint32_t cancels_ = 0;
   State state_ = State::Resting;
+  Then then_ = Then::GiveBack;
+  bool reset_may_wait_;  // this server lets it
   bool check_failed_ = false;
   bool clean_but_held_ = false;
 };

@@ -139,6 +139,11 @@ void SharedPool::check_passed(pool::ConnectionId connection, base::TimePoint now
   ledger_.check_passed(connection, now, turn.actions);
 }
 
+bool SharedPool::begin_cleaning(pool::ConnectionId connection, base::TimePoint now) {
+  std::lock_guard lock(mutex_);
+  return ledger_.begin_cleaning(connection, now);
+}
+
 pool::ConnectionId SharedPool::dial_succeeded(pool::DialId dial, const session::ParameterMap& parameters,
                                               base::Duration took, base::TimePoint now) {
   Turn turn(*this);

@@ -32,6 +32,7 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   void lose(pool::ConnectionId connection, pool::CloseReason reason, base::TimePoint now);
   void closed(pool::ConnectionId connection, base::TimePoint now);
   void check_passed(pool::ConnectionId connection, base::TimePoint now);
+  bool begin_cleaning(pool::ConnectionId connection, base::TimePoint now);
   pool::ConnectionId dial_succeeded(pool::DialId dial, const session::ParameterMap& parameters,
                                     base::Duration took, base::TimePoint now);
   void dial_failed(pool::DialId dial, const DialFailed& failure, base::TimePoint now);

@@ -13,6 +13,7 @@ namespace tidepool::daemon {
 namespace {
 
 constexpr uint64_t kTickMs = 100;
+constexpr uint64_t kCleaningMs = 5;
 // After Stop, servers that are being cleaned get so long.
 constexpr base::Duration kStopTime{8'000'000};
 
@@ -67,6 +68,7 @@ Worker::Worker(pool::WorkerId id, WorkerParts parts, std::shared_ptr<const World
   inbox_ = std::make_unique<event::Inbox<WorkerMessage>>(
       &loop_, [this](WorkerMessage message) { handle(std::move(message)); });
   timer_ = std::make_unique<event::Timer>(&loop_, [this] { tick(); });
+  cleaning_timer_ = std::make_unique<event::Timer>(&loop_, [this] { clean_servers(); });
   // What a turn of the loop has left is done before the loop sleeps: behind the timers, and behind the
   // sockets.
   prepare_.reset(new uv_prepare_t{});
@@ -88,6 +90,7 @@ Worker::~Worker() {
   own_messages_.clear();
   inbox_.reset();
   timer_.reset();
+  cleaning_timer_.reset();
   prepare_.reset();
   check_.reset();
   uv_run(&loop_, UV_RUN_DEFAULT);  // the closing handles' memory
@@ -231,6 +234,19 @@ void Worker::tick() {
   for (auto& [shared, pool] : pools_)
     for (auto& [id, server] : pool->servers) needed |= server->tick(time);
   if (!needed && !tick_is_needed_) timer_->stop();
+}
+
+void Worker::need_cleaning() {
+  cleaning_is_needed_ = true;
+  if (!cleaning_timer_->is_active()) cleaning_timer_->start(kCleaningMs, kCleaningMs);
+}
+
+void Worker::clean_servers() {
+  const base::TimePoint time = now();
+  cleaning_is_needed_ = false;
+  for (auto& [shared, pool] : pools_)
+    for (auto& [id, server] : pool->servers) cleaning_is_needed_ |= server->clean_if_due(time);
+  if (!cleaning_is_needed_) cleaning_timer_->stop();
 }
 
 void Worker::send_cancel(ServerConnection& server, std::function<void()> done) {
@@ -390,7 +406,7 @@ void Worker::on(to_worker::Collect&& message) {
         if (slot.session->state() == ClientSession::State::Waiting) ++row->clients_waiting;
       }
       for (const auto& [id, server] : pool->servers) {
-        if (server->state() == ServerConnection::State::Cleaning) ++row->servers_cleaning;
+        if (server->is_on_its_way_back()) ++row->servers_cleaning;
         if (server->is_held()) ++row->servers_cancelling;
       }
     }

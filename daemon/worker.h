@@ -18,6 +18,7 @@
 #include "daemon/event/read_buffer.h"
 #include "daemon/event/timer.h"
 #include "daemon/listener.h"
+#include "daemon/random.h"
 #include "daemon/server_connection.h"
 #include "daemon/shared_pool.h"
 #include "daemon/switchboard.h"
@@ -75,6 +76,7 @@ class Worker {
   ClientCount& client_count() { return parts_.client_count; }
   std::string_view mock_key() const { return parts_.mock_key; }
   PeerNames& peer_names() { return *peer_names_; }
+  RandomStock& random() { return random_; }
   CancelDesk& cancel_desk() { return cancel_desk_; }
   // Sends a cancel to the server, which is held meanwhile; `done` (may be empty) is called when it is not any
   // more.
@@ -90,6 +92,8 @@ class Worker {
   void retire(ServerConnection& server);
   // Something keeps time now: tick() looks at it.
   void need_tick();
+  // A server rests unclean: it is cleaned some milliseconds later, if no client takes it before.
+  void need_cleaning();
 
  private:
   struct Slot {
@@ -124,6 +128,7 @@ class Worker {
   PoolHere& here(const std::shared_ptr<SharedPool>& pool);
   void forget_empty_pools();
   void tick();
+  void clean_servers();
   void give_up_servers();
   void stop_if_done();
 
@@ -133,6 +138,7 @@ class Worker {
   bool loop_is_open_;
   std::shared_ptr<const World> world_;
   event::ReadBuffer buffer_;
+  RandomStock random_;
   std::unique_ptr<PeerNames> peer_names_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unordered_map<const SharedPool*, std::unique_ptr<PoolHere>> pools_;
@@ -144,12 +150,14 @@ class Worker {
   std::vector<WorkerMessage> handling_;
   std::unique_ptr<event::Inbox<WorkerMessage>> inbox_;
   std::unique_ptr<event::Timer> timer_;
+  std::unique_ptr<event::Timer> cleaning_timer_;
   event::OwnedHandle<uv_prepare_t> prepare_;
   event::OwnedHandle<uv_check_t> check_;
   CancelDesk cancel_desk_;
   base::TimePoint now_{};
   bool now_is_known_ = false;
   bool tick_is_needed_ = false;
+  bool cleaning_is_needed_ = false;
   bool stopping_ = false;
   bool stop_told_ = false;
   base::TimePoint stopping_since_{};

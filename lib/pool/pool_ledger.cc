@@ -155,12 +155,13 @@ void PoolLedger::dial_failed(DialId dial, DialFailure failure, const Error& erro
   settle(now, out);
 }
 
-void PoolLedger::lose(ConnectionId connection, CloseReason, TimePoint now, PoolActions& out) {
+void PoolLedger::lose(ConnectionId connection, CloseReason reason, TimePoint now, PoolActions& out) {
   const Place at = servers_.find(number(connection));
   if (at == kNowhere) return;
-  const bool was_checked = servers_[at].state == ServerState::Checking;
+  // One that is Bad answered, but not as it should: that says nothing about the others.
+  const bool was_checked = servers_[at].state == ServerState::Checking && reason != CloseReason::Bad;
   const TimePoint check_began = servers_[at].state_since;
-  if (!count_lost(at, now)) return;
+  if (!count_lost(at, reason, now)) return;
   servers_.enter(at, ServerState::Closing, now);
   if (was_checked) cast_doubt(check_began, now, out);
   settle(now, out);
@@ -169,7 +170,7 @@ void PoolLedger::lose(ConnectionId connection, CloseReason, TimePoint now, PoolA
 void PoolLedger::closed(ConnectionId connection, TimePoint now, PoolActions& out) {
   const Place at = servers_.find(number(connection));
   if (at == kNowhere || servers_[at].state == ServerState::Dialing) return;
-  count_lost(at, now);  // if it went without a word
+  count_lost(at, CloseReason::Lost, now);  // if it went without a word
   servers_.remove(at);
   settle(now, out);
 }
@@ -180,6 +181,13 @@ void PoolLedger::check_passed(ConnectionId connection, TimePoint now, PoolAction
   servers_[at].proven = now;
   offer(at, true, now, out);
   settle(now, out);
+}
+
+bool PoolLedger::begin_cleaning(ConnectionId connection, TimePoint now) {
+  const Place at = servers_.find(number(connection), ServerState::Resting);
+  if (at == kNowhere) return false;
+  servers_.check(at, true, now);
+  return true;
 }
 
 // -- Time -----------------------------------------------------------------------------------------
@@ -312,7 +320,7 @@ void PoolLedger::close(Place at, CloseReason reason, TimePoint now, PoolActions&
 }
 
 // False: the ledger had given it up itself.
-bool PoolLedger::count_lost(Place at, TimePoint now) {
+bool PoolLedger::count_lost(Place at, CloseReason reason, TimePoint now) {
   const Server& server = servers_[at];
   switch (server.state) {
     case ServerState::Lent:
@@ -321,7 +329,7 @@ bool PoolLedger::count_lost(Place at, TimePoint now) {
       return true;
     case ServerState::Resting:
     case ServerState::Checking:
-      ++counted_.connections_lost;
+      ++(reason == CloseReason::Bad ? counted_.returns_bad : counted_.connections_lost);
       return true;
     case ServerState::Gone:
     case ServerState::Dialing:

@@ -51,13 +51,16 @@ class PoolLedger {
   // `usage_ms` alone).
   void give_back(ConnectionId connection, bool used, base::TimePoint now, PoolActions& out);
   // The connection is dead, or in doubt, or its check failed, and is being closed by its owner already: no
-  // Close follows. If it was lent it counts in returns_bad, if it rested or was being checked in
+  // Close follows. If it was lent, or is Bad, it counts in returns_bad; if it rested or was being checked, in
   // connections_lost. A connection that the ledger gave up itself (it said Close) may be reported too: that
   // is ignored.
   void lose(ConnectionId connection, CloseReason reason, base::TimePoint now, PoolActions& out);
   // PostgreSQL hung up, or the descriptor is gone: the connection does not count any more.
   void closed(ConnectionId connection, base::TimePoint now, PoolActions& out);
   void check_passed(ConnectionId connection, base::TimePoint now, PoolActions& out);
+  // Its owner wants to clean a resting connection. True: it is not lent meanwhile, who comes counts on it as
+  // on one that is being checked, and check_passed() or lose() follows. False: it does not rest any more.
+  bool begin_cleaning(ConnectionId connection, base::TimePoint now);
 
   // The connection is open and lives on the Dial's worker. `took`: for connections_ms. Returns the
   // connection's id, and in `out` its first Grant, or a Close (pool shrunk meanwhile).
@@ -105,7 +108,7 @@ class PoolLedger {
               PoolActions& out);
   void check(Place at, bool covers, base::TimePoint now, PoolActions& out);
   void close(Place at, CloseReason reason, base::TimePoint now, PoolActions& out);
-  bool count_lost(Place at, base::TimePoint now);
+  bool count_lost(Place at, CloseReason reason, base::TimePoint now);
   void cast_doubt(base::TimePoint then, base::TimePoint now, PoolActions& out);
   void tell(std::optional<Health::Event> event, PoolActions& out);
   bool needs_check(const Server& server, base::TimePoint now) const;

@@ -1,5 +1,8 @@
 #include "lib/session/server_cleanup.h"
 
+#include <array>
+#include <charconv>
+
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
 
@@ -19,8 +22,25 @@ bool is_fatal(const wire::Message& message) {
 }  // namespace
 
 ServerCleanup::ServerCleanup(const CleanupPolicy& policy, TransactionTracker& tracker, Leave leave,
-                             bool half_sent)
-    : policy_(policy), tracker_(tracker), leave_(leave), half_sent_(half_sent) {}
+                             bool half_sent, Reset reset)
+    : policy_(policy),
+      tracker_(tracker),
+      leave_(leave),
+      half_sent_(half_sent),
+      reset_may_wait_(reset == Reset::MayWait) {}
+
+// "15.4 (Debian 15.4-1)": 10.22, 11.17, 12.12, 13.8, 14.5 and later commit it at once within a pipeline.
+bool ServerCleanup::may_wait_on(std::string_view server_version) {
+  unsigned major = 0, minor = 0;
+  const char* end = server_version.data() + server_version.size();
+  const auto [dot, error] = std::from_chars(server_version.data(), end, major);
+  if (error != std::errc{}) return false;
+  if (dot != end && *dot == '.') std::from_chars(dot + 1, end, minor);
+  constexpr unsigned kFirstMajor = 10;
+  constexpr std::array<unsigned, 5> kFirstMinor{22, 17, 12, 8, 5};
+  if (major < kFirstMajor) return false;
+  return major - kFirstMajor >= kFirstMinor.size() || minor >= kFirstMinor[major - kFirstMajor];
+}
 
 bool ServerCleanup::wants_body(char type) {
   return type == 'Z';
@@ -130,6 +150,10 @@ ServerCleanup::Step ServerCleanup::drained(base::TimePoint now, std::string& out
 ServerCleanup::Step ServerCleanup::reset(base::TimePoint now, std::string& out) {
   const bool by_sql = policy_.reset == CleanupPolicy::Reset::Sql && !policy_.reset_sql.empty();
   if (!by_sql && policy_.reset != CleanupPolicy::Reset::DiscardAll) return clean();
+  if (!by_sql && reset_may_wait_ && phase_ == Phase::Draining && !was_cancelled_) {
+    const Step step = clean();
+    return step == Step::Clean ? Step::CleanLater : step;
+  }
 
   phase_ = Phase::Resetting;
   is_completed_ = false;

@@ -10,6 +10,8 @@
 //   cancelled rollback if the status is T or E reset    DISCARD ALL, or the pool's own SQL, or nothing; a
 //   pool that closes its servers has them drained nevertheless,
 //            so that what a client asked for before it said Terminate is done
+//   later    a session of which nothing is known to have been left, and that ended in order, may be reset in
+//   front of the next client's first message (ServerPrelude), or by a cleanup of its own a little later
 #pragma once
 
 #include <cstdint>
@@ -38,13 +40,19 @@ class ServerCleanup {
     SendCancel,  // a cancel request is to be sent to this server; cancel_sent() follows when the server
                  // closed its connection
     Clean,
-    Close  // reason() says why
+    CleanLater,  // free, but for the DISCARD ALL that must come before anything of another client's
+    Close        // reason() says why
   };
   enum class Leave { Terminated, Vanished };
+  enum class Reset { AtOnce, MayWait };
 
   // `policy` outlives this. `tracker` goes on being fed by the shell with what the server says and with what
   // this sends (client_sent). `half_sent`: a message of the client's was passed on by half.
-  ServerCleanup(const CleanupPolicy& policy, TransactionTracker& tracker, Leave leave, bool half_sent);
+  ServerCleanup(const CleanupPolicy& policy, TransactionTracker& tracker, Leave leave, bool half_sent,
+                Reset reset = Reset::AtOnce);
+
+  // Whether a server of this version lets DISCARD ALL travel in front of a client's message (facts.md 2).
+  static bool may_wait_on(std::string_view server_version);
 
   // Each appends to `out` what is to be sent now. server_sent() feeds the tracker itself.
   Step start(base::TimePoint now, std::string& out);
@@ -75,6 +83,7 @@ class ServerCleanup {
   TransactionTracker& tracker_;
   const Leave leave_;
   const bool half_sent_;
+  const bool reset_may_wait_;
   Phase phase_ = Phase::Draining;
   bool was_cancelled_ = false;
   bool reset_rides_along_ = false;  // behind the ROLLBACK

@@ -36,13 +36,16 @@ struct Batch {
 
 // The unnamed statement may be parsed over. It is closed in the end, so that a client that uses it without a
 // Parse of its own gets PostgreSQL's error.
-ServerPrelude ServerPrelude::set(const Entries& settings, char status) {
+ServerPrelude ServerPrelude::set(const Entries& settings, char status, bool resets) {
   ServerPrelude prelude;
-  if (settings.empty()) return prelude;
+  if (settings.empty() && !resets) return prelude;
   Batch batch{prelude.bytes_, prelude.expected_, ""};
-  if (status == 'I') batch.run(kBegin, {}, "C");
-  for (const auto& [sql, parameters] : statements_that_set(settings)) batch.run(sql, parameters, "DC");
-  if (status == 'I') batch.run("COMMIT", {}, "C");
+  if (resets) batch.run("DISCARD ALL", {}, "C");
+  if (!settings.empty()) {
+    if (status == 'I') batch.run(kBegin, {}, "C");
+    for (const auto& [sql, parameters] : statements_that_set(settings)) batch.run(sql, parameters, "DC");
+    if (status == 'I') batch.run("COMMIT", {}, "C");
+  }
   batch.close();
   return prelude;
 }

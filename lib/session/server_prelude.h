@@ -2,6 +2,7 @@
 // answers to it. It goes as Parse/Bind/Execute without Sync: an error in it keeps the client's statement from
 // running, since PostgreSQL then skips everything up to the next Sync, a simple Query included
 // (docs/decisions.md, "In front of a message").
+//   on a server that its last client left unclean: DISCARD ALL first
 //   outside a transaction: BEGIN; SELECT pg_catalog.set_config($1,$2,false), ...; COMMIT
 //   inside one ('T'):      SELECT pg_catalog.set_config(...)
 #pragma once
@@ -23,7 +24,9 @@ class ServerPrelude {
   ServerPrelude() = default;
   // Sets all `settings`. `status` is 'I' or 'T'. For a server that a client has just got: uses the unnamed
   // statement and portal, of which nothing is left.
-  static ServerPrelude set(const Entries& settings, char status);
+  static ServerPrelude set(const Entries& settings, char status) { return set(settings, status, false); }
+  // The same behind a DISCARD ALL, for a server that its last client has left unclean ('I').
+  static ServerPrelude reset_and_set(const Entries& settings) { return set(settings, 'I', true); }
   // Sets those of `settings` that are at the server's own value now: after RESET x, RESET ALL or DISCARD ALL,
   // which go back to the server's values where they should go back to the client's. A setting that the client
   // has SET itself is left as it is. In the middle of a session: leaves the client's unnamed statement and
@@ -44,6 +47,8 @@ class ServerPrelude {
   const base::Error& error() const { return error_; }
 
  private:
+  static ServerPrelude set(const Entries& settings, char status, bool resets);
+
   std::string bytes_;
   std::string expected_;  // the types of the messages that answer bytes_, and how many of them have come
   size_t answered_ = 0;

@@ -27,6 +27,7 @@ class Cleaning {
     leave_ = choice & 4 ? ServerCleanup::Leave::Vanished : ServerCleanup::Leave::Terminated;
     policy_.reset = static_cast<CleanupPolicy::Reset>((choice >> 3) % 5);
     policy_.reset_sql = "RESET ALL; SELECT 1";
+    reset_ = choice & 0x80 ? ServerCleanup::Reset::MayWait : ServerCleanup::Reset::AtOnce;
   }
 
   void run() {
@@ -36,7 +37,7 @@ class Cleaning {
       session_event(event);
       if (postgres_.is_dead()) return;
     }
-    ServerCleanup cleanup(policy_, tracker_, leave_, false);
+    ServerCleanup cleanup(policy_, tracker_, leave_, false, reset_);
     Step step = cleanup.start(now_, out_);
     while (!is_over(step)) {
       send();
@@ -57,7 +58,9 @@ class Cleaning {
   }
 
  private:
-  static bool is_over(Step step) { return step == Step::Clean || step == Step::Close; }
+  static bool is_over(Step step) {
+    return step == Step::Clean || step == Step::CleanLater || step == Step::Close;
+  }
   uint8_t byte() { return left_ == end_ ? uint8_t{0} : *left_++; }
   char one_of(std::string_view choices) { return choices[byte() % choices.size()]; }
 
@@ -131,6 +134,7 @@ class Cleaning {
   bool is_postgres_;
   CleanupPolicy policy_;
   ServerCleanup::Leave leave_;
+  ServerCleanup::Reset reset_ = ServerCleanup::Reset::AtOnce;
   TransactionTracker tracker_;
   PostgresModel postgres_;
   base::TimePoint now_{base::Duration(1)};

@@ -31,7 +31,7 @@ def test_clients_come_go_cancel_and_wait_while_postgresql_is_frozen(frozen):
     daemon = frozen(workers=2, min_size=2, max_size=2, notice_after=0)
     wait_until_resting(daemon, count=2)
     busy, victim = daemon.wire("bench"), daemon.wire("bench")
-    busy.send(wire.query("select pg_sleep(0.5), 'mine'"))
+    busy.send(wire.query("select pg_sleep(3), 'mine'"))
     victim.send(wire.query("select pg_sleep(600)"))
     wait_until_running(daemon.server, "pg_sleep(600)")
     daemon.freeze()

@@ -120,7 +120,8 @@ def test_dials_into_nowhere_cost_connect_timeout_and_the_queue_goes_by_the_pools
         client.terminate()
 
 
-@pytest.mark.parametrize("percent", [10, 30])
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("percent", [5, 20])
 def test_a_network_that_loses_packets_slows_everybody_down_and_loses_nothing(network, behind, percent):
     """TCP repeats what is lost: answers stay whole and in order, and nobody gets another's."""
     daemon = behind(min_size=2, max_size=4, check="5s", check_timeout="30s")
@@ -130,10 +131,12 @@ def test_a_network_that_loses_packets_slows_everybody_down_and_loses_nothing(net
 
     def work(number):
         with daemon.wire("bench") as client:
-            client.timeout = 90 * SLOWNESS
             for turn in range(3):
                 mine = f"{number}.{turn}"
-                answers = client.rows(f"select '{mine}', repeat('{number}', 20000)")
+                try:
+                    answers = client.rows(f"select '{mine}', repeat('{number}', 20000)", 90 * SLOWNESS)
+                except Exception as error:
+                    return wrong.append(error)
                 if answers != [[mine, str(number) * 20000]]:
                     wrong.append(answers)
             client.terminate()

@@ -1,10 +1,12 @@
 """How a client leaves: what it asked for before Terminate is finished, what it had not finished is not committed, and
 servers that cannot be brought to rest are closed."""
 
+import threading
+
 import pytest
 from harness import wire
 from harness.cutting_proxy import also_cut
-from harness.fake_server import complete, error_response, ready
+from harness.fake_server import complete, data_row, error_response, ready, row_description
 from harness.sessions import backend_of, wait_until_resting, wait_until_running
 from harness.waiting import holds_for, wait_until
 
@@ -230,27 +232,101 @@ def test_a_statement_timeout_that_kills_the_reset_leaks_nothing(daemon_of_one):
             following.terminate()
 
 
-@pytest.mark.parametrize("answer", ["nothing", "an error", "too much", "a row too many", "the end"])
-def test_a_server_whose_answer_to_the_reset_is_wrong_is_not_lent_again(tidepool, fake_server, answer):
-    answers = {
-        "nothing": None,
-        "an error": error_response("XX000", "no") + ready(),
-        "too much": complete("DISCARD ALL") + ready() + ready(),
-        "a row too many": complete("DISCARD ALL") + complete("DISCARD ALL") + ready(),
-        "the end": lambda server: server.close(),
-    }
+WRONG = {
+    "nothing": None,
+    "an error": error_response("XX000", "no") + ready(),
+    "too much": complete("DISCARD ALL") + ready() + ready(),
+    "a row too many": complete("DISCARD ALL") + complete("DISCARD ALL") + ready(),
+    "the end": lambda server: server.close(),
+}
 
+
+@pytest.mark.parametrize("answer", WRONG)
+def test_a_server_whose_answer_to_the_reset_is_wrong_is_not_lent_again(tidepool, fake_server, answer):
     def script(server):
         server.log_in()
-        server.serve({"DISCARD ALL": answers[answer]})
+        server.serve({"DISCARD ALL": WRONG[answer]})
     fake = fake_server(script)
     daemon = tidepool(pools={"bench": {"conninfo": fake.conninfo(), "min_size": 0, "max_size": 1,
                                        "reset_timeout": "500ms"}})
     for count in (1, 2, 3):
         with daemon.wire("bench") as client:
+            client.ask("set a.b to 1")  # a trace: it is reset at once
             assert client.value("select 'a'") == "1"
             assert len(fake.connections) == count
             client.terminate()
+
+
+# The reset in front of the next client's first message
+
+WRONG_IN_FRONT = {
+    "nothing": lambda server: server.never_answer(),
+    "an error": lambda server: server.send(error_response("XX000", "no")),
+    "another command": lambda server: server.send(complete("SELECT 1")),
+    "an error that is fatal": lambda server: (server.send(error_response("57P05", "idle", "FATAL")), server.close()),
+    "the end": lambda server: server.close(),
+}
+
+
+@pytest.mark.parametrize("answer", WRONG_IN_FRONT)
+def test_a_request_whose_reset_in_front_fails_is_run_on_another_server_and_once(tidepool, fake_server, answer):
+    """A reset that failed, or is not answered: nothing of the client's has run there, and it sees nothing of it."""
+    ran, second_waits = [], threading.Event()
+
+    def script(server):
+        server.log_in()
+        is_first = len(fake.connections) == 1
+        if is_first:
+            assert server.read().type == "Q"
+            second_waits.wait(20)
+            server.send(row_description("a") + data_row("first") + complete("SELECT 1") + ready())
+            assert server.read().type == "P"  # DISCARD ALL, and the second client's request behind it
+            WRONG_IN_FRONT[answer](server)
+        else:
+            server.serve({"select 2": lambda _: ran.append(server) or
+                          row_description("a") + data_row("second") + complete("SELECT 1") + ready()})
+
+    fake = fake_server(script)
+    daemon = tidepool(pools={"bench": {"conninfo": fake.conninfo(), "min_size": 0, "max_size": 1,
+                                       "reset_timeout": "500ms"}})
+    first, second = daemon.wire("bench"), daemon.wire("bench")
+    first.send(wire.query("select 1") + wire.TERMINATE)
+    wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == 0 and fake.connections, "the first has the server")
+    second.send(wire.query("select 2"))
+    wait_until(lambda: daemon.pool_stats("bench")["requests_waiting"] == 1, "the second waits for it")
+    second_waits.set()
+    assert second.read_until_ready(20)[1].values == [b"second"]
+    assert len(ran) == 1 and len(fake.connections) == 2
+
+
+def test_a_session_without_a_trace_is_reset_in_front_of_the_next_one_or_a_little_later(tidepool, postgres):
+    """The next client's server is the same, and clean, whether it comes at once or not."""
+    daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1}})
+    backends = set()
+    for number in range(300):
+        with daemon.wire("bench") as client:
+            row = client.rows("select pg_backend_pid(), current_setting('a.b', true),"
+                              " (select count(*) from pg_locks where locktype = 'advisory'),"
+                              " set_config('a.b', 'left', false), pg_try_advisory_lock(1)")[0]
+            backends.add(row[0])
+            assert row[1] in (None, "") and row[2] == "0" and row[4] == "t"
+            client.terminate()
+        if number % 50 == 0:
+            wait_until(lambda: daemon.backends("bench")[0]["query"] == "DISCARD ALL", "it is reset without a next client")
+    assert len(backends) == 1
+
+
+def test_a_client_that_vanishes_behind_an_unclean_ones_first_request_costs_no_server(tidepool):
+    daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1}})
+    pids = set()
+    for _ in range(100):
+        with daemon.wire("bench") as client:
+            pids.add(client.value("select pg_backend_pid()"))
+            client.terminate()
+        gone = daemon.wire("bench")
+        gone.send(wire.query("select 1"))
+        gone.close()
+    assert len(pids) == 1
 
 
 def test_servers_are_given_back_one_by_one_by_many_clients_that_come_and_vanish(daemon_of_one):

@@ -12,10 +12,13 @@ def pid_of(connection):
 
 
 def give_back(daemon, pool, connection):
-    """Closes it and waits until its server rests."""
-    resting = daemon.pool_stats(pool)["pool_available"]
+    """Closes it and waits until its server rests, and none is being cleaned."""
+    def lent():
+        row, = [row for row in daemon.console("SHOW POOLS") if row["database"] == pool]
+        return row["sv_active"], row["sv_tested"]
+    active = lent()[0]
     connection.close()
-    wait_until(lambda: daemon.pool_stats(pool)["pool_available"] == resting + 1, "the server rests")
+    wait_until(lambda: lent() == (active - 1, 0), "the server rests")
 
 
 def in_background(count, work):

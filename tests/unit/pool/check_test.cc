@@ -182,4 +182,35 @@ TEST_CASE("a connection lost at rest casts no doubt: the kernel tells of each") 
   CHECK(with.stats().connections_lost == 1);
 }
 
+TEST_CASE("a connection that is being cleaned is not lent, who comes waits for it, and no other is dialed") {
+  Conversation with(checking(1, 2));
+  with.open(1);
+  CHECK(with.begin_cleaning(1));
+  CHECK_FALSE(with.begin_cleaning(1));
+  CHECK(with.checkout(1) == "");
+  CHECK(with.check_passed(1) == "grant t1 c1");
+  CHECK_FALSE(with.begin_cleaning(1));
+}
+
+TEST_CASE("a cleaned connection is back at its place, and its resting time goes on") {
+  Conversation with(checking(2, 2));
+  with.open(2);
+  with.checkout(1);
+  with.give_back(2);
+  with.after(1s);
+  CHECK(with.begin_cleaning(1));
+  CHECK(with.check_passed(1) == "");
+  CHECK(with.checkout(2) == "grant t2 c2");
+  CHECK(with.checkout(3) == "grant t3 c1");
+}
+
+TEST_CASE("a cleaning that went wrong is a bad return, and says nothing about the others") {
+  Conversation with(checking(2, 2));
+  with.open(2);
+  with.begin_cleaning(1);
+  CHECK(with.lost(1, CloseReason::Bad) == "");
+  CHECK(with.stats().returns_bad == 1);
+  CHECK(with.stats().connections_lost == 0);
+}
+
 }  // namespace tidepool::pool

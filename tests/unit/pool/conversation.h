@@ -73,6 +73,8 @@ class Conversation {
     return said();
   }
 
+  bool begin_cleaning(uint64_t connection) { return ledger.begin_cleaning(id(connection), now); }
+
   // Time. after() ticks once, at the end; run_for() as next_deadline() asks.
   std::string after(base::Duration duration) {
     now += duration;

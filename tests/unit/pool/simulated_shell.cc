@@ -33,6 +33,7 @@ void SimulatedShell::step() {
     }
   } else if (what < 66) {
     if (const auto id = any(State::Checking)) return check_ends(*id, chance(70));
+    if (const auto id = any(State::Resting); id && chance(50)) return cleaning_begins(*id);
   } else if (what < 76) {
     if (const auto id = any(State::Closing)) return server_closed(*id);
   } else if (what < 78) {
@@ -137,15 +138,12 @@ void SimulatedShell::server_comes_back(ConnectionId id) {
 void SimulatedShell::server_is_lost(ConnectionId id) {
   SimServer& lost = server(id);
   const bool was_lent = lost.state == State::Lent;
-  if (was_lent) {
-    usage_ += now_ - lost.lent_since;
-    ++expected_.returns_bad;
-  } else {
-    ++expected_.connections_lost;
-  }
+  const bool is_bad = was_lent || chance(30);
+  if (was_lent) usage_ += now_ - lost.lent_since;
+  ++(is_bad ? expected_.returns_bad : expected_.connections_lost);
   lost.state = State::Closing;
   const SimServer copy = lost;
-  ledger_.lose(id, was_lent ? CloseReason::Bad : CloseReason::Lost, now_, out_);
+  ledger_.lose(id, is_bad ? CloseReason::Bad : CloseReason::Lost, now_, out_);
   carry_out("lose", static_cast<uint64_t>(id));
   if (was_lent && !copy.client_gone && chance(50)) client_asks_again(copy.owner, copy.client_since);
 }
@@ -183,6 +181,14 @@ void SimulatedShell::check_ends(ConnectionId id, bool passes) {
   checked.just_proven = true;
   ledger_.check_passed(id, now_, out_);
   carry_out("check_passed", static_cast<uint64_t>(id));
+}
+
+// A check in all but name, which the shell begins.
+void SimulatedShell::cleaning_begins(ConnectionId id) {
+  must(ledger_.begin_cleaning(id, now_), "a resting connection may not be cleaned");
+  server(id).state = State::Checking;
+  must(!ledger_.begin_cleaning(id, now_), "a connection is cleaned twice");
+  carry_out("begin_cleaning", static_cast<uint64_t>(id));
 }
 
 void SimulatedShell::server_closed(ConnectionId id) {

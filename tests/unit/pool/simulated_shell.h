@@ -72,6 +72,7 @@ class SimulatedShell {
   void server_is_lost(ConnectionId id);
   void dial_ends(DialId id);
   void check_ends(ConnectionId id, bool passes);
+  void cleaning_begins(ConnectionId id);
   void server_closed(ConnectionId id);
   void time_passes(base::Duration duration);
   void tick();

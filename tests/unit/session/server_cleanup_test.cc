@@ -33,6 +33,7 @@ struct Scenario {
   std::vector<Turn> turns;  // the first is start(), with nothing from the server
   CleanupPolicy policy = {};
   bool half_sent = false;
+  ServerCleanup::Reset reset = ServerCleanup::Reset::AtOnce;
 };
 
 // "Q[ROLLBACK]" for a Query, the type for others.
@@ -51,7 +52,8 @@ std::string shown(const std::string& bytes) {
 class Play {
  public:
   explicit Play(const Scenario& scenario)
-      : policy_(scenario.policy), cleanup_(policy_, tracker_, scenario.leave, scenario.half_sent) {
+      : policy_(scenario.policy),
+        cleanup_(policy_, tracker_, scenario.leave, scenario.half_sent, scenario.reset) {
     bool is_server = false;
     for (size_t i = 0; i < scenario.client.size(); ++i) {
       const char type = scenario.client[i];
@@ -77,9 +79,9 @@ class Play {
       step = hear(messages(turn.server), piece);
     REQUIRE(step == turn.step);
     REQUIRE(shown(out_) == turn.sends);
-    const bool is_over = step == Step::Clean || step == Step::Close;
+    const bool is_over = step == Step::Clean || step == Step::CleanLater || step == Step::Close;
     REQUIRE(cleanup_.deadline().has_value() == (turn.has_deadline && !is_over));
-    if (step == Step::Clean) REQUIRE(tracker_.server_is_free());
+    if (step == Step::Clean || step == Step::CleanLater) REQUIRE(tracker_.server_is_free());
     REQUIRE((step == Step::Close) == (std::string_view(cleanup_.reason()) != ""));
   }
 
@@ -104,6 +106,7 @@ class Play {
     hear_in_pieces(bytes, piece, wanted, [&](const wire::Message& message) {
       REQUIRE(step != Step::Close);
       REQUIRE(step != Step::Clean);
+      REQUIRE(step != Step::CleanLater);
       step = cleanup_.server_sent(message, now_, out_);
     });
     return step;
@@ -156,6 +159,51 @@ TEST_CASE("a quiet server is reset at once") {
            {"S", Step::Wait, ""},
            {"ZI", Step::Clean, ""}}});
   }
+}
+
+TEST_CASE("a session that ended in order may be reset later, if it may wait") {
+  const auto may_wait = ServerCleanup::Reset::MayWait;
+  for (Leave leave : {Terminated, Vanished}) {
+    play({"Q|CZI", leave, {{"", Step::CleanLater, ""}}, {}, false, may_wait});
+    play({"QPBES|CZI12CZI", leave, {{"", Step::CleanLater, ""}}, {}, false, may_wait});
+  }
+  // What the client asked for before it left is finished first.
+  play({"Q", Terminated, {{"", Step::Wait, "", false}, {"CZI", Step::CleanLater, ""}}, {}, false, may_wait});
+  // What had to be rolled back, failed or cancelled is reset at once, and so is by whatever is not DISCARD
+  // ALL.
+  play({"Q|CZT",
+        Terminated,
+        {{"", Step::Wait, kRollbackDiscard}, {"CZICZI", Step::Clean, ""}},
+        {},
+        false,
+        may_wait});
+  play({"Q|CZI",
+        Terminated,
+        {{"", Step::Wait, "Q[reset it]"}, {"CZI", Step::Clean, ""}},
+        with_reset(Reset::Sql, "reset it"),
+        false,
+        may_wait});
+  play({"Q|CZI", Terminated, {{"", Step::Clean, ""}}, with_reset(Reset::None), false, may_wait});
+  play({"Q|CZI", Terminated, {{"", Step::Close, ""}}, with_reset(Reset::Close), false, may_wait});
+  play({"Q|CZI", Terminated, {{"", Step::Close, ""}}, {}, true, may_wait});
+  play({"Q",
+        Vanished,
+        {{"", Step::SendCancel, ""},
+         {"EZI", Step::Wait, ""},
+         {"cancelled", Step::Wait, kDiscard},
+         {"CZI", Step::Clean, ""}},
+        {},
+        false,
+        may_wait});
+}
+
+TEST_CASE("a reset may wait on servers that commit a DISCARD ALL at once within a pipeline") {
+  for (std::string_view version : {"15.4 (Debian 15.4-1)", "18.0", "19devel", "14.5", "14.20", "13.8",
+                                   "12.12", "11.17", "10.22", "100.1"})
+    CHECK_MESSAGE(ServerCleanup::may_wait_on(version), version);
+  for (std::string_view version :
+       {"14.4", "14", "14beta1", "13.7", "12.11", "11.16", "10.21", "9.6.24", "", "x"})
+    CHECK_FALSE_MESSAGE(ServerCleanup::may_wait_on(version), version);
 }
 
 TEST_CASE("an open transaction is rolled back, under every reset") {

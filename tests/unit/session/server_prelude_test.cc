@@ -104,6 +104,18 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a reset goes in front of everything") {
+  const ServerPrelude alone = ServerPrelude::reset_and_set({});
+  const std::string trace = wire::trace_client(alone.bytes());
+  CHECK(trace.find("DISCARD ALL") != std::string::npos);
+  CHECK(trace.find("Sync") == std::string::npos);
+  expects(alone, "12C33");
+  const ServerPrelude both = ServerPrelude::reset_and_set(kTwo);
+  const std::string traced = wire::trace_client(both.bytes());
+  CHECK(traced.find("DISCARD ALL") < traced.find("BEGIN"));
+  expects(both, "12C12C12DC12C33");
+}
+
 TEST_CASE("hundreds of settings go in several statements") {
   ServerPrelude::Entries settings;
   for (int i = 0; i < 250; ++i) settings.emplace_back("app.x" + std::to_string(i), "1");

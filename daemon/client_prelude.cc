@@ -1,0 +1,148 @@
+// What travels in front of a client's message: the DISCARD ALL that its server lacks, its startup settings,
+// and those again after a RESET of the client's own. As long as that is unanswered, nothing of the client's
+// has run, and its request may move to another server, unseen.
+#include <utility>
+
+#include "daemon/client_session.h"
+#include "daemon/log.h"
+#include "daemon/server_connection.h"
+#include "daemon/worker.h"
+#include "lib/wire/message_limits.h"
+#include "lib/wire/message_writer.h"
+
+namespace tidepool::daemon {
+
+namespace {
+
+// Where the first request in `bytes` ends: behind the first Query, FunctionCall or Sync. 0: it is not all
+// there.
+size_t end_of_first_request(base::Bytes bytes) {
+  wire::FrameCursor cursor;
+  size_t end = 0;
+  cursor.walk(bytes, {}, [&](const wire::Message& message) {
+    if (message.end() > bytes.size() || message.type == 'X') return wire::Walk::StopBefore;
+    if (message.type != 'Q' && message.type != 'F' && message.type != 'S') return wire::Walk::Go;
+    end = message.end();
+    return wire::Walk::StopAfter;
+  });
+  return end;
+}
+
+}  // namespace
+
+// The request that begins pending_ travels behind the prelude, if it is whole: one Query, or one batch
+// through its first Sync. More must not, since after an error in the prelude only so much is sure to be
+// skipped. What travels is kept until the prelude's answer is known.
+void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
+  if (!extras_) extras_ = std::make_unique<Extras>();
+  extras_->prelude = std::move(prelude);
+  extras_->prelude_runs = true;
+  extras_->prelude_since = worker_.now();
+  extras_->cancelled = false;
+  worker_.need_tick();
+  from_client_ = {};
+  travelled_ = end_of_first_request(pending_);
+  std::string out = extras_->prelude.bytes();
+  bool acceptable = true;
+  from_client_.walk(base::Bytes(pending_).substr(0, travelled_), {}, [&](const wire::Message& message) {
+    acceptable = acceptable && wire::is_acceptable(message);
+    server_->tracker.client_sent(message.type);
+    server_->trace.client_sent(message.type, message.body);
+    return wire::Walk::Go;
+  });
+  if (!acceptable) return protocol_violation();
+  // Its answer must not wait for the request's: as long as it is unanswered, nothing of the client's has run.
+  wire::append_flush(out);
+  if (travelled_ > 0) {
+    out.append(pending_, 0, travelled_);
+    requested_at_ = worker_.now();
+    request_runs_ = true;
+  }
+  if (!server_->send(out) && may_move_) try_another_server();
+}
+
+// Nothing of the client's has run: the server is given up, and the request goes to another one, unseen.
+void ClientSession::try_another_server() {
+  if (vanished_) return leave(session::ServerCleanup::Leave::Vanished);
+  if (ServerConnection* server = std::exchange(server_, nullptr)) {
+    server->leave_client(session::ServerCleanup::Leave::Vanished, true);
+  }
+  if (extras_) extras_->prelude_runs = false;
+  from_client_ = {};
+  travelled_ = 0;
+  request_runs_ = false;
+  set_state(State::Waiting);
+  ask_pool_again();
+}
+
+bool ClientSession::see_prelude_reply(const wire::Message& message) {
+  if (message.type == 'N') return false;
+  if (message.type == 'A') return true;
+  switch (extras_->prelude.server_sent(message)) {
+    case session::ServerPrelude::Step::More:
+      break;
+    case session::ServerPrelude::Step::Done:
+      extras_->prelude_runs = false;
+      server_->cleaned_in_front();
+      break;
+    case session::ServerPrelude::Step::Failed:
+      extras_->prelude_failed = true;
+      break;
+  }
+  return false;
+}
+
+void ClientSession::prelude_went_wrong() {
+  const base::Error error = extras_->prelude.error();
+  extras_->prelude_failed = false;
+  if (std::exchange(extras_->cancelled, false) && may_move_) {
+    extras_->prelude_runs = false;
+    std::exchange(server_, nullptr)->leave_client(session::ServerCleanup::Leave::Vanished, true);
+    return refuse_request({"57014", "canceling statement due to user request"});
+  }
+  log::warning(shown() + " what goes in front of its request failed on server_pid=" +
+               std::to_string(server_->open().process_id) + ": " + error.sqlstate + " " +
+               log::shown(error.message));
+  // Settings passed their trial, and a reset fails by what the last client left: what is wrong is this
+  // server. In mid-session there is no other.
+  if (may_move_ && ++moves_ <= kMostMoves) return try_another_server();
+  extras_->prelude_runs = false;
+  ServerConnection* server = std::exchange(server_, nullptr);
+  server->leave_client(session::ServerCleanup::Leave::Vanished, true);
+  end(error);
+}
+
+// Black holes and stopped servers: what is ours has a time limit. True: it still runs, or runs elsewhere now.
+bool ClientSession::prelude_timed_out() {
+  log::warning(shown() + " what goes in front of its request got no answer from server_pid=" +
+               std::to_string(server_->open().process_id) + " within reset_timeout");
+  if (may_move_ && !vanished_ && ++moves_ <= kMostMoves) {
+    try_another_server();
+    return true;
+  }
+  end({"08006", "the server did not answer within reset_timeout"});
+  return false;
+}
+
+// Tags after which a startup setting may stand at the server's value instead of the client's.
+void ClientSession::see_command_tag(base::Bytes body) {
+  const std::string_view tag = body.substr(0, body.find('\0'));
+  if (tag == "RESET" || tag == "DISCARD ALL") {
+    extras_->restore = Extras::Restore::Now;
+    extras_->withhold = true;
+  } else if (tag == "SET" && extras_->restore == Extras::Restore::No) {
+    // SET x TO DEFAULT. Inside a transaction it waits for the end: a query in front of SET TRANSACTION would
+    // break that.
+    extras_->restore = Extras::Restore::OutsideTransaction;
+  }
+}
+
+bool ClientSession::may_restore() const {
+  if (extras_->restore == Extras::Restore::No || !server_->tracker.is_quiet() ||
+      !from_client_.between_messages())
+    return false;
+  const char status = server_->tracker.status();
+  return status == 'I' || (status == 'T' && extras_->restore == Extras::Restore::Now);
+}
+
+}  // namespace tidepool::daemon

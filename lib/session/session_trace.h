@@ -1,0 +1,32 @@
+// Whether a session is known to have left something on its server that another must not meet: settings,
+// prepared statements, temporary tables, LISTEN, locks, ... A guess at when to clean, never at whether: one
+// that shows no trace is cleaned as well, only later, in front of the next client's first message. What is
+// known is cleaned at once, because it can be felt by others (locks, LISTEN) and could disturb the cleaning
+// itself (statement_timeout).
+#pragma once
+
+#include "lib/base/bytes.h"
+
+namespace tidepool::session {
+
+class SessionTrace {
+ public:
+  // A message is passed on to the server; as much of its body as is there.
+  void client_sent(char type, base::Bytes body) {
+    if (type == 'P') is_found_ |= body.empty() || body.front() != '\0';  // a statement with a name
+    if (type == 'F') is_found_ = true;                                   // any function
+  }
+  // The body of a CommandComplete: the tag says what was done.
+  void command_completed(base::Bytes body) { is_found_ = is_found_ || !leaves_nothing(body); }
+  // A ParameterStatus that tells the client something new.
+  void parameter_changed() { is_found_ = true; }
+
+  bool is_found() const { return is_found_; }
+
+ private:
+  static bool leaves_nothing(base::Bytes tag);
+
+  bool is_found_ = false;
+};
+
+}  // namespace tidepool::session

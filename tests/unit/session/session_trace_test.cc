@@ -1,0 +1,50 @@
+#include "lib/session/session_trace.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+namespace tidepool::session {
+namespace {
+
+bool after_tag(std::string_view tag) {
+  SessionTrace trace;
+  trace.command_completed(std::string(tag) + '\0');
+  return trace.is_found();
+}
+
+TEST_CASE("what commands leave behind is seen by their tags") {
+  for (std::string_view tag :
+       {"SELECT 1", "INSERT 0 1", "UPDATE 2", "DELETE 3", "BEGIN", "COMMIT", "ROLLBACK", "FETCH 1", "COPY 7",
+        "SHOW", "SAVEPOINT", "RELEASE", "MERGE 1", "START TRANSACTION", "VACUUM"})
+    CHECK_FALSE_MESSAGE(after_tag(tag), tag);
+  for (std::string_view tag :
+       {"SET", "RESET", "DISCARD ALL", "LISTEN", "PREPARE", "CREATE TABLE", "CREATE TABLE AS", "LOAD", "DO",
+        "CALL", "CREATE VIEW", "PREPARE TRANSACTION", "", "whatever"})
+    CHECK_MESSAGE(after_tag(tag), tag);
+}
+
+TEST_CASE("statements with a name and functions are seen, unnamed ones leave nothing") {
+  const auto after = [](char type, std::string_view body) {
+    SessionTrace trace;
+    trace.client_sent(type, body);
+    return trace.is_found();
+  };
+  using namespace std::string_view_literals;
+  CHECK(after('P', "s1\0select 1\0\0\0"sv));
+  CHECK(after('P', ""));  // its name is not there yet
+  CHECK(after('F', "1234"));
+  CHECK_FALSE(after('P', "\0select 1\0\0\0"sv));
+  for (char type : {'Q', 'B', 'E', 'D', 'C', 'S', 'H', 'd'}) CHECK_FALSE(after(type, "x"));
+}
+
+TEST_CASE("a parameter that changed is a trace, and a trace stays") {
+  SessionTrace trace;
+  CHECK_FALSE(trace.is_found());
+  trace.parameter_changed();
+  trace.command_completed("SELECT 1");
+  CHECK(trace.is_found());
+}
+
+}  // namespace
+}  // namespace tidepool::session
