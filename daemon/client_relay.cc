@@ -192,16 +192,13 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   // What this server reports and the client was not told, unless it is about to be set to what the client was
   // told.
   std::string news;
-  for (const auto& [name, value] : parameters.entries()) {
-    if (name == kApplicationName) continue;
-    const std::string* known = greeting_->told.find(name);
-    if (known != nullptr && *known == value) continue;
-    bool is_wish = false;
-    for (const auto& wish : greeting_->wishes) is_wish = is_wish || wish.reported_name == name;
-    if (is_wish) continue;
+  parameters.each_difference(greeting_->told, [&](const std::string& name, const std::string& value) {
+    if (name == kApplicationName) return;
+    for (const auto& wish : greeting_->wishes)
+      if (wish.reported_name == name) return;
     wire::append_parameter_status(news, name, value);
     told().set(name, value);
-  }
+  });
   socket_.write(news);
 
   if (server.is_unclean()) return session::ServerPrelude::reset_and_set(missing);

@@ -45,12 +45,9 @@ void ParameterMap::append_all(std::string& out) const {
 }
 
 void ParameterMap::append_differences(const ParameterMap& told, std::string& out) const {
-  auto there = told.entries_.begin();  // both are sorted: one pass
-  for (const auto& [name, value] : entries_) {
-    while (there != told.entries_.end() && there->first.compare(name) < 0) ++there;
-    const bool is_told = there != told.entries_.end() && there->first == name && there->second == value;
-    if (!is_told) wire::append_parameter_status(out, name, value);
-  }
+  each_difference(told, [&out](std::string_view name, std::string_view value) {
+    wire::append_parameter_status(out, name, value);
+  });
 }
 
 }  // namespace tidepool::session

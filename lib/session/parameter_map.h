@@ -25,6 +25,17 @@ class ParameterMap {
   // Appends a ParameterStatus for each entry whose value in `told` is another or missing.
   void append_differences(const ParameterMap& told, std::string& out) const;
 
+  // Calls visit(name, value) for each entry whose value in `other` is another or missing.
+  template <class Visitor>
+  void each_difference(const ParameterMap& other, Visitor&& visit) const {
+    auto there = other.entries_.begin();  // both are sorted: one pass
+    for (const auto& [name, value] : entries_) {
+      while (there != other.entries_.end() && there->first != name && there->first < name) ++there;
+      if (there != other.entries_.end() && there->first == name && there->second == value) continue;
+      visit(name, value);
+    }
+  }
+
   const std::vector<Entry>& entries() const { return entries_; }
   bool operator==(const ParameterMap&) const = default;
 

@@ -50,6 +50,11 @@ ServerPrelude ServerPrelude::set(const Entries& settings, char status, bool rese
   return prelude;
 }
 
+ServerPrelude ServerPrelude::reset_and_set(const Entries& settings) {
+  static const ServerPrelude kResetOnly = set({}, 'I', true);
+  return settings.empty() ? kResetOnly : set(settings, 'I', true);
+}
+
 // A named statement must be closed before its name is used again; so must its portal, which would otherwise
 // live as long as the client's transaction.
 ServerPrelude ServerPrelude::restore(const Entries& settings, char status) {

@@ -26,7 +26,7 @@ class ServerPrelude {
   // statement and portal, of which nothing is left.
   static ServerPrelude set(const Entries& settings, char status) { return set(settings, status, false); }
   // The same behind a DISCARD ALL, for a server that its last client has left unclean ('I').
-  static ServerPrelude reset_and_set(const Entries& settings) { return set(settings, 'I', true); }
+  static ServerPrelude reset_and_set(const Entries& settings);
   // Sets those of `settings` that are at the server's own value now: after RESET x, RESET ALL or DISCARD ALL,
   // which go back to the server's values where they should go back to the client's. A setting that the client
   // has SET itself is left as it is. In the middle of a session: leaves the client's unnamed statement and
