@@ -243,11 +243,11 @@ void ClientSession::console_step(admin::ConsoleStep step, std::string& out) {
     switchboard.tell_main(to_main::Reload{id_});
   } else if (const auto* reconnect = std::get_if<admin::DoReconnect>(&step)) {
     switchboard.tell_main(to_main::Reconnect{id_, reconnect->pool});
-  } else if (std::holds_alternative<admin::DoShutdown>(step)) {
+  } else if (const auto* shutdown = std::get_if<admin::DoShutdown>(&step)) {
     out.clear();
     console_->resume(base::Status(base::Done{}), out);
     socket_.write(out);
-    switchboard.tell_main(to_main::Shutdown{});
+    switchboard.tell_main(to_main::Shutdown{shutdown->drain});
   } else if (std::holds_alternative<admin::CloseConsole>(step)) {
     end_with({});
   }

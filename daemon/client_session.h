@@ -76,6 +76,12 @@ class ClientSession final : public event::ClientSocketEvents {
 
   // FATAL and goodbye.
   void end(const base::Error& error);
+  // Goodbye without a word that has not left yet.
+  void give_up() { retire(); }
+  // It holds a server, waits for one, or carries a cancel request: a daemon that drains lets it finish.
+  bool is_at_work() const {
+    return state_ == State::Waiting || state_ == State::Linked || state_ == State::Cancelling;
+  }
   // By the worker, every 100 ms while need_tick() was called. False: no time is kept here.
   bool tick(base::TimePoint now);
 

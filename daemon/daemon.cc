@@ -8,9 +8,12 @@
 
 #include "daemon/clock.h"
 #include "daemon/gathering.h"
+#include "daemon/inherited_sockets.h"
 #include "daemon/log.h"
+#include "daemon/service_manager.h"
 #include "daemon/shared_pool.h"
 #include "lib/auth/scram_server.h"
+#include "lib/config/values.h"
 
 namespace tidepool::daemon {
 
@@ -20,6 +23,17 @@ constexpr uint64_t kIdleTickMs = 1000;
 constexpr uint64_t kStatisticsPeriodMs = 60'000;
 // Descriptors that are neither clients' nor servers': loops, log, listeners, dials and cancels on their way.
 constexpr uint64_t kOwnDescriptors = 64;
+constexpr base::Duration kStatusPeriod{5'000'000};
+// A stop: servers that are being cleaned get so long.
+constexpr base::Duration kStopTime{8'000'000};
+// After a second signal: enough for cancels and last words to leave.
+constexpr base::Duration kLeaveTime{300'000};
+// A worker that does not answer is not waited for longer than this beyond its time.
+constexpr base::Duration kPatience{2'000'000};
+
+uint64_t milliseconds(base::Duration duration) {
+  return static_cast<uint64_t>(duration.count() / 1000);
+}
 
 }  // namespace
 
@@ -42,6 +56,13 @@ Daemon::Daemon(std::shared_ptr<const config::Settings> settings, std::string moc
   timer_ = std::make_unique<event::Timer>(&loop_, [this] { tick(); });
   statistics_timer_ =
       std::make_unique<event::Timer>(&loop_, [this] { Gathering::start(*this, std::nullopt, world_); });
+  watchdog_timer_ = std::make_unique<event::Timer>(&loop_, [this] { watchdog_->look(); });
+  end_timer_ = std::make_unique<event::Timer>(&loop_, [this] {
+    if (life_ == Life::Draining) return stop("drain_timeout is over");
+    log::error("workers did not stop in time: leaving without them");
+    log::shut_down();
+    std::_Exit(1);
+  });
   dialer_ = std::make_unique<ServerDialer>(settings->limits.max_dials);
   auto world = std::make_shared<World>();
   world->settings = std::move(settings);
@@ -54,6 +75,8 @@ Daemon::~Daemon() {
   signals_.clear();
   timer_.reset();
   statistics_timer_.reset();
+  watchdog_timer_.reset();
+  end_timer_.reset();
   inbox_.reset();
   uv_run(&loop_, UV_RUN_DEFAULT);
   uv_loop_close(&loop_);
@@ -74,11 +97,14 @@ base::Status Daemon::start() {
         number);
     signals_.push_back(std::move(handle));
   }
+  auto inherited = InheritedSockets::take();
+  if (!inherited) return inherited.error();
   for (const auto& listen : settings.listen) {
-    auto sockets = ListeningSocket::open_all(listen);
+    auto sockets = ListeningSocket::open_all(listen, *inherited);
     if (!sockets) return sockets.error();
     for (auto& socket : *sockets) listeners_.push_back(std::move(socket));
   }
+  if (auto status = inherited->all_are_claimed(); !status) return status;
   count_descriptors(settings);
   const unsigned count = std::min(settings.workers, CancelKey::kMaxWorkers);
   swap_world(world_->settings);
@@ -89,6 +115,9 @@ base::Status Daemon::start() {
   for (const auto& socket : listeners_) log::info("listening on " + socket.shown_address());
   log::info("tidepool " TIDEPOOL_VERSION " is ready: workers=" + std::to_string(count) +
             " pools=" + std::to_string(world_->pools.size()));
+  status_told_at_ = now_monotonic();
+  service_manager::ready(told_status_ = status());
+  watch_workers();
   tick();
   statistics_timer_->start(kStatisticsPeriodMs, kStatisticsPeriodMs);
   return base::Done{};
@@ -119,12 +148,51 @@ void Daemon::tick() {
   for (const auto& [name, pool] : world_->pools) look(pool);
   for (const auto& pool : leaving_) look(pool);
   std::erase_if(leaving_, [](const auto& pool) { return pool->is_empty(); });
+  tell_status(now);
   const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(next - now).count() + 1;
   timer_->start(static_cast<uint64_t>(std::max<int64_t>(wait, 1)), 0);
 }
 
 void Daemon::on(const to_main::PoolNeedsTick&) {
-  if (!stopping_) tick();
+  if (timer_->is_active()) tick();
+}
+
+// --- the service manager
+
+void Daemon::watch_workers() {
+  const auto period = service_manager::watchdog_period();
+  if (!period) return;
+  watchdog_ = std::make_unique<Watchdog>(
+      worker_count(),
+      [this](unsigned worker, Beats& beats) {
+        tell_worker(static_cast<pool::WorkerId>(worker), to_worker::Beat{&beats});
+      },
+      [] { service_manager::watchdog_fed(); });
+  // A beat that was asked for just after a look is seen by the next but one: half the period, with room.
+  const uint64_t each = std::max<uint64_t>(milliseconds(*period) / 4, 1);
+  watchdog_timer_->start(0, each);
+}
+
+// As `systemctl status` shows it.
+std::string Daemon::status() const {
+  int64_t waiting = 0;
+  int64_t servers = 0;
+  for (const auto& [name, pool] : world_->pools) {
+    const auto stats = pool->stats(now_monotonic());
+    waiting += stats.requests_waiting;
+    servers += stats.pool_size;
+  }
+  return std::string(life_ == Life::Draining ? "draining: " : "") + "clients=" +
+         std::to_string(client_count_.now()) + " waiting=" + std::to_string(waiting) +
+         " servers=" + std::to_string(servers) + " pools=" + std::to_string(world_->pools.size());
+}
+
+void Daemon::tell_status(base::TimePoint now) {
+  if (!service_manager::is_there() || now - status_told_at_ < kStatusPeriod) return;
+  std::string line = status();
+  if (line == told_status_) return;
+  status_told_at_ = now;
+  service_manager::status(told_status_ = std::move(line));
 }
 
 // --- reload
@@ -134,7 +202,16 @@ void Daemon::on(const to_main::Reload& message) {
 }
 
 base::Status Daemon::reload() {
-  if (stopping_) return base::Error{"57P03", "tidepool is shutting down"};
+  if (life_ != Life::Serving) return base::Error{"57P03", "tidepool is shutting down"};
+  service_manager::reloading();
+  base::Status status = take_new_settings();
+  told_status_ = status ? this->status() : "reload refused: " + status.error().message;
+  status_told_at_ = now_monotonic();
+  service_manager::ready(told_status_);
+  return status;
+}
+
+base::Status Daemon::take_new_settings() {
   const config::Settings& before = *world_->settings;
   config::Loaded loaded = load_settings(before.file, mock_key_);
   for (const auto& warning : loaded.warnings) log::warning(warning.to_string());
@@ -171,7 +248,6 @@ void Daemon::swap_world(std::shared_ptr<const config::Settings> settings) {
   const base::TimePoint now = now_monotonic();
   auto world = std::make_shared<World>();
   world->settings = std::move(settings);
-  world->stopping = stopping_;
   for (const auto& [name, pool_settings] : world->settings->pools) {
     // The pool's settings live as long as the file's.
     const std::shared_ptr<const config::PoolSettings> own(world->settings, &pool_settings);
@@ -243,32 +319,67 @@ void Daemon::on_signal(int number) {
     (void)reload();
     return;
   }
-  log::info(number == SIGINT ? "SIGINT: shutting down" : "SIGTERM: shutting down");
-  if (stopping_) {
-    log::warning("told to stop twice: leaving at once");
-    log::shut_down();
-    listeners_.clear();
-    std::_Exit(1);
-  }
-  stop();
+  if (life_ != Life::Serving) return leave();
+  if (number == SIGTERM) return drain("SIGTERM");
+  stop("SIGINT");
 }
 
-void Daemon::on(const to_main::Shutdown&) {
-  log::info("SHUTDOWN: shutting down");
-  stop();
+void Daemon::on(const to_main::Shutdown& message) {
+  if (message.drain) return drain("SHUTDOWN");
+  stop("SHUTDOWN");
 }
 
-void Daemon::stop() {
-  if (std::exchange(stopping_, true)) return;
-  timer_->stop();
-  statistics_timer_->stop();
+// Who has a server, or waits for one, may finish; nobody else, and nobody new.
+void Daemon::drain(const std::string& told_by) {
+  if (life_ != Life::Serving) return;
+  const base::Duration at_most = world_->settings->limits.drain_timeout;
+  if (at_most == base::Duration(0)) return stop(told_by);
+  log::info(told_by + ": shutting down, sessions may finish for " + config::print_duration(at_most));
+  life_ = Life::Draining;
+  begin_to_end(at_most + kStopTime + kPatience);
+  const base::TimePoint now = now_monotonic();
+  for (const auto& [name, pool] : world_->pools) pool->drain(now);
+  for (auto& worker : workers_) worker->tell(to_worker::Drain{});
+  end_timer_->start(milliseconds(at_most), 0);
+}
+
+void Daemon::on(const to_main::WorkerDrained&) {
+  if (++workers_drained_ == workers_.size() && life_ == Life::Draining) stop("all sessions are over");
+}
+
+// All clients are told so now; servers are brought to a clean end, in a bounded time.
+void Daemon::stop(const std::string& why) {
+  if (life_ >= Life::Stopping) return;
+  log::info(why + ": shutting down");
+  const bool drained = life_ == Life::Draining;
+  life_ = Life::Stopping;
+  if (!drained) begin_to_end(kStopTime + kPatience);
+  stop_workers(kStopTime);
+}
+
+// Told again: whatever is not done yet is not waited for.
+void Daemon::leave() {
+  if (life_ == Life::Leaving) return;
+  log::warning("told to stop again: leaving at once");
+  life_ = Life::Leaving;
+  stop_workers(kLeaveTime);
+}
+
+void Daemon::begin_to_end(base::Duration at_most) {
   listeners_.clear();  // who comes now finds no socket, rather than one that nobody answers
   auto world = std::make_shared<World>(*world_);
   world->stopping = true;
   world_ = world;
   for (auto& worker : workers_) worker->tell(to_worker::NewWorld{world_});
-  for (auto& worker : workers_) worker->tell(to_worker::Stop{});
+  service_manager::stopping(at_most, told_status_ = status());
+}
+
+void Daemon::stop_workers(base::Duration at_most) {
+  timer_->stop();
+  statistics_timer_->stop();
+  for (auto& worker : workers_) worker->tell(to_worker::Stop{at_most});
   for (const auto& [name, pool] : world_->pools) pool->remove(now_monotonic());
+  end_timer_->start(milliseconds(at_most + kPatience), 0);
 }
 
 void Daemon::on(const to_main::WorkerStopped&) {

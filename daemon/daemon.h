@@ -14,6 +14,7 @@
 #include "daemon/login_rules.h"
 #include "daemon/server_dialer.h"
 #include "daemon/switchboard.h"
+#include "daemon/watchdog.h"
 #include "daemon/worker.h"
 #include "daemon/world.h"
 #include "lib/config/loader.h"
@@ -47,15 +48,26 @@ class Daemon final : public Switchboard {
   void on(const to_main::Reconnect& message);
   void on(const to_main::Shutdown& message);
   void on(const to_main::PoolNeedsTick& message);
+  void on(const to_main::WorkerDrained& message);
   void on(const to_main::WorkerStopped& message);
   void on(const to_main::Gathered& message);
   void on_signal(int number);
   base::Status reload();
+  base::Status take_new_settings();
   void say_what_stays(const config::Settings& before, const config::Settings& after) const;
   void count_descriptors(const config::Settings& settings);
   void swap_world(std::shared_ptr<const config::Settings> settings);
   void tick();
-  void stop();
+  std::string status() const;
+  void tell_status(base::TimePoint now);
+  void watch_workers();
+
+  // The ways to the end; each may follow any before it.
+  void drain(const std::string& told_by);
+  void stop(const std::string& why);
+  void leave();
+  void begin_to_end(base::Duration at_most);
+  void stop_workers(base::Duration at_most);
 
   uv_loop_t loop_;
   std::shared_ptr<const World> world_;
@@ -71,8 +83,14 @@ class Daemon final : public Switchboard {
   int64_t started_us_;
   std::vector<event::OwnedHandle<uv_signal_t>> signals_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Watchdog> watchdog_;  // what workers are told of may point into it
+  std::unique_ptr<event::Timer> watchdog_timer_;
+  std::unique_ptr<event::Timer> end_timer_;  // what this way to the end may take
+  std::string told_status_;
+  base::TimePoint status_told_at_{};
+  unsigned workers_drained_ = 0;
   unsigned workers_stopped_ = 0;
-  bool stopping_ = false;
+  enum class Life : uint8_t { Serving, Draining, Stopping, Leaving } life_ = Life::Serving;
 };
 
 }  // namespace tidepool::daemon

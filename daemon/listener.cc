@@ -16,6 +16,7 @@
 #include <cstring>
 #include <utility>
 
+#include "daemon/inherited_sockets.h"
 #include "daemon/log.h"
 #include "daemon/worker.h"
 
@@ -24,6 +25,7 @@ namespace tidepool::daemon {
 namespace {
 
 constexpr int kBacklog = 4096;
+constexpr const char* kInherited = " (handed over by the service manager)";
 
 base::Error failed(const std::string& what, int error) {
   return {"", what + ": " + std::strerror(error)};
@@ -92,10 +94,11 @@ ListeningSocket::~ListeningSocket() {
   if (lock_fd_ >= 0) ::close(lock_fd_);
 }
 
-base::Result<std::vector<ListeningSocket>> ListeningSocket::open_all(const config::ListenSettings& settings) {
+base::Result<std::vector<ListeningSocket>> ListeningSocket::open_all(const config::ListenSettings& settings,
+                                                                     InheritedSockets& inherited) {
   std::vector<ListeningSocket> sockets;
   if (!settings.unix_directory.empty()) {
-    auto socket = open_unix(settings);
+    auto socket = open_unix(settings, inherited);
     if (!socket) return socket.error();
     sockets.push_back(std::move(*socket));
     return sockets;
@@ -111,8 +114,10 @@ base::Result<std::vector<ListeningSocket>> ListeningSocket::open_all(const confi
       error != 0)
     return base::Error{"", "listening on " + settings.tcp_address + ":" + port + ": " + gai_strerror(error)};
   std::optional<base::Error> wrong;
+  const bool one_for_both = any && inherited.has_dual_stack(settings.port);
   for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
-    auto socket = open_tcp(settings, each->ai_addr, each->ai_addrlen);
+    if (one_for_both && each->ai_family == AF_INET) continue;
+    auto socket = open_tcp(settings, each->ai_addr, each->ai_addrlen, inherited);
     if (socket) {
       sockets.push_back(std::move(*socket));
     } else if (!(any && each->ai_family == AF_INET6)) {  // a machine without IPv6 listens on what it has
@@ -127,8 +132,11 @@ base::Result<std::vector<ListeningSocket>> ListeningSocket::open_all(const confi
 
 // A lock file beside the socket makes "replace a stale file, refuse a live one" safe against another daemon
 // that starts at the same moment.
-base::Result<ListeningSocket> ListeningSocket::open_unix(const config::ListenSettings& settings) {
+base::Result<ListeningSocket> ListeningSocket::open_unix(const config::ListenSettings& settings,
+                                                         InheritedSockets& inherited) {
   const std::string path = settings.unix_directory + "/.s.PGSQL." + std::to_string(settings.port);
+  if (const int fd = inherited.claim_unix(path); fd >= 0)
+    return ListeningSocket(fd, {}, path + kInherited, settings);
   const std::string where = "listening on " + path;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -180,20 +188,21 @@ base::Result<ListeningSocket> ListeningSocket::open_unix(const config::ListenSet
 }
 
 base::Result<ListeningSocket> ListeningSocket::open_tcp(const config::ListenSettings& settings,
-                                                        const void* address, unsigned size) {
+                                                        const void* address, unsigned size,
+                                                        InheritedSockets& inherited) {
   char host[NI_MAXHOST] = "?";
   const auto* generic = static_cast<const sockaddr*>(address);
   getnameinfo(generic, size, host, sizeof host, nullptr, 0, NI_NUMERICHOST);
   const std::string shown = std::string(host) + ":" + std::to_string(settings.port);
   const std::string where = "listening on " + shown;
-  ListeningSocket socket(::socket(generic->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), {},
-                         shown, settings);
+  const int claimed = inherited.claim_tcp(address);
+  ListeningSocket socket(
+      claimed >= 0 ? claimed : ::socket(generic->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+      {}, claimed >= 0 ? shown + kInherited : shown, settings);
   if (socket.fd_ < 0) return failed(where, errno);
   auto set = [&](int level, int option, int value) {
     setsockopt(socket.fd_, level, option, &value, sizeof value);
   };
-  set(SOL_SOCKET, SO_REUSEADDR, 1);
-  if (generic->sa_family == AF_INET6) set(IPPROTO_IPV6, IPV6_V6ONLY, 1);
   // Accepted sockets inherit these from the listening one: no call for each client.
   set(IPPROTO_TCP, TCP_NODELAY, 1);
   if (const auto idle = settings.keepalive.count() / 1'000'000; idle > 0) {
@@ -202,6 +211,9 @@ base::Result<ListeningSocket> ListeningSocket::open_tcp(const config::ListenSett
     set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
     set(IPPROTO_TCP, TCP_KEEPCNT, 5);
   }
+  if (claimed >= 0) return socket;
+  set(SOL_SOCKET, SO_REUSEADDR, 1);
+  if (generic->sa_family == AF_INET6) set(IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (::bind(socket.fd_, generic, size) != 0) return failed(where, errno);
   if (::listen(socket.fd_, kBacklog) != 0) return failed(where, errno);
   return socket;

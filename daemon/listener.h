@@ -15,19 +15,21 @@
 
 namespace tidepool::daemon {
 
+class InheritedSockets;
 class Worker;
 
-// Owns the descriptor, and the file of a Unix socket, which it removes when destroyed.
+// Owns the descriptor, and the file of a Unix socket, which it removes when destroyed. One that the service
+// manager handed over is used as it is, and its file is the manager's.
 class ListeningSocket {
  public:
-  // Errors are sentences with the address in them: "another server is listening on ...", ...
-  static base::Result<ListeningSocket> open(const config::ListenSettings& settings);
   ~ListeningSocket();
   ListeningSocket(ListeningSocket&& other) noexcept;
   ListeningSocket& operator=(ListeningSocket&& other) noexcept;
 
-  // A name may stand for several addresses: each has a socket of its own.
-  static base::Result<std::vector<ListeningSocket>> open_all(const config::ListenSettings& settings);
+  // A name may stand for several addresses: each has a socket of its own, an inherited one if there is one.
+  // Errors are sentences with the address in them: "another server is listening on ...", ...
+  static base::Result<std::vector<ListeningSocket>> open_all(const config::ListenSettings& settings,
+                                                             InheritedSockets& inherited);
 
   int fd() const { return fd_; }
   const config::ListenSettings& settings() const { return settings_; }
@@ -35,9 +37,10 @@ class ListeningSocket {
 
  private:
   ListeningSocket(int fd, std::string path, std::string shown, config::ListenSettings settings);
-  static base::Result<ListeningSocket> open_unix(const config::ListenSettings& settings);
+  static base::Result<ListeningSocket> open_unix(const config::ListenSettings& settings,
+                                                 InheritedSockets& inherited);
   static base::Result<ListeningSocket> open_tcp(const config::ListenSettings& settings, const void* address,
-                                                unsigned size);
+                                                unsigned size, InheritedSockets& inherited);
 
   int fd_ = -1;
   uint64_t device_ = 0, inode_ = 0;  // of the file that we made: another's is not removed

@@ -188,6 +188,11 @@ void SharedPool::remove(base::TimePoint now) {
   ledger_.remove(now, turn.actions);
 }
 
+void SharedPool::drain(base::TimePoint now) {
+  Turn turn(*this);
+  ledger_.drain(now, turn.actions);
+}
+
 bool SharedPool::is_empty() const {
   std::lock_guard lock(mutex_);
   return ledger_.is_empty();

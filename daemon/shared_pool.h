@@ -44,6 +44,7 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   void change(std::shared_ptr<const config::PoolSettings> settings, base::TimePoint now);
   void replace_all(base::TimePoint now);
   void remove(base::TimePoint now);
+  void drain(base::TimePoint now);
   bool is_empty() const;
 
   std::shared_ptr<const session::Greeting> greeting_for(const session::StartupSettings& settings);

@@ -2,6 +2,7 @@
 // them itself.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -73,13 +74,20 @@ struct EffectDone {  // what a console asked of the main thread
   SessionId console;
   base::Status status;
 };
-struct Stop {};  // no new clients; the old ones are told 57P01
+struct Beat {  // count this up: the loop turns
+  std::atomic<uint64_t>* beats;
+};
+struct Drain {};  // no new clients; those that hold no server and wait for none are told 57P01, now and later
+struct Stop {     // no new clients; the old ones are told 57P01. Told again, the shorter time holds
+  base::Duration at_most;
+};
 }  // namespace to_worker
 
 using WorkerMessage = std::variant<to_worker::CarryOut, to_worker::TakeServer, to_worker::ServerWasDead,
                                    to_worker::DialFinished, to_worker::CancelWanted,
                                    to_worker::CancelFinished, to_worker::NewWorld, to_worker::Collect,
-                                   to_worker::Collected, to_worker::EffectDone, to_worker::Stop>;
+                                   to_worker::Collected, to_worker::EffectDone, to_worker::Beat, to_worker::Drain,
+                                   to_worker::Stop>;
 
 // What the main thread is told.
 namespace to_main {
@@ -90,8 +98,11 @@ struct Reconnect {
   SessionId console;
   std::string pool;
 };
-struct Shutdown {};
+struct Shutdown {
+  bool drain;
+};
 struct PoolNeedsTick {};  // a ledger has a deadline that is nearer than the idle tick
+struct WorkerDrained {};  // nobody is left there who has something to finish, and nobody will come
 struct WorkerStopped {
   pool::WorkerId worker;
 };
@@ -102,7 +113,8 @@ struct Gathered {  // a snapshot that lacks its averages yet
 }  // namespace to_main
 
 using MainMessage = std::variant<to_main::Reload, to_main::Reconnect, to_main::Shutdown,
-                                 to_main::PoolNeedsTick, to_main::WorkerStopped, to_main::Gathered>;
+                                 to_main::PoolNeedsTick, to_main::WorkerDrained, to_main::WorkerStopped,
+                                 to_main::Gathered>;
 
 class Switchboard {
  public:

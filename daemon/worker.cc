@@ -14,8 +14,7 @@ namespace {
 
 constexpr uint64_t kTickMs = 100;
 constexpr uint64_t kCleaningMs = 5;
-// After Stop, servers that are being cleaned get so long.
-constexpr base::Duration kStopTime{8'000'000};
+const base::Error kShuttingDown{"57P01", "terminating connection: tidepool is shutting down"};
 
 thread_local const Worker* this_threads_worker = nullptr;
 
@@ -109,6 +108,7 @@ void Worker::join() {
 
 void Worker::run() {
   this_threads_worker = this;
+  pthread_setname_np(pthread_self(), ("worker " + std::to_string(id_)).c_str());  // for top -H
   uv_run(&loop_, UV_RUN_DEFAULT);
 }
 
@@ -227,7 +227,10 @@ void Worker::tick() {
   for (auto& listener : listeners_) needed |= listener->tick();
   if (stopping_) {
     needed = true;
-    if (time - stopping_since_ >= kStopTime) give_up_servers();
+    if (time >= stops_by_) give_up();
+  } else if (draining_) {
+    needed = true;
+    end_who_has_nothing_to_finish();
   }
   for (Slot& slot : slots_)
     if (slot.session) needed |= slot.session->tick(time);
@@ -413,16 +416,45 @@ void Worker::on(to_worker::Collect&& message) {
   });
 }
 
-void Worker::on(to_worker::Stop&&) {
-  stopping_ = true;
-  stopping_since_ = now();
+void Worker::on(to_worker::Beat&& message) {
+  message.beats->fetch_add(1, std::memory_order_relaxed);
+}
+
+void Worker::on(to_worker::Drain&&) {
+  draining_ = true;
   listeners_.clear();
-  for (Slot& slot : slots_)
-    if (slot.session) slot.session->end({"57P01", "terminating connection: tidepool is shutting down"});
+  end_who_has_nothing_to_finish();
   need_tick();
 }
 
-void Worker::give_up_servers() {
+void Worker::end_who_has_nothing_to_finish() {
+  bool someone_works = false;
+  for (Slot& slot : slots_) {
+    if (!slot.session) continue;
+    if (slot.session->is_at_work()) {
+      someone_works = true;
+    } else if (slot.session->state() != ClientSession::State::Console) {  // it may look on, or end this
+      slot.session->end(kShuttingDown);
+    }
+  }
+  if (someone_works || std::exchange(drain_told_, true)) return;
+  parts_.switchboard.tell_main(to_main::WorkerDrained{});
+}
+
+void Worker::on(to_worker::Stop&& message) {
+  const base::TimePoint by = now() + message.at_most;
+  stops_by_ = stopping_ ? std::min(stops_by_, by) : by;
+  stopping_ = true;
+  listeners_.clear();
+  for (Slot& slot : slots_)
+    if (slot.session) slot.session->end(kShuttingDown);
+  need_tick();
+}
+
+// Clients that do not read their last words, servers that do not come to an end.
+void Worker::give_up() {
+  for (Slot& slot : slots_)
+    if (slot.session) slot.session->give_up();
   cancel_desk_.drop_all();
   for (auto& [shared, pool] : pools_) {
     if (!pool->servers.empty())

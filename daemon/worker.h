@@ -114,6 +114,8 @@ class Worker {
   void on(to_worker::Collect&& message);
   void on(to_worker::Collected&& message);
   void on(to_worker::EffectDone&& message);
+  void on(to_worker::Beat&& message);
+  void on(to_worker::Drain&& message);
   void on(to_worker::Stop&& message);
   void carry_out(PoolHere& pool, const pool::Grant& grant);
   void carry_out(PoolHere& pool, const pool::Refuse& refuse);
@@ -129,7 +131,8 @@ class Worker {
   void forget_empty_pools();
   void tick();
   void clean_servers();
-  void give_up_servers();
+  void end_who_has_nothing_to_finish();
+  void give_up();
   void stop_if_done();
 
   const pool::WorkerId id_;
@@ -158,9 +161,11 @@ class Worker {
   bool now_is_known_ = false;
   bool tick_is_needed_ = false;
   bool cleaning_is_needed_ = false;
+  bool draining_ = false;
+  bool drain_told_ = false;
   bool stopping_ = false;
   bool stop_told_ = false;
-  base::TimePoint stopping_since_{};
+  base::TimePoint stops_by_{};
   uint32_t ticket_number_ = 0;
   uint64_t server_number_ = 0;
   std::thread thread_;

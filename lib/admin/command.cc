@@ -77,7 +77,11 @@ Parsed reload(Tokens rest) {
 }
 
 Parsed shutdown(Tokens rest) {
-  return rest.empty() ? Parsed(Command{Shutdown{}, "SHUTDOWN"}) : std::nullopt;
+  if (rest.empty()) return Command{Shutdown{}, "SHUTDOWN"};
+  // In session mode PgBouncer's two words are one: servers come free as clients leave.
+  if (rest.size() == 1 && (rest[0].lower == "wait_for_clients" || rest[0].lower == "wait_for_servers"))
+    return Command{Shutdown{true}, "SHUTDOWN"};
+  return std::nullopt;
 }
 
 // As in PgBouncer, the name keeps its case, quoted or not.

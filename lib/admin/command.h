@@ -29,7 +29,9 @@ struct Reload {};
 struct Reconnect {
   std::string pool;
 };  // empty: all of them
-struct Shutdown {};
+struct Shutdown {
+  bool drain = false;  // WAIT_FOR_CLIENTS
+};
 struct Begin {};
 struct Commit {};
 struct Rollback {};

@@ -28,7 +28,7 @@ std::string help_text() {
     text += '|';
     for (char c : table.name) text += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   }
-  return text + "\n\tRELOAD\n\tRECONNECT [<pool>]\n\tSHUTDOWN";
+  return text + "\n\tRELOAD\n\tRECONNECT [<pool>]\n\tSHUTDOWN [WAIT_FOR_CLIENTS]";
 }
 
 }  // namespace
@@ -254,8 +254,8 @@ Console::Machine::Outcome Console::Machine::start(const Reconnect& reconnect, st
   return Wait(NeedSnapshot{});  // is there such a pool?
 }
 
-Console::Machine::Outcome Console::Machine::start(const Shutdown&, std::string&) {
-  return Wait(DoShutdown{});
+Console::Machine::Outcome Console::Machine::start(const Shutdown& shutdown, std::string&) {
+  return Wait(DoShutdown{shutdown.drain});
 }
 
 Console::Machine::Outcome Console::Machine::start(const Begin&, std::string& out) {

@@ -19,7 +19,7 @@ struct NeedMore {};                               // bytes from the client
 struct NeedSnapshot {};                           // -> resume(snapshot)
 struct DoReload {};                               // -> resume(status)
 struct DoReconnect { std::string pool; };         // empty: all of them -> resume(status)
-struct DoShutdown {};                             // -> resume(status); the daemon ends after the reply is sent
+struct DoShutdown { bool drain; };                // -> resume(status); the daemon ends after the reply is sent
 struct CloseConsole {};                           // Terminate, or a broken protocol (the reply says why)
 using ConsoleStep = std::variant<NeedMore, NeedSnapshot, DoReload, DoReconnect, DoShutdown, CloseConsole>;
 

@@ -70,7 +70,7 @@ struct Console::Machine {
   Outcome start(const IgnoreSetting&, std::string& out);
   Outcome start(const Reload&, std::string& out);
   Outcome start(const Reconnect& reconnect, std::string& out);
-  Outcome start(const Shutdown&, std::string& out);
+  Outcome start(const Shutdown& shutdown, std::string& out);
   Outcome start(const Begin&, std::string& out);
   Outcome start(const Commit&, std::string& out);
   Outcome start(const Rollback&, std::string& out);

@@ -88,6 +88,7 @@ struct LimitSettings {
   uint32_t console_reserve = 5;  // clients that the console may have beyond max_clients
   base::Duration login_timeout = 60s;
   uint32_t max_dials = 8;
+  base::Duration drain_timeout = 20s;
 
   bool operator==(const LimitSettings&) const = default;
 };

@@ -323,6 +323,9 @@ const Setting<LimitSettings> kLimitSettings[] = {
      "How long a client may take to say who it is and to prove it."},
     {"max_dials", number<&LimitSettings::max_dials, 1, kMostDials>(), "8", Reload::Yes,
      "How many server connections may be opening at the same time, over all pools."},
+    {"drain_timeout", duration<&LimitSettings::drain_timeout, Zero::Allowed>(), "20s", Reload::Yes,
+     "How long sessions that hold a server, or wait for one, may go on after SIGTERM before they are ended. 0 "
+     "ends them at once."},
 };
 
 const Setting<LogSettings> kLogSettings[] = {

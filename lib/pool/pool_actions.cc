@@ -34,6 +34,8 @@ const char* name_of(CloseReason reason) {
       return "replaced";
     case CloseReason::PoolRemoved:
       return "pool removed";
+    case CloseReason::Draining:
+      return "not needed any more, tidepool is shutting down";
     case CloseReason::Bad:
       return "bad";
   }

@@ -73,6 +73,7 @@ enum class CloseReason : uint8_t {
   Shrunk,
   Replaced,
   PoolRemoved,
+  Draining,
   Bad
 };
 

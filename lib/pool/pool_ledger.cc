@@ -245,6 +245,7 @@ void PoolLedger::settle(TimePoint now, PoolActions& out) {
   serve_waiters(now, out);
   grow(!waiting_.empty(), now, out);
   if (!waiting_.empty()) refuse_hopeless(now, out);
+  if (draining_ && waiting_.empty()) close_all_resting(now, out);
   idle_windows_.note(idle());
 }
 

@@ -82,6 +82,9 @@ class PoolLedger {
   // resting ones closed, lent ones when they come back; no dials any more. checkout() is refused from here
   // on.
   void remove(base::TimePoint now, PoolActions& out);
+  // The daemon is to end when its clients are done: who waits or comes is served as before, but no server
+  // rests any more. What nobody needs is closed, now and when it comes back.
+  void drain(base::TimePoint now, PoolActions& out);
   bool is_empty() const { return servers_.size() == 0; }  // nothing dialing, resting, lent or closing
 
   // If when_down says fail and the server is known to be down, or refuses the login: what a login is to be
@@ -124,6 +127,7 @@ class PoolLedger {
   void close_expired(base::TimePoint now, PoolActions& out);
   void close_surplus(base::TimePoint now, PoolActions& out);
   void close_excess(base::TimePoint now, PoolActions& out);
+  void close_all_resting(base::TimePoint now, PoolActions& out);
   void give_up_if_due(base::TimePoint now, PoolActions& out);
   uint32_t dials_wanted() const;
   uint32_t useful_dials() const { return servers_.count(ServerState::Dialing) - doomed_dials_; }
@@ -137,6 +141,7 @@ class PoolLedger {
   const base::TimePoint began_;
   Jitter jitter_;
   bool removed_ = false;
+  bool draining_ = false;
 
   ServerTable servers_;
   WaitingQueue waiting_;

@@ -21,7 +21,8 @@ void PoolLedger::grow(bool clients_wait, TimePoint now, PoolActions& out) {
 uint32_t PoolLedger::dials_wanted() const {
   const auto waiting = static_cast<uint32_t>(waiting_.size());
   const uint32_t uncovered = waiting - std::min(waiting, servers_.covering());
-  const uint32_t missing = limits_.min_size - std::min(limits_.min_size, servers_.open());
+  const uint32_t least = draining_ ? 0 : limits_.min_size;
+  const uint32_t missing = least - std::min(least, servers_.open());
   return std::max(uncovered, missing);
 }
 
@@ -36,7 +37,7 @@ bool PoolLedger::wants_growth() const {
 
 // A server that is down is probed even if nobody needs it just now, so that it is known when it is back.
 bool PoolLedger::wants_probe() const {
-  return health_.is_failing() && has_room() && (health_.is_down() || dials_wanted() > 0);
+  return health_.is_failing() && has_room() && ((health_.is_down() && !draining_) || dials_wanted() > 0);
 }
 
 void PoolLedger::dial(TimePoint now, PoolActions& out) {
@@ -137,6 +138,16 @@ void PoolLedger::remove(TimePoint now, PoolActions& out) {
     refuse(waiting_.take_first(), RefuseReason::PoolRemoved, pool_removed(name_), now, out);
   }
   doom_all(CloseReason::PoolRemoved, now, out);
+}
+
+void PoolLedger::drain(TimePoint now, PoolActions& out) {
+  draining_ = true;
+  settle(now, out);
+}
+
+void PoolLedger::close_all_resting(TimePoint now, PoolActions& out) {
+  for (Place at = servers_.oldest_resting(); at != kNowhere; at = servers_.oldest_resting())
+    close(at, CloseReason::Draining, now, out);
 }
 
 void PoolLedger::doom_all(CloseReason reason, TimePoint now, PoolActions& out) {

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Tidepool:
     the daemon by.
     """
 
-    def __init__(self, settings, *, env=None, binary=None, arguments=(), prefix=()):
+    def __init__(self, settings, *, env=None, binary=None, arguments=(), prefix=(), inherits=()):
         self.folder = Path(tempfile.mkdtemp(prefix="tidepool-"))
         os.chmod(self.folder, 0o755)
         self.settings_file = self.folder / "tidepool.yaml"
@@ -56,6 +57,7 @@ class Tidepool:
         self._env = {**os.environ, **SANITIZERS, **(env or {})}
         self._arguments = list(arguments)
         self._prefix = list(prefix)
+        self._inherits = list(inherits)         # listening sockets, handed over as systemd does
         self._process = None
         self._judged = False
         self.write_settings(settings)
@@ -66,12 +68,27 @@ class Tidepool:
         self._judged = False
         with open(self.log_file, "ab") as log:
             self._process = subprocess.Popen(
-                [*self._prefix, "setpriv", "--pdeathsig", "KILL", self.binary, "-c", self.settings_file, *self._arguments],
+                [*self._prefix, "setpriv", "--pdeathsig", "KILL", *self._hand_over(), self.binary, "-c", self.settings_file, *self._arguments],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._env, cwd=self.folder,
-                start_new_session=True)
+                start_new_session=True, pass_fds=[inherited.fileno() for inherited in self._inherits])
         if wait:
             self.wait_until_listening()
         return self
+
+    def _hand_over(self):
+        """A command that goes in front of the daemon's: descriptors from 3 on, LISTEN_FDS and LISTEN_PID, as sd_listen_fds(3) has them."""
+        if not self._inherits:
+            return []
+        descriptors = [inherited.fileno() for inherited in self._inherits]
+        return [sys.executable, "-c",
+                "import os, sys\n"
+                f"copies = [os.dup(fd) for fd in {descriptors}]\n"
+                "high = [os.dup2(fd, 100 + at) for at, fd in enumerate(copies)]\n"
+                "for at, fd in enumerate(high): os.dup2(fd, 3 + at)\n"
+                "os.closerange(3 + len(high), 200)\n"
+                "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(high)),"
+                " LISTEN_FDNAMES=':'.join(f'test{at}.socket' for at in range(len(high))))\n"
+                "os.execv(sys.argv[1], sys.argv[1:])"]
 
     def wait_until_listening(self, timeout=20):
         def listening():
@@ -88,9 +105,9 @@ class Tidepool:
         return self.wait_for_log(expect, mark)
 
     def stop(self, timeout=20):
-        """SIGTERM, then judgement: see check_finished()."""
+        """SIGINT, which waits for no client, then judgement: see check_finished()."""
         if self.is_running():
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(signal.SIGINT)
             try:
                 self._process.wait(timeout * SLOWNESS)
             except subprocess.TimeoutExpired:

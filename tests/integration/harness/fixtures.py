@@ -50,7 +50,7 @@ def tidepool(request, postgres):
     A pool without `conninfo` gets a new database of `postgres` (or of the PrivatePostgres given as `server`), user
     app: daemon.databases["bench"] is its name, daemon.backends("bench") its backends. `pools` may be left out: one
     pool `bench` at its defaults. `settings` gives the whole file as text or dictionary instead; `start=False` leaves
-    starting to the test; `env`, `arguments`, `binary` and `prefix` as in Tidepool.
+    starting to the test; `env`, `arguments`, `binary`, `prefix` and `inherits` as in Tidepool.
     In a test marked @also_cut (harness/cutting_proxy.py) a proxy cuts what passes on both sides.
     """
     daemons, databases, proxies = [], [], []
@@ -61,7 +61,7 @@ def tidepool(request, postgres):
         return proxies[-1]
 
     def start_daemon(settings=None, *, pools=None, server=postgres, start=True, env=None, arguments=(), binary=None,
-                     prefix=(), **others):
+                     prefix=(), inherits=(), **others):
         made = {}
         if settings is None:
             pools = {name: dict(pool or {}) for name, pool in (pools or {"bench": {}}).items()}
@@ -74,7 +74,7 @@ def tidepool(request, postgres):
                     folder = str(behind_a_proxy(server).folder)
                     pool["conninfo"] = pool["conninfo"].replace(str(server.folder), folder)
             settings = {"pools": pools, "workers": 1, **others}
-        daemon = Tidepool(settings, env=env, arguments=arguments, binary=binary, prefix=prefix)
+        daemon = Tidepool(settings, env=env, arguments=arguments, binary=binary, prefix=prefix, inherits=inherits)
         daemon.databases = made
         daemon.backends = lambda pool, **which: server.backends(database=made[pool], **which)
         daemons.append(daemon)

@@ -48,7 +48,8 @@ class ConsoleConversation {
         continue;
       }
       if (std::holds_alternative<DoReload>(step)) written_ += "-> reload\n";
-      if (std::holds_alternative<DoShutdown>(step)) written_ += "-> shutdown\n";
+      if (const auto* shutdown = std::get_if<DoShutdown>(&step))
+        written_ += shutdown->drain ? "-> shutdown, drained\n" : "-> shutdown\n";
       if (const auto* reconnect = std::get_if<DoReconnect>(&step))
         written_ += "-> reconnect '" + reconnect->pool + "'\n";
       step = console_.resume(effect_ends, out);

@@ -41,7 +41,7 @@ TEST_CASE("case, blanks, comments, quotes and a semicolon do not matter") {
 
 TEST_CASE("an unknown command is refused in PgBouncer's words") {
   for (const char* sql :
-       {"SHOW FOO", "show", "PAUSE", "RELOAD now", "SHOW POOLS orders", "SHUTDOWN WAIT_FOR_CLIENTS",
+       {"SHOW FOO", "show", "PAUSE", "RELOAD now", "SHOW POOLS orders", "SHUTDOWN WAIT_FOR_NOTHING",
         "SET max_size = 5", "RECONNECT a b", "'SHOW' POOLS", "ROLLBACK AND CHAIN", "x"})
     CHECK(talk(query(sql)) ==
           error("42601", "invalid command '" + std::string(sql) + "', use SHOW HELP;") + kIdle);
@@ -90,6 +90,8 @@ TEST_CASE("queries that are sent without waiting are answered in order") {
 TEST_CASE("RELOAD, RECONNECT and SHUTDOWN are done by the shell, whose word is the answer") {
   CHECK(talk(query("RELOAD;")) == "-> reload\n" + complete("RELOAD") + kIdle);
   CHECK(talk(query("SHUTDOWN")) == "-> shutdown\n" + complete("SHUTDOWN") + kIdle);
+  for (const char* words : {"shutdown wait_for_clients;", "SHUTDOWN WAIT_FOR_SERVERS"})
+    CHECK(talk(query(words)) == "-> shutdown, drained\n" + complete("SHUTDOWN") + kIdle);
   CHECK(talk(query("RECONNECT")) == "-> reconnect ''\n" + complete("RECONNECT") + kIdle);
   const base::Error bad_file{"F0000", "pools.orders.min_size: is 5, would be right: at most max_size (4)"};
   CHECK(talk(query("RELOAD"), bad_file) == "-> reload\n" + error("F0000", bad_file.message) + kIdle);
@@ -107,7 +109,7 @@ TEST_CASE("SHOW HELP is a NOTICE and no table") {
         "NoticeResponse S \"NOTICE\" V \"NOTICE\" C \"00000\" M \"Console usage\" D \"\\x0a\\x09SHOW "
         "HELP|CLIENTS|CONFIG|DATABASES|LISTS|POOLS|POOL_STATS|SERVERS|STATS|"
         "VERSION\\x0a\\x09RELOAD\\x0a\\x09RECONNECT "
-        "[<pool>]\\x0a\\x09SHUTDOWN\"\n" +
+        "[<pool>]\\x0a\\x09SHUTDOWN [WAIT_FOR_CLIENTS]\"\n" +
             complete("SHOW") + kIdle);
 }
 

@@ -99,6 +99,10 @@ class Conversation {
     ledger.set_limits(limits, now, out);
     return said();
   }
+  std::string drain() {
+    ledger.drain(now, out);
+    return said();
+  }
   std::string replace_all() {
     ledger.replace_all(now, out);
     return said();

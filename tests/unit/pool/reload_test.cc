@@ -126,6 +126,37 @@ TEST_CASE("replace_all forgets the backoff: a mended conninfo is tried at once")
   CHECK(with.dialed(2) == "back; grant t2 c2");
 }
 
+TEST_CASE("a draining pool serves who holds, waits and comes, and closes what nobody needs") {
+  Conversation with(sizes(3, 3));
+  with.open(3);
+  CHECK(with.checkout(1) == "grant t1 c3");
+  CHECK(with.checkout(2) == "grant t2 c2");
+  const std::string why = ": not needed any more, tidepool is shutting down";
+  CHECK(with.drain() == "close c1" + why);
+  CHECK(with.closed(1) == "");  // min_size is not kept up
+  CHECK(with.checkout(3) == "dial 4 @0 for t3");
+  CHECK(with.checkout(4) == "");
+  CHECK(with.give_back(2) == "grant t3 c2");
+  CHECK(with.dialed(4) == "grant t4 c4");
+  CHECK(with.give_back(2) == "close c2" + why);
+  CHECK(with.give_back(3) == "close c3" + why);
+  CHECK(with.give_back(4) == "close c4" + why);
+  for (uint64_t connection = 2; connection <= 4; ++connection) CHECK(with.closed(connection) == "");
+  CHECK(with.ledger.is_empty());
+  CHECK(with.after(1h) == "");
+}
+
+TEST_CASE("a draining pool whose server is down is probed for those who wait only") {
+  Conversation with(sizes(0, 1));
+  with.checkout(1);
+  CHECK(with.dial_fails(1) == "down");
+  CHECK(with.drain() == "");
+  CHECK(with.after(500ms) == "dial 2 @0 for t1");
+  CHECK(with.dial_fails(2) == "");
+  CHECK(with.withdraw(1) == "");
+  CHECK(with.after(1h) == "gave up");
+}
+
 TEST_CASE("a removed pool refuses its waiters and those who come, with 57P01, and empties itself") {
   Conversation with(sizes(0, 4));
   with.open(2);
