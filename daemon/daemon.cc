@@ -60,7 +60,6 @@ Daemon::Daemon(std::shared_ptr<const config::Settings> settings, std::string moc
   end_timer_ = std::make_unique<event::Timer>(&loop_, [this] {
     if (life_ == Life::Draining) return stop("drain_timeout is over");
     log::error("workers did not stop in time: leaving without them");
-    log::shut_down();
     std::_Exit(1);
   });
   dialer_ = std::make_unique<ServerDialer>(settings->limits.max_dials);
@@ -223,10 +222,8 @@ base::Status Daemon::take_new_settings() {
     for (const auto& mistake : loaded.mistakes) all += (all.empty() ? "" : "\n") + mistake.to_string();
     return base::Error{"F0000", "the settings have mistakes, the old ones stay", all};
   }
-  if (!(loaded.settings->log == before.log)) {
-    if (const std::string why = log::configure(loaded.settings->log); !why.empty())
-      log::error("log.to stays as it was: " + why);
-  }
+  if (const std::string why = log::configure(loaded.settings->log); !why.empty())
+    log::error("log.to stays as it was: " + why);
   say_what_stays(before, *loaded.settings);
   count_descriptors(*loaded.settings);
   dialer_->set_threads(loaded.settings->limits.max_dials);

@@ -1,12 +1,17 @@
 #include "daemon/log.h"
 
+#include <fcntl.h>
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/systemd_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <memory>
+#include <mutex>
 
 namespace tidepool::daemon::log {
 
@@ -66,52 +71,108 @@ std::unique_ptr<spdlog::formatter> formatter_for(config::LogFormat format, bool 
   return formatter;
 }
 
-std::shared_ptr<spdlog::logger> logger = [] {
-  auto made = std::make_shared<spdlog::logger>("tidepool", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  made->set_formatter(formatter_for(config::LogFormat::Text, false));
-  return made;
-}();
-// Loggers that a reload replaced: other threads may still be writing to them.
-std::vector<std::shared_ptr<spdlog::logger>> replaced;
-std::atomic<spdlog::logger*> current{logger.get()};
+// A line is one write, so that it is whole, whoever else writes there. A line that cannot be written (the
+// disk is full) is lost, and how many were is said as soon as one can.
+class FileSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+ public:
+  // Throws spdlog_ex.
+  explicit FileSink(const std::string& path)
+      : fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640)) {
+    if (fd_ < 0) throw spdlog::spdlog_ex("cannot open " + path, errno);
+  }
+  ~FileSink() override { ::close(fd_); }
+  FileSink(const FileSink&) = delete;
+  FileSink& operator=(const FileSink&) = delete;
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    if (lost_ > 0) {
+      const std::string words =
+          std::to_string(lost_) + " lines of the log were lost: " + std::strerror(why_lost_);
+      spdlog::details::log_msg loss(message.time, {}, message.logger_name, spdlog::level::err, words);
+      if (!put(loss)) {
+        ++lost_;
+        return;
+      }
+      lost_ = 0;
+    }
+    if (!put(message)) ++lost_;
+  }
+  bool put(const spdlog::details::log_msg& message) {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    const char* rest = line.data();
+    for (size_t size = line.size(); size > 0;) {
+      const ssize_t done = ::write(fd_, rest, size);
+      if (done < 0 && errno == EINTR) continue;
+      if (done < 0) {
+        why_lost_ = errno;
+        return false;
+      }
+      rest += done;
+      size -= static_cast<size_t>(done);
+    }
+    return true;
+  }
+  void flush_() override {}
+
+  const int fd_;
+  uint64_t lost_ = 0;
+  int why_lost_ = 0;
+};
+
+// Where all lines go, whatever stands behind it at the moment.
+class Outlet final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit Outlet(std::unique_ptr<spdlog::sinks::sink> first) : behind_(std::move(first)) {}
+  void lead_to(std::unique_ptr<spdlog::sinks::sink> next) {
+    std::lock_guard lock(mutex_);
+    behind_.swap(next);
+  }
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override { behind_->log(message); }
+  void flush_() override { behind_->flush(); }
+
+  std::unique_ptr<spdlog::sinks::sink> behind_;
+};
+
+// May throw spdlog_ex.
+std::unique_ptr<spdlog::sinks::sink> make_sink(const config::LogSettings& settings) {
+  std::unique_ptr<spdlog::sinks::sink> sink;
+  const bool journal = settings.to == "journald";
+  if (settings.to == "stderr") {
+    sink = std::make_unique<spdlog::sinks::stderr_sink_st>();
+  } else if (journal) {
+    sink = std::make_unique<spdlog::sinks::systemd_sink_st>("tidepoold");
+  } else {
+    sink = std::make_unique<FileSink>(settings.to);
+  }
+  sink->set_formatter(formatter_for(settings.format, journal));
+  return sink;
+}
+
+const std::shared_ptr<Outlet> outlet = std::make_shared<Outlet>(make_sink({}));
+spdlog::logger logger("tidepool", outlet);
 
 }  // namespace
 
 std::string configure(const config::LogSettings& settings) {
-  std::shared_ptr<spdlog::sinks::sink> sink;
-  bool journal = false;
   try {
-    if (settings.to == "stderr") {
-      sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-    } else if (settings.to == "journald") {
-      sink = std::make_shared<spdlog::sinks::systemd_sink_mt>("tidepoold");
-      journal = true;
-    } else {
-      sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(settings.to);
-    }
+    outlet->lead_to(make_sink(settings));
   } catch (const spdlog::spdlog_ex& error) {
     return error.what();
   }
-  auto made = std::make_shared<spdlog::logger>("tidepool", std::move(sink));
-  made->set_level(level_of(settings.level));
-  made->flush_on(spdlog::level::trace);
-  made->set_formatter(formatter_for(settings.format, journal));
-  replaced.push_back(std::exchange(logger, std::move(made)));
-  current.store(logger.get());
+  logger.set_level(level_of(settings.level));
   return {};
 }
 
-void shut_down() {
-  logger->flush();
-}
-
 bool is_on(config::LogLevel level) {
-  return current.load(std::memory_order_relaxed)->should_log(level_of(level));
+  return logger.should_log(level_of(level));
 }
 
 void write(config::LogLevel level, std::string_view line) {
-  current.load(std::memory_order_acquire)
-      ->log(level_of(level), spdlog::string_view_t(line.data(), line.size()));
+  logger.log(level_of(level), spdlog::string_view_t(line.data(), line.size()));
 }
 
 std::string shown(std::string_view untrusted) {

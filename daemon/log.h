@@ -9,10 +9,9 @@
 
 namespace tidepool::daemon::log {
 
-// Fails (with words) if the file cannot be opened; the log then stays as it was. Main thread, at start and on
-// reload.
+// Opens the log, a file also if it is the same as before: whoever moved it away (logrotate) gets a new one.
+// Fails (with words) if that is not possible; the log then stays as it was. Main thread, at start and on reload.
 std::string configure(const config::LogSettings& settings);
-void shut_down();
 
 bool is_on(config::LogLevel level);
 void write(config::LogLevel level, std::string_view line);

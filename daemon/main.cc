@@ -6,6 +6,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/ping.h"
 #include "daemon/random.h"
 #include "daemon/server_dialer.h"
 
@@ -25,6 +26,12 @@ int check(const std::string& file) {
   if (!loaded.settings) return kMistakes;
   std::printf("ok\n");
   return 0;
+}
+
+int ping(const std::string& file) {
+  const config::Loaded loaded = daemon::load_settings(file, daemon::random_bytes(32));
+  for (const auto& mistake : loaded.mistakes) std::fprintf(stderr, "%s\n", mistake.to_string().c_str());
+  return static_cast<int>(loaded.settings ? daemon::ping(*loaded.settings) : daemon::Ping::NotAsked);
 }
 
 int serve(const std::string& file) {
@@ -50,10 +57,13 @@ int serve(const std::string& file) {
 int main(int argc, char** argv) {
   CLI::App app("tidepoold: a connection-pooling daemon for PostgreSQL");
   std::string file = kDefaultFile;
-  std::string to_check;
+  std::string to_check, to_ping;
   bool version = false;
   app.add_option("-c,--config", file, "the settings file")->capture_default_str();
   app.add_option("--check", to_check, "checks this settings file, prints every mistake or ok, and ends");
+  app.add_option("--ping", to_ping,
+                 "asks the daemon that runs with this settings file whether it answers, and ends with 0 (yes), "
+                 "1 (it refuses), 2 (no answer) or 3 (the file has mistakes)");
   app.add_flag("-V,--version", version, "prints the version and ends");
   try {
     app.parse(argc, argv);
@@ -66,5 +76,6 @@ int main(int argc, char** argv) {
   }
   signal(SIGPIPE, SIG_IGN);
   daemon::forget_libpq_environment();
-  return to_check.empty() ? serve(file) : check(to_check);
+  if (!to_check.empty()) return check(to_check);
+  return to_ping.empty() ? serve(file) : ping(to_ping);
 }

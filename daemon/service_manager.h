@@ -1,5 +1,5 @@
-// What the service manager is told (systemd, or whoever set NOTIFY_SOCKET; without one nothing happens), in the
-// words of sd_notify(3). Main thread.
+// What the service manager is told (systemd, or whoever set NOTIFY_SOCKET; without one nothing happens), in
+// the words of sd_notify(3). Main thread.
 #pragma once
 
 #include <optional>

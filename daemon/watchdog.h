@@ -1,5 +1,5 @@
-// Feeds the service manager's watchdog as long as every worker's loop turns. Each look asks every worker for a
-// beat, idle ones too, and feeds if all of them have beaten since the look before. One worker that hangs (a
+// Feeds the service manager's watchdog as long as every worker's loop turns. Each look asks every worker for
+// a beat, idle ones too, and feeds if all of them have beaten since the look before. One worker that hangs (a
 // lock, an endless loop, a system call that does not return) starves it, and the service is started anew.
 #pragma once
 
