@@ -68,7 +68,8 @@ class Copy(Row):
             command = (f"psql -X -q -c \"copy (select repeat('x', 1023) from generate_series(1, {lines})) to stdout\""
                        " > /dev/null")
         else:
-            command = f"yes $(printf 'x%.0s' {{1..1023}}) | head -n {lines} | psql -X -q -c 'copy sink from stdin where false'"
+            command = ("psql -X -q -c 'copy sink from stdin where false'"
+                       f" < <(yes $(printf 'x%.0s' {{1..1023}}) 2> /dev/null | head -n {lines})")
         return by_shell(contender, command, lines * 1024 / 1e9)
 
 
