@@ -388,6 +388,7 @@ void ClientSession::on_server_lost() {
   if (state_ != State::Linked || server == nullptr) return;
   if (may_move_ && prelude_runs() && ++moves_ <= kMostMoves) return try_another_server();
   if (extras_) extras_->prelude_runs = false;
+  log::info(shown() + " disconnected: its server_pid=" + std::to_string(server->open().process_id) + " is lost");
   std::string last_words;
   if (server->from_server.between_messages() && !error_was_last_)
     wire::append_error_response(last_words, "FATAL",

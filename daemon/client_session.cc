@@ -111,7 +111,7 @@ void ClientSession::log_in(base::Bytes bytes) {
 void ClientSession::rejected(const session::Rejected& rejected) {
   const auto level = rejected.is_probe ? config::LogLevel::Debug : config::LogLevel::Info;
   if (!log::is_on(level)) return;
-  log::write(level, "client=" + from_.address + " user=" + log::shown(login_->login.user()) + " pool=" +
+  log::write(level, "client=" + origin() + " user=" + log::shown(login_->login.user()) + " pool=" +
                         log::shown(login_->login.database()) + " login refused: " + rejected.error.sqlstate +
                         " " + log::shown(rejected.error.message));
 }
@@ -147,7 +147,7 @@ void ClientSession::greet_or_ask_server() {
 }
 
 void ClientSession::refuse_login(const base::Error& error) {
-  log::info("client=" + from_.address + " user=" + log::shown(user_) + " pool=" + log::shown(database_) +
+  log::info("client=" + origin() + " user=" + log::shown(user_) + " pool=" + log::shown(database_) +
             " login refused: " + error.sqlstate + " " + log::shown(error.message));
   std::string last_words = std::move(login_->out);
   wire::append_error_response(last_words, "FATAL", error);
@@ -204,7 +204,7 @@ void ClientSession::on_cancel_finished(bool matched) {
   if (state_ != State::Cancelling) return;
   if (!matched) {
     worker_.cancel_desk().note_failure(user_, worker_.now());
-    log::debug("client=" + from_.address + " a cancel request matched no session");
+    log::debug("client=" + origin() + " a cancel request matched no session");
   }
   retire();
 }
@@ -289,6 +289,9 @@ void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
 
 void ClientSession::end(const base::Error& error) {
   if (state_ == State::Ending || retired_) return;
+  // When all are told to go, one line for the daemon says it.
+  if (error.sqlstate != "57P01")
+    log::info(shown() + " disconnected: " + error.sqlstate + " " + log::shown(error.message));
   std::string last_words;
   if (state_ != State::Cancelling) wire::append_error_response(last_words, "FATAL", error);
   let_server_go(session::ServerCleanup::Leave::Vanished);
@@ -349,6 +352,10 @@ std::string ClientSession::peer_address() const {
   else if (address.ss_family == AF_INET6)
     inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&address)->sin6_addr, text, sizeof text);
   return text;
+}
+
+std::string ClientSession::origin() const {
+  return from_.kind == event::ClientSocket::Kind::Unix ? from_.address : peer_address();
 }
 
 std::string ClientSession::shown() const {

@@ -142,7 +142,8 @@ class ClientSession final : public event::ClientSocketEvents {
   bool tick_linked(base::TimePoint now);
   // Bytes that were kept go the way of fresh ones. Not while the worker's read buffer is in use.
   void replay(std::string kept);
-  std::string shown() const;  // for logs
+  std::string shown() const;   // for logs
+  std::string origin() const;  // for logs, of who has not logged in
   std::string peer_address() const;
   void set_state(State state);
 

@@ -3,6 +3,7 @@ read."""
 
 import datetime
 import os
+import re
 import resource
 import struct
 import subprocess
@@ -59,6 +60,7 @@ def test_a_full_disk_under_the_log_stops_nobody_and_the_log_goes_on_when_there_i
     written = log.stat().st_size
     work(20)
     wait_until(lambda: log.stat().st_size > written, "the log goes on")
+    assert re.search(r"\d+ lines of the log were lost: No space left on device", log.read_text()), "how many were lost is said"
     assert daemon.pool_stats("bench")["requests_errors"] == 0
 
 

@@ -13,6 +13,8 @@ from harness.waiting import wait_until
 UNITS = "/lib/systemd/system/tidepoold.service", "/lib/systemd/system/tidepoold.socket"
 SETTINGS = "/etc/tidepool/tidepool.yaml"
 
+pytestmark = pytest.mark.timeout(900)       # a Debian is fetched, at a mirror's pace
+
 
 @pytest.fixture(scope="module")
 def package():
@@ -54,18 +56,21 @@ def test_the_service_is_enabled_and_the_socket_is_not(debian):
     assert not (debian.root / "etc/systemd/system/sockets.target.wants/tidepoold.socket").is_symlink()
 
 
-def test_systemd_has_nothing_to_say_about_the_units(debian):
-    for unit in UNITS:
-        done = subprocess.run(["systemd-analyze", "verify", "--man=no", f"--root={debian.root}", unit], capture_output=True, text=True)
-        ours = [line for line in (done.stdout + done.stderr).splitlines() if "tidepool" in line]
-        assert ours == [], ours
+@pytest.fixture(scope="module")
+def analyze(debian):
+    """systemd-analyze of that Debian, which works without a running systemd."""
+    debian.run("apt-get", "-qq", "-y", "--no-install-recommends", "-o", "Acquire::Retries=3", "install", "systemd")
+    return lambda *arguments: debian.run("systemd-analyze", "--no-pager", *arguments, check=False)
 
 
-def test_systemd_finds_the_service_little_exposed():
-    done = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--no-pager", ROOT / "systemd/tidepoold.service"],
-                          capture_output=True, text=True, check=True)
+def test_systemd_has_nothing_to_say_about_the_units(analyze):
+    done = analyze("verify", "--man=no", *UNITS)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_systemd_finds_the_service_little_exposed(analyze):
+    done = analyze("security", "--offline=yes", UNITS[0])
     exposure = float(re.search(r"Overall exposure level for tidepoold.service: ([\d.]+)", done.stdout)[1])
-    print(f"exposure: {exposure}")
     assert exposure < 2.0, done.stdout
 
 
@@ -90,7 +95,6 @@ def test_the_manuals_are_clean_and_know_every_setting(debian):
         assert option in texts[0], option
 
 
-@pytest.mark.timeout(120)
 def test_it_serves_a_query_as_it_comes(debian):
     """On the shipped settings; PostgreSQL's socket is where Debian's is, and a user of this Debian named app asks."""
     debian.run("adduser", "--quiet", "--system", "--group", "--no-create-home", "app")
