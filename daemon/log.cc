@@ -152,14 +152,14 @@ std::unique_ptr<spdlog::sinks::sink> make_sink(const config::LogSettings& settin
   return sink;
 }
 
-const std::shared_ptr<Outlet> outlet = std::make_shared<Outlet>(make_sink({}));
-spdlog::logger logger("tidepool", outlet);
+const std::shared_ptr<Outlet> kOutlet = std::make_shared<Outlet>(make_sink({}));
+spdlog::logger logger("tidepool", kOutlet);
 
 }  // namespace
 
 std::string configure(const config::LogSettings& settings) {
   try {
-    outlet->lead_to(make_sink(settings));
+    kOutlet->lead_to(make_sink(settings));
   } catch (const spdlog::spdlog_ex& error) {
     return error.what();
   }
