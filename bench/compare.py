@@ -2,11 +2,14 @@
 
 import argparse
 import json
+import os
+import platform
 import re
 import resource
 import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/integration"))
 
 from contenders import Programs, Server, start_fake_server  # noqa: E402
-from harness.postgres import PrivatePostgres  # noqa: E402
+from harness.postgres import PrivatePostgres, newest_bin_dir  # noqa: E402
 from idle import idle_rows  # noqa: E402
 from load import environment  # noqa: E402
 from report import lines, summary  # noqa: E402
@@ -79,6 +82,19 @@ def make_bench_database(postgres):
     return server
 
 
+def machine(programs):
+    """Where and with what: `name: value` for docs/benchmarks.md."""
+    def first_line(*command):
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT)
+        return (done.stdout.splitlines() or [""])[0]
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+            "machine": f"{os.cpu_count()} CPUs ({model[1] if model else platform.machine()}), Linux {platform.release().split('-')[0]}",
+            "PostgreSQL": first_line(newest_bin_dir() / "postgres", "--version").removeprefix("postgres (PostgreSQL) "),
+            "PgBouncer": first_line(programs.pgbouncer, "--version").removeprefix("PgBouncer "),
+            "tidepoold": first_line("git", "describe", "--always", "--dirty")}
+
+
 def main():
     options = read_arguments()
     rows = [row for row in all_rows() if not options.only or any(re.search(words, row.name) for words in options.only)]
@@ -103,7 +119,7 @@ def main():
             pairs = 3 if options.quick else min(options.pairs, row.pairs or options.pairs)
             found.append(summary(row, alternate(row, world, pairs, names)))
             print("\n".join(lines(found[-1])), flush=True)
-            Path(options.json).write_text(json.dumps(found, indent=1))
+            Path(options.json).write_text(json.dumps({"machine": machine(programs), "rows": found}, indent=1))
     return 0
 
 

@@ -94,6 +94,10 @@ def connect_rows():
     return rows
 
 
+def client_count(clients):
+    return f"{clients} client{'s' if clients > 1 else ''}"
+
+
 def steady_rows():
     rows = []
     for mode in ("simple", "extended", "prepared"):
@@ -101,9 +105,9 @@ def steady_rows():
             limits = {("cpu_us", "pgbouncer"): (AT_MOST, 0.95)}
             if clients > 1:
                 limits["cpu_us", "relay"] = (AT_MOST, 1.15)
-            rows.append(ByLoad(f"steady, fake server, {mode}, {clients} clients", Setup(clients), limits, mode=mode,
+            rows.append(ByLoad(f"steady, fake server, {mode}, {client_count(clients)}", Setup(clients), limits, mode=mode,
                                clients=clients, group="steady"))
-            rows.append(ByPgbench(f"steady, {mode}, {clients} clients", Setup(clients), limits, clients=clients,
+            rows.append(ByPgbench(f"steady, {mode}, {client_count(clients)}", Setup(clients), limits, clients=clients,
                                   arguments=("-M", mode, "-j", min(2, clients)), group="steady"))
     return rows
 
@@ -117,6 +121,6 @@ def calls_rows():
     rows = [CallsByLoad(f"calls, connect, 64 clients on {size} servers, {what}", Setup(size, reset), {("calls", None): (AT_MOST, 13)},
                         mode="connect", clients=64, group="calls")
             for size in (64, 16) for reset, what in (("none", "no reset"), ("discard_all", "DISCARD ALL"))]
-    return rows + [CallsByLoad(f"calls, steady, {mode}, {clients} clients", Setup(clients),
+    return rows + [CallsByLoad(f"calls, steady, {mode}, {client_count(clients)}", Setup(clients),
                                {("calls", None): (AT_MOST, 4.4)} if clients > 1 else {}, mode=mode, clients=clients, group="calls")
                    for mode in ("simple", "extended", "prepared") for clients in (1, 16, 64)]
