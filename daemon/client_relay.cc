@@ -48,15 +48,15 @@ void ClientSession::on_request(base::Bytes bytes) {
   asked_since_ = worker_.now();
   ticket_ = worker_.new_ticket(*this);
   set_state(State::Waiting);
-  const auto granted =
-      pool_->shared->checkout(ticket_, worker_.id(), wanted_application_name(), asked_since_);
+  const std::string application_name = wanted_application_name();
+  const auto granted = pool_->shared->checkout(ticket_, worker_.id(), application_name, asked_since_);
   if (!granted) return keep(bytes);
   ServerConnection* server = worker_.find_server(*pool_, granted->connection);
   if (server == nullptr || !server->may_be_lent()) {
     keep(bytes);
     return ask_pool_again();
   }
-  auto prelude = link(*server);
+  auto prelude = link(*server, application_name);
   if (!prelude) return relay_from_client(bytes);
   pending_.assign(bytes);
   send_with_prelude(std::move(*prelude));
@@ -127,7 +127,7 @@ void ClientSession::on_server_granted(ServerConnection& server, base::Duration) 
     std::exchange(server_, nullptr)->give_back_unused();
     return greet();
   }
-  auto prelude = link(server);
+  auto prelude = link(server, wanted_application_name());
   if (!prelude) return replay(std::exchange(pending_, {}));
   send_with_prelude(std::move(*prelude));
 }
@@ -158,7 +158,8 @@ void ClientSession::on_notice(base::Duration waited) {
 }
 
 // The server is this client's from here on. Returns what must travel in front of the request, if anything.
-std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& server) {
+std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& server,
+                                                          const std::string& application_name) {
   server_ = &server;
   ticket_ = {};
   const base::TimePoint now = worker_.now();
@@ -173,24 +174,32 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   if (limits.client_idle.count() + limits.idle_in_transaction.count() + limits.query.count() > 0)
     worker_.need_tick();
 
+  extras_ = nullptr;
+  std::vector<session::StartupSettings::Entry> missing;
+  if (!server.suits(greeting_, application_name)) missing = compare_with(server, application_name);
+  if (server.is_unclean()) return session::ServerPrelude::reset_and_set(missing);
+  if (missing.empty()) return std::nullopt;
+  return session::ServerPrelude::set(missing, 'I');
+}
+
+// What has to be set on the server for this client. Tells the client what the server reports and it was not
+// told.
+std::vector<session::StartupSettings::Entry> ClientSession::compare_with(ServerConnection& server,
+                                                                         const std::string& application_name) {
   const session::ParameterMap& parameters = server.parameters_when_clean();
   std::vector<session::StartupSettings::Entry> missing = greeting_->missing_on(parameters);
-  const std::string application_name = wanted_application_name();
   const std::string* reported = parameters.find(kApplicationName);
   const std::string* at_login = server.open().parameters.find(kApplicationName);
-  if (reported == nullptr || *reported != application_name)
+  if (reported == nullptr || *reported != application_name) {
     missing.emplace_back(kApplicationName, application_name);
-  const bool watch_resets =
-      !greeting_->wishes.empty() || at_login == nullptr || *at_login != application_name;
-  if (watch_resets) {
+    server.note_renaming(application_name);
+  }
+  if (!greeting_->wishes.empty() || at_login == nullptr || *at_login != application_name) {
     extras_ = std::make_unique<Extras>();
     extras_->watch_resets = true;
-  } else {
-    extras_ = nullptr;
   }
 
-  // What this server reports and the client was not told, unless it is about to be set to what the client was
-  // told.
+  // What it is about to be set to is what the client was told.
   std::string news;
   parameters.each_difference(greeting_->told, [&](const std::string& name, const std::string& value) {
     if (name == kApplicationName) return;
@@ -200,10 +209,8 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
     told().set(name, value);
   });
   socket_.write(news);
-
-  if (server.is_unclean()) return session::ServerPrelude::reset_and_set(missing);
-  if (missing.empty()) return std::nullopt;
-  return session::ServerPrelude::set(missing, 'I');
+  if (missing.empty() && !extras_) server.note_suits(greeting_, application_name);
+  return missing;
 }
 
 // --- relaying

@@ -109,7 +109,9 @@ class ClientSession final : public event::ClientSocketEvents {
   // Requests (client_relay.cc).
   void on_request(base::Bytes bytes);
   void keep(base::Bytes bytes);
-  std::optional<session::ServerPrelude> link(ServerConnection& server);
+  std::optional<session::ServerPrelude> link(ServerConnection& server, const std::string& application_name);
+  std::vector<session::StartupSettings::Entry> compare_with(ServerConnection& server,
+                                                            const std::string& application_name);
   void relay_from_client(base::Bytes bytes);
   bool see_server_message(const wire::Message& message);
   bool see_parameter_status(const wire::Message& message);

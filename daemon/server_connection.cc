@@ -25,6 +25,9 @@ constexpr base::Duration kTrialTime{10'000'000};
 // So long an unclean server waits for a client whose first message could take the DISCARD ALL along.
 constexpr base::Duration kUncleanTime{5'000};
 
+// Giving a server another application_name costs PostgreSQL some 40 us each time, and a login 3 ms.
+constexpr uint32_t kMostRenamings = 64;
+
 bool reset_may_wait_on(const session::ParameterMap& parameters) {
   const std::string* version = parameters.find("server_version");
   return version != nullptr && ServerCleanup::may_wait_on(*version);
@@ -142,10 +145,22 @@ void ServerConnection::give_back_unused() {
   rest(false);
 }
 
+// Those that were dialed before any client came have no application_name. When so many clients in a row wanted
+// the same one that another login would have been as cheap, the server is replaced by one that has it.
+void ServerConnection::note_renaming(std::string_view application_name) {
+  if (new_name_ != application_name) {
+    new_name_ = application_name;
+    renamings_ = 0;
+  }
+  ++renamings_;
+}
+
 void ServerConnection::rest(bool used) {
   set_state(State::Resting);
   if (is_unclean()) worker_->need_cleaning();
-  pool_->shared->give_back(id_, used, worker_->now());
+  const bool outgrown = renamings_ >= kMostRenamings;
+  if (outgrown) renamings_ = 0;  // if it may not go now, then after as many again
+  pool_->shared->give_back(id_, used, outgrown, worker_->now());
 }
 
 void ServerConnection::try_settings() {
@@ -258,7 +273,7 @@ void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& ou
         unclean_since_ = worker_->now();
       } else {
         unclean_since_.reset();
-        parameters_when_clean_ = parameters;
+        if (parameters_when_clean_.version() != parameters.version()) parameters_when_clean_ = parameters;
       }
       if (parameters_unknown) return close(pool::CloseReason::Bad, "a parameter was too long to be followed");
       if (cancels_ > 0) {

@@ -10,6 +10,7 @@
 #include "daemon/event/server_socket.h"
 #include "daemon/server_dialer.h"
 #include "daemon/switchboard.h"
+#include "lib/session/greeting_book.h"
 #include "lib/session/parameter_map.h"
 #include "lib/session/server_cleanup.h"
 #include "lib/session/session_trace.h"
@@ -51,8 +52,23 @@ class ServerConnection final : public event::ServerSocketEvents {
   const session::ParameterMap& parameters_when_clean() const {
     return is_unclean() ? parameters_when_clean_ : parameters;
   }
+  // A client of this greeting and application_name was found to have nothing to be told and nothing to be set
+  // here. As long as suits() says so, that holds for others like it.
+  void note_suits(std::shared_ptr<const session::Greeting> greeting, const std::string& application_name) {
+    suited_ = {std::move(greeting), application_name, parameters.version(), parameters_when_clean_.version(),
+               is_unclean()};
+  }
+  bool suits(const std::shared_ptr<const session::Greeting>& greeting,
+             const std::string& application_name) const {
+    return suited_.greeting == greeting && suited_.version == parameters.version() &&
+           suited_.version_when_clean == parameters_when_clean_.version() &&
+           suited_.was_unclean == is_unclean() && suited_.application_name == application_name;
+  }
   // By the worker, every few milliseconds while there are such. False: not unclean, or not at rest.
   bool clean_if_due(base::TimePoint now);
+  // Its client wants another application_name than it reports: it is about to be set. Too many such clients
+  // in a row, and the server is replaced by one that was dialed with their name.
+  void note_renaming(std::string_view application_name);
   // Lent, but nothing was sent: straight back.
   void give_back_unused();
   // Lent -> (Cleaning ->) Trying: the client is told (ClientSession::on_trial_done) and has it lent again
@@ -133,7 +149,16 @@ class ServerConnection final : public event::ServerSocketEvents {
   std::unique_ptr<session::SettingsTrial> trial_;
   std::optional<base::TimePoint> deadline_;
   std::optional<base::TimePoint> unclean_since_;
+  struct Suited {
+    std::shared_ptr<const session::Greeting> greeting;
+    std::string application_name;
+    uint64_t version = 0, version_when_clean = 0;
+    bool was_unclean = false;
+  } suited_;
   session::ParameterMap parameters_when_clean_;  // kept while it is unclean
+  // The application_name that its last clients wanted in place of its own, and how many of them in a row.
+  std::string new_name_;
+  uint32_t renamings_ = 0;
   int64_t connected_at_us_;
   pool::ConnectionId id_;
   uint64_t number_;

@@ -117,9 +117,9 @@ bool SharedPool::withdraw(pool::Ticket ticket, base::TimePoint now) {
   return ledger_.withdraw(ticket, now, turn.actions);
 }
 
-void SharedPool::give_back(pool::ConnectionId connection, bool used, base::TimePoint now) {
+void SharedPool::give_back(pool::ConnectionId connection, bool used, bool outgrown, base::TimePoint now) {
   Turn turn(*this);
-  ledger_.give_back(connection, used, now, turn.actions);
+  ledger_.give_back(connection, used, outgrown, now, turn.actions);
 }
 
 void SharedPool::lose(pool::ConnectionId connection, pool::CloseReason reason, base::TimePoint now) {

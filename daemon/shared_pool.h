@@ -28,7 +28,7 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
                                       const std::string& application_name, base::TimePoint now);
   void checkout_again(pool::Ticket ticket, pool::WorkerId worker, base::TimePoint since, base::TimePoint now);
   bool withdraw(pool::Ticket ticket, base::TimePoint now);
-  void give_back(pool::ConnectionId connection, bool used, base::TimePoint now);
+  void give_back(pool::ConnectionId connection, bool used, bool outgrown, base::TimePoint now);
   void lose(pool::ConnectionId connection, pool::CloseReason reason, base::TimePoint now);
   void closed(pool::ConnectionId connection, base::TimePoint now);
   void check_passed(pool::ConnectionId connection, base::TimePoint now);

@@ -296,7 +296,7 @@ void Worker::tell_or_handle(pool::WorkerId worker, WorkerMessage message) {
 
 void Worker::hand_to_client(PoolHere& pool, ServerConnection& server, const pool::Grant& grant) {
   if (ClientSession* session = find(grant.ticket)) return session->on_server_granted(server, grant.waited);
-  pool.shared->give_back(server.id(), false, now());
+  pool.shared->give_back(server.id(), false, false, now());
 }
 
 void Worker::on(to_worker::TakeServer&& message) {

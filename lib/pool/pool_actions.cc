@@ -32,6 +32,8 @@ const char* name_of(CloseReason reason) {
       return "max_size lowered";
     case CloseReason::Replaced:
       return "replaced";
+    case CloseReason::Outgrown:
+      return "its clients want another application_name than it was dialed with";
     case CloseReason::PoolRemoved:
       return "pool removed";
     case CloseReason::Draining:

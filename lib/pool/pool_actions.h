@@ -72,6 +72,7 @@ enum class CloseReason : uint8_t {
   Lost,
   Shrunk,
   Replaced,
+  Outgrown,
   PoolRemoved,
   Draining,
   Bad

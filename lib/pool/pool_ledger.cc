@@ -104,7 +104,8 @@ bool PoolLedger::withdraw(Ticket ticket, TimePoint now, PoolActions& out) {
   return true;
 }
 
-void PoolLedger::give_back(ConnectionId connection, bool used, TimePoint now, PoolActions& out) {
+void PoolLedger::give_back(ConnectionId connection, bool used, bool outgrown, TimePoint now,
+                           PoolActions& out) {
   const Place at = servers_.find(number(connection), ServerState::Lent);
   assert(at != kNowhere);
   if (at == kNowhere) return;
@@ -113,6 +114,7 @@ void PoolLedger::give_back(ConnectionId connection, bool used, TimePoint now, Po
     usage_ += now - server.state_since;
     server.proven = server.rested_since = now;
   }
+  if (outgrown && !servers_[at].doom && may_replace_one()) servers_[at].doom = CloseReason::Outgrown;
   offer(at, false, now, out);
   settle(now, out);
 }

@@ -48,8 +48,10 @@ class PoolLedger {
 
   // A lent connection is clean and idle again. It may be granted to the next waiter, rest, or be closed
   // (lifetime, size). `used` is false if no client had anything sent on it (that leaves its resting time and
-  // `usage_ms` alone).
-  void give_back(ConnectionId connection, bool used, base::TimePoint now, PoolActions& out);
+  // `usage_ms` alone). `outgrown`: it was dialed otherwise than its clients want it, and bringing it to their
+  // wishes has cost as much as another login by now. It is closed, and replaced as far as it is needed, if no
+  // other server is on its way in or out: so the pool stays almost whole.
+  void give_back(ConnectionId connection, bool used, bool outgrown, base::TimePoint now, PoolActions& out);
   // The connection is dead, or in doubt, or its check failed, and is being closed by its owner already: no
   // Close follows. If it was lent, or is Bad, it counts in returns_bad; if it rested or was being checked, in
   // connections_lost. A connection that the ledger gave up itself (it said Close) may be reported too: that
@@ -132,6 +134,7 @@ class PoolLedger {
   uint32_t dials_wanted() const;
   uint32_t useful_dials() const { return servers_.count(ServerState::Dialing) - doomed_dials_; }
   bool has_room() const;
+  bool may_replace_one() const;
   bool wants_growth() const;
   bool wants_probe() const;
   uint32_t idle() const;

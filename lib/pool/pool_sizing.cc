@@ -31,6 +31,10 @@ bool PoolLedger::has_room() const {
          servers_.count(ServerState::Dialing) < std::max(limits_.max_dials, 1u);
 }
 
+bool PoolLedger::may_replace_one() const {
+  return !health_.is_failing() && servers_.count(ServerState::Dialing) + servers_.count(ServerState::Closing) == 0;
+}
+
 bool PoolLedger::wants_growth() const {
   return !health_.is_failing() && has_room() && useful_dials() < dials_wanted();
 }

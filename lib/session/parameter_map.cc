@@ -22,10 +22,12 @@ auto place_of(Entries& entries, std::string_view name) {
 void ParameterMap::set(std::string_view name, std::string_view value) {
   const auto place = place_of(entries_, name);
   if (place != entries_.end() && place->first == name) {
+    if (place->second == value) return;
     place->second = value;
   } else {
     entries_.emplace(place, name, value);
   }
+  ++version_;
 }
 
 const std::string* ParameterMap::find(std::string_view name) const {

@@ -2,6 +2,7 @@
 // https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,10 +38,13 @@ class ParameterMap {
   }
 
   const std::vector<Entry>& entries() const { return entries_; }
-  bool operator==(const ParameterMap&) const = default;
+  // Grows with every change: as long as it is the same, so is the map.
+  uint64_t version() const { return version_; }
+  bool operator==(const ParameterMap& other) const { return entries_ == other.entries_; }
 
  private:
   std::vector<Entry> entries_;
+  uint64_t version_ = 0;
 };
 
 }  // namespace tidepool::session

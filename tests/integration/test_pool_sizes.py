@@ -296,3 +296,32 @@ def test_a_pool_that_lives_by_short_lifetimes_loses_no_request(tidepool):
         assert len(daemon.backends("bench")) <= 2
     assert len(pids) > 3
     assert daemon.pool_stats("bench")["requests_errors"] == 0
+
+
+def pids_of_pool(daemon, postgres):
+    return {backend["pid"] for backend in postgres.backends(database=daemon.databases["bench"])}
+
+
+def sessions(daemon, names):
+    for name in names:
+        with daemon.connect("bench", application_name=name) as connection:
+            assert connection.execute("show application_name").fetchone()[0] == name
+
+
+def test_servers_dialed_before_any_client_came_are_replaced_by_some_that_have_the_clients_application_name(tidepool, postgres):
+    daemon = tidepool(pools={"bench": {"min_size": 2, "max_size": 2}})
+    wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == 2, "both rest")
+    unnamed = pids_of_pool(daemon, postgres)
+    for _ in range(2):
+        sessions(daemon, ["shop"] * 70)
+        wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == 2, "both rest")
+    stats = daemon.pool_stats("bench")
+    assert (stats["connections_num"], stats["returns_bad"], stats["connections_lost"]) == (3, 0, 0), \
+        "the one in use was replaced, once, and the one at rest was not"
+    assert len(unnamed & pids_of_pool(daemon, postgres)) == 1
+
+
+def test_clients_of_many_application_names_share_servers_without_replacing_them(tidepool):
+    daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1}})
+    sessions(daemon, ["shop", "report"] * 70)
+    assert daemon.pool_stats("bench")["connections_num"] == 1

@@ -81,7 +81,7 @@ TEST_CASE("a checkout that is granted at once, and its giving back, allocate not
       bench.ledger.checkout(Ticket{round * 10000 + i}, static_cast<WorkerId>(i % 4), bench.now, bench.out);
       const ConnectionId connection = bench.granted();
       bench.now += 10us;
-      bench.ledger.give_back(connection, true, bench.now, bench.out);
+      bench.ledger.give_back(connection, true, false, bench.now, bench.out);
       static_cast<void>(bench.ledger.next_deadline());
     }
     counted = allocations - before;
@@ -103,7 +103,7 @@ TEST_CASE("waiting and being served allocate nothing once the queue has been as 
     }
     for (int waiters = 0; waiters < 1000; ++waiters) {
       bench.now += 10us;
-      bench.ledger.give_back(connection, true, bench.now, bench.out);
+      bench.ledger.give_back(connection, true, false, bench.now, bench.out);
       connection = bench.granted();
     }
     counted = allocations - before;

@@ -45,7 +45,11 @@ class Conversation {
     return said();
   }
   std::string give_back(uint64_t connection, bool used = true) {
-    ledger.give_back(id(connection), used, now, out);
+    ledger.give_back(id(connection), used, false, now, out);
+    return said();
+  }
+  std::string give_back_outgrown(uint64_t connection) {
+    ledger.give_back(id(connection), true, true, now, out);
     return said();
   }
 

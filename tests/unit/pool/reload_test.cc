@@ -198,4 +198,28 @@ TEST_CASE("a removed pool closes what rests at once and does not dial for min_si
   CHECK(with.ledger.is_empty());
 }
 
+TEST_CASE("one that its clients have outgrown is closed and replaced, one at a time") {
+  Conversation with(sizes(3, 3));
+  with.open(3);
+  for (uint64_t ticket = 1; ticket <= 3; ++ticket) with.checkout(ticket);
+  CHECK(with.give_back_outgrown(2) == words("close c2: ", name_of(CloseReason::Outgrown)));
+  CHECK(with.give_back_outgrown(1) == "");
+  CHECK(with.checkout(4) == "grant t4 c1");
+  CHECK(with.closed(2) == "dial 4 @0");
+  CHECK(with.give_back_outgrown(1) == "");
+  CHECK(with.checkout(5) == "grant t5 c1");
+  CHECK(with.dialed(4) == "");
+  CHECK(with.give_back_outgrown(1) == words("close c1: ", name_of(CloseReason::Outgrown)));
+  CHECK(with.stats().returns_bad == 0);
+}
+
+TEST_CASE("in a pool whose server cannot be reached nothing is outgrown") {
+  Conversation with(sizes(1, 2));
+  with.open(1);
+  CHECK(with.checkout(1) == "grant t1 c1");
+  CHECK(with.checkout(2) == "dial 2 @0 for t2");
+  with.dial_fails(2);
+  CHECK(with.give_back_outgrown(1) == "grant t2 c1");
+}
+
 }  // namespace tidepool::pool

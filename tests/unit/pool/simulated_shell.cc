@@ -131,7 +131,7 @@ void SimulatedShell::server_comes_back(ConnectionId id) {
     usage_ += now_ - lent.lent_since;
     lent.proven = lent.rested_since = now_;
   }
-  ledger_.give_back(id, used, now_, out_);
+  ledger_.give_back(id, used, used && chance(5), now_, out_);
   carry_out("give_back", static_cast<uint64_t>(id));
 }
 

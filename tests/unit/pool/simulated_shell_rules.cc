@@ -180,6 +180,10 @@ void SimulatedShell::on(const Close& close) {
   if (close.reason == CloseReason::MaxLifetime) {
     must(now_ - closing.opened >= limits_.max_lifetime * 95 / 100, "died too young");
   }
+  if (close.reason == CloseReason::Outgrown) {
+    must(closing.state == State::Free, "outgrown at rest");
+    must(!failing_ && dials_.empty() && count(State::Closing) == 0, "outgrown while another one goes or comes");
+  }
   closing.state = State::Closing;
 }
 
