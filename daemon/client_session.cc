@@ -34,10 +34,10 @@ struct ClientSession::LoginState {
   int protocol_minor = 0;
 };
 
-ClientSession::ClientSession(Worker& worker, SessionId id, const ListenerHere& from)
+ClientSession::ClientSession(Worker& worker, SessionId id, const ListenerHere& from, int fd)
     : worker_(worker),
       id_(id),
-      socket_(worker.loop(), from.kind, worker.read_buffer(), *this),
+      socket_(fd, from.kind, worker.loop(), worker.read_buffer(), *this),
       state_since_(worker.now()),
       from_(from),
       connected_at_us_(now_wall_us()) {

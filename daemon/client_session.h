@@ -46,12 +46,13 @@ class ClientSession final : public event::ClientSocketEvents {
     Ending
   };
 
-  ClientSession(Worker& worker, SessionId id, const ListenerHere& from);
+  ClientSession(Worker& worker, SessionId id, const ListenerHere& from, int fd);
   ~ClientSession() override;
   ClientSession(const ClientSession&) = delete;
   ClientSession& operator=(const ClientSession&) = delete;
 
-  int accept(uv_stream_t* listener) { return socket_.accept(listener); }
+  // Starts reading. An errno, or 0.
+  int open() { return socket_.open(); }
 
   // From the pool: the answer to this session's ticket.
   void on_server_granted(ServerConnection& server, base::Duration waited);

@@ -219,7 +219,7 @@ base::Result<ListeningSocket> ListeningSocket::open_tcp(const config::ListenSett
   return socket;
 }
 
-Listener::Listener(Worker& worker, uv_loop_t* loop, const ListeningSocket& socket)
+Listener::Listener(Worker& worker, event::SocketLoop& loop, const ListeningSocket& socket)
     : worker_(worker),
       loop_(loop),
       here_{socket.settings().unix_directory.empty() ? event::ClientSocket::Kind::Tcp
@@ -232,54 +232,37 @@ Listener::Listener(Worker& worker, uv_loop_t* loop, const ListeningSocket& socke
 }
 
 Listener::~Listener() {
-  handle_.reset();
+  if (listens_) loop_.remove(fd_, *this);
   if (fd_ >= 0) ::close(fd_);
 }
 
 void Listener::listen() {
-  const int fd = fcntl(fd_, F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) return worker_.need_tick();
-  handle_.reset(new AnyStream{});
-  if (here_.kind == event::ClientSocket::Kind::Unix) {
-    uv_pipe_init(loop_, &handle_->pipe, 0);
-    uv_pipe_open(&handle_->pipe, fd);
-  } else {
-    uv_tcp_init(loop_, &handle_->tcp);
-    uv_tcp_open(&handle_->tcp, fd);
-  }
-  handle_->stream.data = this;
-  uv_listen(&handle_->stream, kBacklog, [](uv_stream_t* stream, int status) {
-    if (stream->data) static_cast<Listener*>(stream->data)->on_connection(status);
-  });
+  listens_ = loop_.add(fd_, EPOLLIN, *this) == 0;
+  if (!listens_) worker_.need_tick();
 }
 
 bool Listener::tick() {
-  if (!handle_) listen();
-  return !handle_;
+  if (!listens_) listen();
+  return !listens_;
 }
 
-void Listener::on_connection(int status) {
-  if (status < 0) {
-    // Most likely there are no descriptors. libuv would go on asking the kernel, in a loop of its own, until
-    // there are: the handle is closed, and who wants to come in waits in the kernel's queue.
-    log::warning(std::string("accepting clients: ") + uv_strerror(status) + "; trying again in a moment");
-    handle_.reset();
+// Not more in a turn, so that those who are inside are served as well: who is left stays in the kernel's queue,
+// of which the next turn is told again.
+void Listener::on_ready(uint32_t) {
+  for (int accepted = 0; accepted < kAcceptsPerTurn; ++accepted) {
+    const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      worker_.adopt_client(fd, here_);
+      continue;
+    }
+    if (errno == EAGAIN) return;
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    // Most likely there are no descriptors. Who wants to come in waits in the kernel's queue.
+    log::warning(std::string("accepting clients: ") + std::strerror(errno) + "; trying again in a moment");
+    loop_.remove(fd_, *this);
+    listens_ = false;
     return worker_.need_tick();
   }
-  // What is not accepted here stays parked in libuv, which stops listening until it is.
-  if (accepted_this_turn_ >= kAcceptsPerTurn) {
-    one_is_parked_ = true;
-    return;
-  }
-  ++accepted_this_turn_;
-  worker_.adopt_client(&handle_->stream, here_);
-}
-
-void Listener::end_turn() {
-  accepted_this_turn_ = 0;
-  if (!std::exchange(one_is_parked_, false) || !handle_) return;
-  ++accepted_this_turn_;
-  worker_.adopt_client(&handle_->stream, here_);
 }
 
 }  // namespace tidepool::daemon

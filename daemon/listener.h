@@ -59,36 +59,27 @@ struct ListenerHere {
   int port;
 };
 
-class Listener {
+class Listener final : public event::Watched {
  public:
   static constexpr int kAcceptsPerTurn = 16;
 
-  Listener(Worker& worker, uv_loop_t* loop, const ListeningSocket& socket);
+  Listener(Worker& worker, event::SocketLoop& loop, const ListeningSocket& socket);
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // At the end of each turn of the loop.
-  void end_turn();
   // Worker::tick(). Returns whether it wants another one.
   bool tick();
 
  private:
-  union AnyStream {
-    uv_stream_t stream;
-    uv_pipe_t pipe;
-    uv_tcp_t tcp;
-  };
+  void on_ready(uint32_t events) override;
   void listen();
-  void on_connection(int status);
 
   Worker& worker_;
-  uv_loop_t* loop_;
+  event::SocketLoop& loop_;
   ListenerHere here_;
-  int fd_;                                // ours; the handle has a duplicate
-  event::OwnedHandle<AnyStream> handle_;  // none: the process is out of descriptors, tick() tries again
-  int accepted_this_turn_ = 0;
-  bool one_is_parked_ = false;
+  int fd_;
+  bool listens_ = false;  // not: the process is out of descriptors, tick() tries again
 };
 
 }  // namespace tidepool::daemon

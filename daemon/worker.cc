@@ -1,6 +1,7 @@
 #include "daemon/worker.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "daemon/client_session.h"
@@ -61,24 +62,12 @@ constexpr unsigned kServerNumberBits = 40;
 Worker::Worker(pool::WorkerId id, WorkerParts parts, std::shared_ptr<const World> world)
     : id_(id),
       parts_(std::move(parts)),
-      loop_is_open_(uv_loop_init(&loop_) == 0),
       world_(std::move(world)),
       peer_names_(std::make_unique<PeerNames>()) {
   inbox_ = std::make_unique<event::Inbox<WorkerMessage>>(
-      &loop_, [this](WorkerMessage message) { handle(std::move(message)); });
-  timer_ = std::make_unique<event::Timer>(&loop_, [this] { tick(); });
-  cleaning_timer_ = std::make_unique<event::Timer>(&loop_, [this] { clean_servers(); });
-  // What a turn of the loop has left is done before the loop sleeps: behind the timers, and behind the
-  // sockets.
-  prepare_.reset(new uv_prepare_t{});
-  uv_prepare_init(&loop_, prepare_.get());
-  prepare_->data = this;
-  uv_prepare_start(prepare_.get(),
-                   [](uv_prepare_t* handle) { static_cast<Worker*>(handle->data)->end_turn(); });
-  check_.reset(new uv_check_t{});
-  uv_check_init(&loop_, check_.get());
-  check_->data = this;
-  uv_check_start(check_.get(), [](uv_check_t* handle) { static_cast<Worker*>(handle->data)->end_turn(); });
+      loop_.uv(), [this](WorkerMessage message) { handle(std::move(message)); });
+  timer_ = std::make_unique<event::Timer>(loop_.uv(), [this] { tick(); });
+  cleaning_timer_ = std::make_unique<event::Timer>(loop_.uv(), [this] { clean_servers(); });
 }
 
 Worker::~Worker() {
@@ -90,15 +79,11 @@ Worker::~Worker() {
   inbox_.reset();
   timer_.reset();
   cleaning_timer_.reset();
-  prepare_.reset();
-  check_.reset();
-  uv_run(&loop_, UV_RUN_DEFAULT);  // the closing handles' memory
-  uv_loop_close(&loop_);
 }
 
 void Worker::start(const std::vector<ListeningSocket>& listeners) {
   for (const ListeningSocket& socket : listeners)
-    listeners_.push_back(std::make_unique<Listener>(*this, &loop_, socket));
+    listeners_.push_back(std::make_unique<Listener>(*this, loop_, socket));
   thread_ = std::thread([this] { run(); });
 }
 
@@ -109,7 +94,7 @@ void Worker::join() {
 void Worker::run() {
   this_threads_worker = this;
   pthread_setname_np(pthread_self(), ("worker " + std::to_string(id_)).c_str());  // for top -H
-  uv_run(&loop_, UV_RUN_DEFAULT);
+  loop_.run([this] { end_turn(); });
 }
 
 void Worker::tell(WorkerMessage message) {
@@ -145,14 +130,13 @@ void Worker::end_turn() {
     free_slots_.push_back(slot);
   }
   retired_sessions_.clear();
-  for (auto& listener : listeners_) listener->end_turn();
   now_is_known_ = false;
   if (stopping_) stop_if_done();
 }
 
 // --- sessions
 
-void Worker::adopt_client(uv_stream_t* listener, const ListenerHere& from) {
+void Worker::adopt_client(int fd, const ListenerHere& from) {
   uint32_t slot = 0;
   if (!free_slots_.empty()) {
     slot = free_slots_.back();
@@ -162,10 +146,10 @@ void Worker::adopt_client(uv_stream_t* listener, const ListenerHere& from) {
     slots_.emplace_back();
   }
   Slot& entry = slots_[slot];
-  entry.session = std::make_unique<ClientSession>(*this, SessionId{id_, slot, ++entry.generation}, from);
-  const int error = entry.session->accept(listener);
+  entry.session = std::make_unique<ClientSession>(*this, SessionId{id_, slot, ++entry.generation}, from, fd);
+  const int error = entry.session->open();
   if (error != 0 || slot >= CancelKey::kMaxSlots) {
-    if (error != 0) log::warning(std::string("accepting a client failed: ") + uv_strerror(error));
+    if (error != 0) log::warning(std::string("accepting a client failed: ") + std::strerror(error));
     retired_sessions_.push_back(entry.session.get());
   }
 }
@@ -254,7 +238,7 @@ void Worker::clean_servers() {
 
 void Worker::send_cancel(ServerConnection& server, std::function<void()> done) {
   server.hold_for_cancel();
-  cancel_desk_.send(&loop_, server.open(), now(),
+  cancel_desk_.send(loop_.uv(), server.open(), now(),
                     [this, shared = server.pool()->shared, id = server.id(), done = std::move(done)] {
                       const auto pool = pools_.find(shared.get());
                       if (pool != pools_.end()) {
@@ -474,7 +458,7 @@ void Worker::stop_if_done() {
     if (!pool->servers.empty()) return;
   stop_told_ = true;
   parts_.switchboard.tell_main(to_main::WorkerStopped{id_});
-  uv_stop(&loop_);
+  loop_.stop();
 }
 
 }  // namespace tidepool::daemon

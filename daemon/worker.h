@@ -2,8 +2,6 @@
 // nothing of another's. Everything here is called on the worker's own thread unless it says otherwise.
 #pragma once
 
-#include <uv.h>
-
 #include <map>
 #include <memory>
 #include <string>
@@ -16,6 +14,7 @@
 #include "daemon/clock.h"
 #include "daemon/event/inbox.h"
 #include "daemon/event/read_buffer.h"
+#include "daemon/event/socket_loop.h"
 #include "daemon/event/timer.h"
 #include "daemon/listener.h"
 #include "daemon/random.h"
@@ -67,7 +66,7 @@ class Worker {
 
   // For sessions and servers.
   pool::WorkerId id() const { return id_; }
-  uv_loop_t* loop() { return &loop_; }
+  event::SocketLoop& loop() { return loop_; }
   event::ReadBuffer& read_buffer() { return buffer_; }
   base::TimePoint now();
   const World& world() const { return *world_; }
@@ -82,7 +81,8 @@ class Worker {
   // more.
   void send_cancel(ServerConnection& server, std::function<void()> done);
 
-  void adopt_client(uv_stream_t* listener, const ListenerHere& from);
+  // Takes `fd`, which does not block.
+  void adopt_client(int fd, const ListenerHere& from);
   PoolHere* pool_named(std::string_view name);
   pool::Ticket new_ticket(const ClientSession& session);
   ClientSession* find(SessionId id);
@@ -137,8 +137,7 @@ class Worker {
 
   const pool::WorkerId id_;
   WorkerParts parts_;
-  uv_loop_t loop_;
-  bool loop_is_open_;
+  event::SocketLoop loop_;  // outlives what stands below
   std::shared_ptr<const World> world_;
   event::ReadBuffer buffer_;
   RandomStock random_;
@@ -154,8 +153,6 @@ class Worker {
   std::unique_ptr<event::Inbox<WorkerMessage>> inbox_;
   std::unique_ptr<event::Timer> timer_;
   std::unique_ptr<event::Timer> cleaning_timer_;
-  event::OwnedHandle<uv_prepare_t> prepare_;
-  event::OwnedHandle<uv_check_t> check_;
   CancelDesk cancel_desk_;
   base::TimePoint now_{};
   bool now_is_known_ = false;

@@ -1,95 +1,92 @@
 #include "daemon/event/client_socket.h"
 
 #include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 namespace tidepool::event {
 
-// The bytes that the kernel refused, until it takes them. Outlives the socket if that closes first.
-struct ClientSocket::Rest {
-  uv_write_t request;
-  std::string bytes;
-};
+ClientSocket::ClientSocket(int fd, Kind kind, SocketLoop& loop, ReadBuffer& buffer, ClientSocketEvents& events)
+    : loop_(loop), buffer_(buffer), events_(events), fd_(fd), kind_(kind) {}
 
-ClientSocket::ClientSocket(uv_loop_t* loop, Kind kind, ReadBuffer& buffer, ClientSocketEvents& events)
-    : handle_(new AnyStream{}), buffer_(buffer), events_(events), kind_(kind) {
-  if (kind == Kind::Unix) {
-    uv_pipe_init(loop, &handle_->pipe, 0);
-  } else {
-    uv_tcp_init(loop, &handle_->tcp);
-  }
-  stream()->data = this;
+ClientSocket::~ClientSocket() {
+  loop_.forget(*this);
+  ::close(fd_);
 }
 
-int ClientSocket::accept(uv_stream_t* listener) {
-  if (int error = uv_accept(listener, stream()); error != 0) return error;
-  resume_reading();
+int ClientSocket::open() {
+  if (const int error = loop_.add(fd_, EPOLLIN, *this); error != 0) return error;
+  watched_ = EPOLLIN;
+  reading_ = true;
   return 0;
-}
-
-void ClientSocket::pause_reading() {
-  if (!reading_) return;
-  reading_ = false;
-  uv_read_stop(stream());
 }
 
 void ClientSocket::resume_reading() {
   if (reading_ || broken_) return;
   reading_ = true;
-  uv_read_start(
-      stream(),
-      [](uv_handle_t* handle, size_t, uv_buf_t* buffer) {
-        auto* self = static_cast<ClientSocket*>(handle->data);
-        *buffer = uv_buf_init(self->buffer_.data(), ReadBuffer::kSize);
-      },
-      [](uv_stream_t* stream, ssize_t size, const uv_buf_t* buffer) {
-        auto* self = static_cast<ClientSocket*>(stream->data);
-        if (self == nullptr || size == 0) return;
-        if (size > 0) return self->events_.on_client_bytes({buffer->base, static_cast<size_t>(size)});
-        self->pause_reading();
-        self->broken_ = true;
-        self->events_.on_client_end(size == UV_EOF ? 0 : static_cast<int>(size));
-      });
+  update_interest();
+}
+
+// A pause costs no system call: only if something comes meanwhile is the interest taken back.
+void ClientSocket::update_interest() {
+  const uint32_t wanted = (reading_ ? EPOLLIN : 0u) | (unsent_.empty() ? 0u : EPOLLOUT);
+  if (wanted == watched_) return;
+  if (wanted == 0) {
+    loop_.remove(fd_, *this);
+  } else if (watched_ != 0) {
+    loop_.change(fd_, wanted, *this);
+  } else if (loop_.add(fd_, wanted, *this) != 0) {
+    return;  // no memory in the kernel: as if the peer were silent; time limits end it
+  }
+  watched_ = wanted;
+}
+
+void ClientSocket::on_ready(uint32_t events) {
+  const bool is_over = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  if (!unsent_.empty() && ((events & EPOLLOUT) != 0 || is_over)) flush();
+  if (!reading_) return update_interest();
+  if ((events & EPOLLIN) != 0 || is_over) read();
+}
+
+void ClientSocket::read() {
+  const ssize_t size = ::recv(fd_, buffer_.data(), ReadBuffer::kSize, 0);
+  if (size > 0) return events_.on_client_bytes({buffer_.data(), static_cast<size_t>(size)});
+  const int error = size == 0 ? 0 : errno;
+  if (error == EAGAIN || error == EINTR) return;
+  reading_ = false;
+  broken_ = true;
+  events_.on_client_end(error);
 }
 
 void ClientSocket::write(base::Bytes bytes) {
   if (broken_ || bytes.empty()) return;
-  if (unsent_ == 0) {
-    uv_buf_t buffer = uv_buf_init(const_cast<char*>(bytes.data()), static_cast<unsigned>(bytes.size()));
-    const int sent = uv_try_write(stream(), &buffer, 1);
+  if (unsent_.empty()) {
+    const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) return;  // reading tells that the peer is gone
     if (sent > 0) bytes.remove_prefix(static_cast<size_t>(sent));
     if (bytes.empty()) return;
-    if (sent < 0 && sent != UV_EAGAIN) return;  // reading tells that the peer is gone, with the error
   }
-  auto* rest = new Rest{{}, std::string(bytes)};
-  uv_buf_t buffer = uv_buf_init(rest->bytes.data(), static_cast<unsigned>(rest->bytes.size()));
-  rest->request.data = rest;
-  const int error = uv_write(&rest->request, stream(), &buffer, 1, [](uv_write_t* request, int status) {
-    std::unique_ptr<Rest> done(static_cast<Rest*>(request->data));
-    if (auto* self = static_cast<ClientSocket*>(request->handle->data))
-      self->written(done->bytes.size(), status);
-  });
-  if (error != 0) {
-    delete rest;
-    return;
-  }
-  unsent_ += bytes.size();
+  unsent_.append(bytes);
+  update_interest();
 }
 
-void ClientSocket::written(size_t size, int status) {
-  unsent_ -= size;
-  if (status == UV_ECANCELED) return;
-  if (unsent_ == 0) events_.on_client_drained();
+void ClientSocket::flush() {
+  const ssize_t sent = ::send(fd_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
+  if (sent < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (sent < 0 || static_cast<size_t>(sent) == unsent_.size())
+    std::string().swap(unsent_);  // an idle client keeps no buffer
+  else
+    unsent_.erase(0, static_cast<size_t>(sent));
+  if (!unsent_.empty()) return;
+  update_interest();
+  events_.on_client_drained();
 }
 
 bool ClientSocket::peer_has_left() const {
-  pollfd poll_fd{fd(), POLLRDHUP, 0};
+  pollfd poll_fd{fd_, POLLRDHUP, 0};
   return ::poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
-}
-
-int ClientSocket::fd() const {
-  uv_os_fd_t fd = -1;
-  uv_fileno(reinterpret_cast<const uv_handle_t*>(handle_.get()), &fd);
-  return fd;
 }
 
 }  // namespace tidepool::event

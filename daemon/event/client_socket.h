@@ -1,14 +1,12 @@
-// A client's connection: a libuv stream (the fewest system calls of what was measured). Reads into the
-// worker's buffer; writes at once what the kernel takes and keeps the rest. Lives on one loop.
+// A client's connection. Reads into the worker's buffer; writes at once what the kernel takes and keeps the rest.
+// Lives on one loop, and owns its descriptor.
 #pragma once
 
-#include <uv.h>
-
-#include <cstddef>
+#include <cstdint>
 #include <string>
 
-#include "daemon/event/handle.h"
 #include "daemon/event/read_buffer.h"
+#include "daemon/event/socket_loop.h"
 #include "lib/base/bytes.h"
 
 namespace tidepool::event {
@@ -18,55 +16,54 @@ class ClientSocketEvents {
   virtual ~ClientSocketEvents() = default;
   // `bytes` lie in the worker's read buffer, at data(), until the call returns.
   virtual void on_client_bytes(base::Bytes bytes) = 0;
-  // The peer closed (error 0), or the connection broke (a libuv error, negative). Nothing comes after it.
+  // The peer closed (error 0), or the connection broke (an errno). Nothing comes after it.
   virtual void on_client_end(int error) = 0;
   // What the kernel had refused has been written.
   virtual void on_client_drained() = 0;
 };
 
-class ClientSocket {
+class ClientSocket final : public Watched {
  public:
   enum class Kind : uint8_t { Unix, Tcp };
 
-  // `buffer` and `events` outlive this.
-  ClientSocket(uv_loop_t* loop, Kind kind, ReadBuffer& buffer, ClientSocketEvents& events);
+  // Takes `fd`, which does not block. `loop`, `buffer` and `events` outlive this.
+  ClientSocket(int fd, Kind kind, SocketLoop& loop, ReadBuffer& buffer, ClientSocketEvents& events);
+  ~ClientSocket();
   ClientSocket(const ClientSocket&) = delete;
   ClientSocket& operator=(const ClientSocket&) = delete;
 
-  // Takes a connection that `listener` has accepted, and starts reading. A libuv error, or 0.
-  int accept(uv_stream_t* listener);
+  // Starts reading. An errno, or 0.
+  int open();
 
-  void pause_reading();
+  void pause_reading() { reading_ = false; }
   void resume_reading();
   bool is_reading() const { return reading_; }
 
   // Takes all of `bytes`. A failed connection swallows them: on_client_end() tells.
   void write(base::Bytes bytes);
   // Some of it is still to be written: stop producing until on_client_drained().
-  bool is_congested() const { return unsent_ > 0; }
+  bool is_congested() const { return !unsent_.empty(); }
 
   // Whether the peer has hung up, asked without reading: for a client whose bytes are not read at the moment.
   // One system call.
   bool peer_has_left() const;
 
-  int fd() const;
+  int fd() const { return fd_; }
   Kind kind() const { return kind_; }
 
  private:
-  struct Rest;
-  union AnyStream {
-    uv_stream_t stream;
-    uv_pipe_t pipe;
-    uv_tcp_t tcp;
-  };
-  uv_stream_t* stream() const { return &handle_->stream; }
-  void written(size_t size, int status);
+  void on_ready(uint32_t events) override;
+  void read();
+  void flush();
+  void update_interest();
 
-  OwnedHandle<AnyStream> handle_;
+  SocketLoop& loop_;
   ReadBuffer& buffer_;
   ClientSocketEvents& events_;
-  size_t unsent_ = 0;
-  Kind kind_;
+  std::string unsent_;
+  const int fd_;
+  uint32_t watched_ = 0;  // 0: not in the loop's set
+  const Kind kind_;
   bool reading_ = false;
   bool broken_ = false;
 };

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <new>
+#include <utility>
 
 namespace tidepool::event {
 
@@ -21,18 +23,21 @@ int socket_error(int fd) {
 
 }  // namespace
 
-void ServerSocket::watch(uv_loop_t* loop, ReadBuffer& buffer) {
+void ServerSocket::watch(SocketLoop& loop, ReadBuffer& buffer) {
+  loop_ = &loop;
   buffer_ = &buffer;
-  poll_.reset(new uv_poll_t{});
-  uv_poll_init(loop, poll_.get(), fd_);
-  poll_->data = this;
   watched_ = 0;
   update_interest();
 }
 
 void ServerSocket::unwatch() {
-  poll_.reset();
+  leave_set();
+  loop_ = nullptr;
   buffer_ = nullptr;
+}
+
+void ServerSocket::leave_set() {
+  if (std::exchange(is_in_set_, false)) loop_->remove(fd_, *this);
 }
 
 void ServerSocket::pause_reading() {
@@ -49,52 +54,48 @@ void ServerSocket::resume_reading() {
 }
 
 void ServerSocket::update_interest() {
-  if (!poll_ || broken_) return;
-  int wanted = 0;
-  if (reading_ || tls_write_wants_read_) wanted |= UV_READABLE;
-  if ((!unsent_.empty() && !tls_write_wants_read_) || tls_read_wants_write_) wanted |= UV_WRITABLE;
+  if (loop_ == nullptr || broken_) return;
+  uint32_t wanted = 0;
+  if (reading_ || tls_write_wants_read_) wanted |= EPOLLIN;
+  if ((!unsent_.empty() && !tls_write_wants_read_) || tls_read_wants_write_) wanted |= EPOLLOUT;
   // A server whose answers nobody takes at the moment still may die: that must be seen.
-  if (wanted == 0) wanted = UV_DISCONNECT;
+  if (wanted == 0) wanted = EPOLLRDHUP;
   if (wanted == watched_) return;
   watched_ = wanted;
-  uv_poll_start(poll_.get(), wanted, [](uv_poll_t* poll, int status, int events) {
-    if (poll->data) static_cast<ServerSocket*>(poll->data)->ready(status, events);
-  });
+  if (is_in_set_) return loop_->change(fd_, wanted, *this);
+  // The kernel has no memory: nor will it have for anything else.
+  if (loop_->add(fd_, wanted, *this) != 0) throw std::bad_alloc();
+  is_in_set_ = true;
 }
 
-void ServerSocket::ready(int status, int events) {
-  if (status < 0) {
-    // EPOLLERR: libuv has stopped the handle. What was received before the error may still be read.
-    watched_ = 0;
+void ServerSocket::on_ready(uint32_t events) {
+  if ((events & EPOLLERR) != 0) {
+    // What was received before the error may still be read.
+    if (reading_) return read_once();
     const int error = socket_error(fd_);
-    if (!reading_) return end(error != 0 ? error : ECONNRESET);
-    return read_once();
+    return end(error != 0 ? error : ECONNRESET);
   }
-  if ((events & UV_DISCONNECT) != 0 && !reading_) {
+  if ((events & EPOLLHUP) != 0) events |= watched_;
+  if ((events & EPOLLRDHUP) != 0 && !reading_) {
     // Hung up while paused: what it sent last is read when the client has room again, and then its end.
     if (const int error = socket_error(fd_); error != 0) return end(error);
-    uv_poll_stop(poll_.get());
-    watched_ = UV_DISCONNECT;  // stopped, but for update_interest() as good as watched: it would tell the
-                               // same for ever
+    leave_set();  // it would tell the same for ever; for update_interest() it is as good as watched
+    watched_ = EPOLLRDHUP;
     return;
   }
-  if ((events & UV_WRITABLE) != 0 || (tls_write_wants_read_ && (events & UV_READABLE) != 0)) {
+  if ((events & EPOLLOUT) != 0 || (tls_write_wants_read_ && (events & EPOLLIN) != 0)) {
     flush();
-    if (!poll_ || broken_) return;
+    if (loop_ == nullptr || broken_) return;
   }
-  if (((events & UV_READABLE) != 0 || tls_read_wants_write_) && reading_) read_once();
+  if (((events & EPOLLIN) != 0 || tls_read_wants_write_) && reading_) read_once();
 }
 
 void ServerSocket::read_once() {
   if (tls_ == nullptr) {
     const ssize_t size = recv(fd_, buffer_->data(), ReadBuffer::kSize, 0);
-    if (size > 0) {
-      if (watched_ == 0) update_interest();
-      return events_.on_server_bytes({buffer_->data(), static_cast<size_t>(size)});
-    }
+    if (size > 0) return events_.on_server_bytes({buffer_->data(), static_cast<size_t>(size)});
     if (size == 0) return end(0);
-    if (errno != EAGAIN && errno != EINTR) return end(errno);
-    if (watched_ == 0) update_interest();
+    if (errno != EAGAIN && errno != EINTR) end(errno);
     return;
   }
   // TLS: records are up to 16 KiB; fill the buffer as far as they are there, so that nothing is left without
@@ -202,7 +203,7 @@ void ServerSocket::flush() {
 
 void ServerSocket::end(int error) {
   broken_ = true;
-  if (poll_) uv_poll_stop(poll_.get());
+  leave_set();
   events_.on_server_end(error);
 }
 

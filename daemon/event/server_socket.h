@@ -1,14 +1,12 @@
-// A server's connection: the descriptor (or TLS session) that libpq left us, watched by a uv_poll_t. Does not
-// own the descriptor: OpenServer does, and is destroyed after this. May be taken from one loop and put on
-// another. Reads into the worker's buffer; writes at once what the kernel takes and keeps the rest.
+// A server's connection: the descriptor (or TLS session) that libpq left us. Does not own the descriptor:
+// OpenServer does, and is destroyed after this. May be taken from one loop and put on another. Reads into the worker's buffer; writes at once what the kernel takes and keeps the rest.
 #pragma once
 
-#include <uv.h>
-
+#include <cstdint>
 #include <string>
 
-#include "daemon/event/handle.h"
 #include "daemon/event/read_buffer.h"
+#include "daemon/event/socket_loop.h"
 #include "lib/base/bytes.h"
 
 struct ssl_st;
@@ -25,15 +23,16 @@ class ServerSocketEvents {
   virtual void on_server_drained() = 0;
 };
 
-class ServerSocket {
+class ServerSocket final : public Watched {
  public:
   // `tls` is null for a plain connection.
   ServerSocket(int fd, ssl_st* tls, ServerSocketEvents& events) : events_(events), tls_(tls), fd_(fd) {}
+  ~ServerSocket() { unwatch(); }
   ServerSocket(const ServerSocket&) = delete;
   ServerSocket& operator=(const ServerSocket&) = delete;
 
-  // Watches on this loop from now on; not watched before. `buffer` outlives the watching.
-  void watch(uv_loop_t* loop, ReadBuffer& buffer);
+  // Watches on this loop from now on; not watched before. `loop` and `buffer` outlive the watching.
+  void watch(SocketLoop& loop, ReadBuffer& buffer);
   // Watches no more; the descriptor may go to another loop, or be closed. Not with unsent bytes, if it is to
   // live on.
   void unwatch();
@@ -52,20 +51,22 @@ class ServerSocket {
 
  private:
   enum class Io : uint8_t { Done, Again, Broken };
-  void ready(int status, int events);
+  void on_ready(uint32_t events) override;
   void read_once();
   void flush();
   Io send(const char* data, size_t size, size_t& sent);
   void end(int error);
   void update_interest();
+  void leave_set();
 
   ServerSocketEvents& events_;
   ssl_st* tls_;
+  SocketLoop* loop_ = nullptr;
   ReadBuffer* buffer_ = nullptr;
-  OwnedHandle<uv_poll_t> poll_;
   std::string unsent_;
   int fd_;
-  int watched_ = 0;
+  uint32_t watched_ = 0;
+  bool is_in_set_ = false;  // of the loop
   bool reading_ = true;
   bool broken_ = false;
   bool tls_read_wants_write_ = false;  // renegotiation, key update

@@ -14,18 +14,14 @@ namespace {
 class Pair : public ServerSocketEvents {
  public:
   Pair() {
-    uv_loop_init(&loop);
     REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_) == 0);
     socket = std::make_unique<ServerSocket>(ends_[0], nullptr, *this);
-    socket->watch(&loop, buffer);
+    socket->watch(loop, buffer);
   }
   ~Pair() override {
-    socket->unwatch();
     socket.reset();
     hang_up();
     close(ends_[0]);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    CHECK(uv_loop_close(&loop) == 0);
   }
   Pair(const Pair&) = delete;
   Pair& operator=(const Pair&) = delete;
@@ -49,9 +45,9 @@ class Pair : public ServerSocketEvents {
     char byte = 0;
     return read(ends_[1], &byte, 1) == 0;
   }
-  void turn() { uv_run(&loop, UV_RUN_NOWAIT); }
+  void turn() { loop.turn(); }
 
-  uv_loop_t loop{};
+  SocketLoop loop;
   ReadBuffer buffer;
   std::unique_ptr<ServerSocket> socket;
   std::string received;
@@ -142,20 +138,17 @@ TEST_CASE("after end_writing the server reads the last words and the end, and it
 
 TEST_CASE("a socket goes to another loop and is heard there") {
   Pair pair;
-  uv_loop_t other;
-  uv_loop_init(&other);
+  SocketLoop other;
   ReadBuffer others_buffer;
   pair.socket->unwatch();
   pair.turn();
-  pair.socket->watch(&other, others_buffer);
+  pair.socket->watch(other, others_buffer);
   pair.say("over here");
   pair.turn();
   CHECK(pair.received.empty());
-  uv_run(&other, UV_RUN_NOWAIT);
+  other.turn();
   CHECK(pair.received == "over here");
   pair.socket->unwatch();
-  uv_run(&other, UV_RUN_DEFAULT);
-  CHECK(uv_loop_close(&other) == 0);
 }
 
 }  // namespace tidepool::event

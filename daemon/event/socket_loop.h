@@ -1,0 +1,64 @@
+// A worker's loop. The sockets that work for every query (clients, servers, listening ones) are in an epoll set
+// of its own and are read and written directly. libuv's loop keeps what happens seldom (timers, the inbox,
+// cancels) and is embedded by its descriptor, as libuv provides for:
+// https://docs.libuv.org/en/v1.x/loop.html#c.uv_backend_fd. A client's connection takes one system call and some
+// two thousand instructions less this way than with a uv_stream_t (docs/benchmarks.md).
+// Everything here on one thread.
+#pragma once
+
+#include <sys/epoll.h>
+#include <uv.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+
+namespace tidepool::event {
+
+// Something with a descriptor.
+class Watched {
+ public:
+  // EPOLLIN, EPOLLOUT, ... as asked for; EPOLLERR and EPOLLHUP also unasked, again and again until it is removed.
+  virtual void on_ready(uint32_t events) = 0;
+
+ protected:
+  ~Watched() = default;
+};
+
+class SocketLoop {
+ public:
+  SocketLoop();
+  // Waits until libuv has let go of the handles that were closed.
+  ~SocketLoop();
+  SocketLoop(const SocketLoop&) = delete;
+  SocketLoop& operator=(const SocketLoop&) = delete;
+
+  uv_loop_t* uv() { return &uv_; }
+
+  // An errno, or 0. Level-triggered.
+  int add(int fd, uint32_t events, Watched& watched);
+  void change(int fd, uint32_t events, Watched& watched);
+  // `fd` is still open. What was about to be told to `watched` is not.
+  void remove(int fd, Watched& watched);
+  // The same for who is about to close the only descriptor of its socket, which takes it out of the set.
+  void forget(const Watched& watched);
+
+  // Until stop(). `end_turn` is called when all that was ready has been told, before anything is waited for.
+  void run(const std::function<void()>& end_turn);
+  void stop() { stopped_ = true; }
+  // What is ready now, without waiting: for tests.
+  void turn() { turn(0, [] {}); }
+
+ private:
+  static constexpr int kEventsPerTurn = 256;
+  void turn(int longest_wait, const std::function<void()>& end_turn);
+
+  uv_loop_t uv_;
+  int fd_;
+  bool stopped_ = false;
+  // 0 .. told_ .. ready_    of this turn
+  int told_ = 0, ready_ = 0;
+  std::array<epoll_event, kEventsPerTurn> events_;
+};
+
+}  // namespace tidepool::event
