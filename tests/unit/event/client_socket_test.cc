@@ -1,0 +1,161 @@
+#include "daemon/event/client_socket.h"
+
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+
+namespace tidepool::event {
+namespace {
+
+// A client socket on one end of a pair of sockets; the test is the client at the other.
+class Pair : public ClientSocketEvents {
+ public:
+  Pair() {
+    int both[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, both) == 0);
+    client_ = both[1];
+    socket = std::make_unique<ClientSocket>(both[0], ClientSocket::Kind::Unix, loop, buffer, *this);
+    REQUIRE(socket->open() == 0);
+  }
+  ~Pair() override { hang_up(); }
+  Pair(const Pair&) = delete;
+  Pair& operator=(const Pair&) = delete;
+
+  void say(const std::string& words) {
+    CHECK(write(client_, words.data(), words.size()) == ssize_t(words.size()));
+  }
+  void hang_up() {
+    if (client_ >= 0) close(client_);
+    client_ = -1;
+  }
+  std::string heard() {
+    std::string all;
+    char piece[65536];
+    for (ssize_t size; (size = read(client_, piece, sizeof piece)) > 0;)
+      all.append(piece, static_cast<size_t>(size));
+    return all;
+  }
+  bool client_reads_the_end() {
+    char byte = 0;
+    const ssize_t size = read(client_, &byte, 1);
+    return size == 0 || (size < 0 && errno == ECONNRESET);  // the latter if something was left unread
+  }
+  void turn() { loop.turn(); }
+
+  SocketLoop loop;
+  ReadBuffer buffer;
+  std::unique_ptr<ClientSocket> socket;
+  std::string received;
+  int ended = -1, ends = 0;
+  int drained = 0;
+  bool pauses = false;  // as soon as something comes
+
+ private:
+  void on_client_bytes(base::Bytes bytes) override {
+    received.append(bytes);
+    if (pauses) socket->pause_reading();
+  }
+  void on_client_end(int error) override {
+    ended = error;
+    ++ends;
+  }
+  void on_client_drained() override { ++drained; }
+
+  int client_ = -1;
+};
+
+}  // namespace
+
+TEST_CASE("what the client says arrives, and then its end, once") {
+  Pair pair;
+  pair.say("hello");
+  pair.turn();
+  CHECK(pair.received == "hello");
+  CHECK(pair.ends == 0);
+  pair.hang_up();
+  for (int i = 0; i < 3; ++i) pair.turn();
+  CHECK(pair.ended == 0);
+  CHECK(pair.ends == 1);
+}
+
+TEST_CASE("what comes while a client is not read waits for it to be read again") {
+  Pair pair;
+  pair.pauses = true;
+  pair.say("now");
+  pair.turn();
+  CHECK_FALSE(pair.socket->is_reading());
+  pair.say(", later");
+  for (int i = 0; i < 3; ++i) pair.turn();
+  CHECK(pair.received == "now");
+  pair.pauses = false;
+  pair.socket->resume_reading();
+  pair.turn();
+  CHECK(pair.received == "now, later");
+}
+
+TEST_CASE("a client that hangs up while it is not read is asked for, and heard when it is read again") {
+  Pair pair;
+  pair.socket->pause_reading();
+  CHECK_FALSE(pair.socket->peer_has_left());
+  pair.say("last word");
+  pair.hang_up();
+  for (int i = 0; i < 3; ++i) pair.turn();
+  CHECK(pair.ends == 0);
+  CHECK(pair.socket->peer_has_left());
+  pair.socket->resume_reading();
+  for (int i = 0; i < 3; ++i) pair.turn();
+  CHECK(pair.received == "last word");
+  CHECK(pair.ends == 1);
+}
+
+TEST_CASE("what the client does not take is kept, sent when there is room, and then told once") {
+  Pair pair;
+  const std::string much(8 * 1024 * 1024, 'x');
+  pair.socket->write(much);
+  CHECK(pair.socket->is_congested());
+  pair.socket->write("end");
+  std::string heard;
+  for (int turns = 0; turns < 10000 && pair.drained == 0; ++turns) {
+    heard += pair.heard();
+    pair.turn();
+  }
+  heard += pair.heard();
+  CHECK(heard.size() == much.size() + 3);
+  CHECK(heard.ends_with("xend"));
+  CHECK(pair.drained == 1);
+  CHECK_FALSE(pair.socket->is_congested());
+}
+
+TEST_CASE("a client that takes nothing is still listened to") {
+  Pair pair;
+  pair.socket->write(std::string(8 * 1024 * 1024, 'x'));
+  pair.say("stop");
+  pair.turn();
+  CHECK(pair.received == "stop");
+}
+
+TEST_CASE("a client that hangs up with much unsent is over, and what was unsent is dropped") {
+  Pair pair;
+  pair.socket->write(std::string(8 * 1024 * 1024, 'x'));
+  pair.hang_up();
+  for (int i = 0; i < 3; ++i) pair.turn();
+  CHECK_FALSE(pair.socket->is_congested());
+  CHECK(pair.ends == 1);
+  pair.socket->write("to nobody");
+  CHECK_FALSE(pair.socket->is_congested());
+}
+
+TEST_CASE("a socket that is destroyed closes its connection, and is told nothing more") {
+  Pair pair;
+  pair.say("unheard");
+  pair.socket.reset();
+  pair.turn();
+  CHECK(pair.received.empty());
+  CHECK(pair.client_reads_the_end());
+}
+
+}  // namespace tidepool::event
