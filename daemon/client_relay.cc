@@ -184,8 +184,8 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
 
 // What has to be set on the server for this client. Tells the client what the server reports and it was not
 // told.
-std::vector<session::StartupSettings::Entry> ClientSession::compare_with(ServerConnection& server,
-                                                                         const std::string& application_name) {
+std::vector<session::StartupSettings::Entry> ClientSession::compare_with(
+    ServerConnection& server, const std::string& application_name) {
   const session::ParameterMap& parameters = server.parameters_when_clean();
   std::vector<session::StartupSettings::Entry> missing = greeting_->missing_on(parameters);
   const std::string* reported = parameters.find(kApplicationName);
@@ -395,7 +395,8 @@ void ClientSession::on_server_lost() {
   if (state_ != State::Linked || server == nullptr) return;
   if (may_move_ && prelude_runs() && ++moves_ <= kMostMoves) return try_another_server();
   if (extras_) extras_->prelude_runs = false;
-  log::info(shown() + " disconnected: its server_pid=" + std::to_string(server->open().process_id) + " is lost");
+  log::info(shown() + " disconnected: its server_pid=" + std::to_string(server->open().process_id) +
+            " is lost");
   std::string last_words;
   if (server->from_server.between_messages() && !error_was_last_)
     wire::append_error_response(last_words, "FATAL",

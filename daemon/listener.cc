@@ -246,8 +246,8 @@ bool Listener::tick() {
   return !listens_;
 }
 
-// Not more in a turn, so that those who are inside are served as well: who is left stays in the kernel's queue,
-// of which the next turn is told again.
+// Not more in a turn, so that those who are inside are served as well: who is left stays in the kernel's
+// queue, of which the next turn is told again.
 void Listener::on_ready(uint32_t) {
   for (int accepted = 0; accepted < kAcceptsPerTurn; ++accepted) {
     const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -94,8 +94,7 @@ void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent) 
   then_ = Then::GiveBack;
   socket_.resume_reading();
   // A pool that checks a server before each use has a round trip to wait for anyway.
-  const bool may_wait =
-      reset_may_wait_ && !trace.is_found() && pool_->settings->check != base::Duration(0);
+  const bool may_wait = reset_may_wait_ && !trace.is_found() && pool_->settings->check != base::Duration(0);
   const auto reset = may_wait ? ServerCleanup::Reset::MayWait : ServerCleanup::Reset::AtOnce;
   cleanup_.emplace(pool_->cleanup, tracker, leave, half_sent, reset);
   std::string out;
@@ -145,8 +144,8 @@ void ServerConnection::give_back_unused() {
   rest(false);
 }
 
-// Those that were dialed before any client came have no application_name. When so many clients in a row wanted
-// the same one that another login would have been as cheap, the server is replaced by one that has it.
+// Those that were dialed before any client came have no application_name. When so many clients in a row
+// wanted the same one that another login would have been as cheap, the server is replaced by one that has it.
 void ServerConnection::note_renaming(std::string_view application_name) {
   if (new_name_ != application_name) {
     new_name_ = application_name;

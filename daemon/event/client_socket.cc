@@ -8,7 +8,8 @@
 
 namespace tidepool::event {
 
-ClientSocket::ClientSocket(int fd, Kind kind, SocketLoop& loop, ReadBuffer& buffer, ClientSocketEvents& events)
+ClientSocket::ClientSocket(int fd, Kind kind, SocketLoop& loop, ReadBuffer& buffer,
+                           ClientSocketEvents& events)
     : loop_(loop), buffer_(buffer), events_(events), fd_(fd), kind_(kind) {}
 
 ClientSocket::~ClientSocket() {

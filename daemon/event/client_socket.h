@@ -1,5 +1,5 @@
-// A client's connection. Reads into the worker's buffer; writes at once what the kernel takes and keeps the rest.
-// Lives on one loop, and owns its descriptor.
+// A client's connection. Reads into the worker's buffer; writes at once what the kernel takes and keeps the
+// rest. Lives on one loop, and owns its descriptor.
 #pragma once
 
 #include <cstdint>

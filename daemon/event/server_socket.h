@@ -1,5 +1,6 @@
 // A server's connection: the descriptor (or TLS session) that libpq left us. Does not own the descriptor:
-// OpenServer does, and is destroyed after this. May be taken from one loop and put on another. Reads into the worker's buffer; writes at once what the kernel takes and keeps the rest.
+// OpenServer does, and is destroyed after this. May be taken from one loop and put on another. Reads into the
+// worker's buffer; writes at once what the kernel takes and keeps the rest.
 #pragma once
 
 #include <cstdint>

@@ -66,7 +66,8 @@ void SocketLoop::turn(int longest_wait, const std::function<void()>& end_turn) {
   uv_update_time(&uv_);
   // 0: a timer is due, a handle is to be closed, or one is new and not in libuv's own set yet.
   const int uv_wait = uv_backend_timeout(&uv_);
-  const int count = epoll_wait(fd_, events_.data(), kEventsPerTurn, longest_wait < 0 ? uv_wait : longest_wait);
+  const int count =
+      epoll_wait(fd_, events_.data(), kEventsPerTurn, longest_wait < 0 ? uv_wait : longest_wait);
   bool uv_is_ready = uv_wait == 0 || count <= 0;
   ready_ = std::max(count, 0);
   for (told_ = 0; told_ < ready_;) {

@@ -1,9 +1,9 @@
-// A worker's loop. The sockets that work for every query (clients, servers, listening ones) are in an epoll set
-// of its own and are read and written directly. libuv's loop keeps what happens seldom (timers, the inbox,
-// cancels) and is embedded by its descriptor, as libuv provides for:
-// https://docs.libuv.org/en/v1.x/loop.html#c.uv_backend_fd. A client's connection takes one system call and some
-// two thousand instructions less this way than with a uv_stream_t (docs/benchmarks.md).
-// Everything here on one thread.
+// A worker's loop. The sockets that work for every query (clients, servers, listening ones) are in an epoll
+// set of its own and are read and written directly. libuv's loop keeps what happens seldom (timers, the
+// inbox, cancels) and is embedded by its descriptor, as libuv provides for:
+// https://docs.libuv.org/en/v1.x/loop.html#c.uv_backend_fd. A client's connection takes one system call and
+// some two thousand instructions less this way than with a uv_stream_t (docs/benchmarks.md). Everything here
+// on one thread.
 #pragma once
 
 #include <sys/epoll.h>
@@ -18,7 +18,8 @@ namespace tidepool::event {
 // Something with a descriptor.
 class Watched {
  public:
-  // EPOLLIN, EPOLLOUT, ... as asked for; EPOLLERR and EPOLLHUP also unasked, again and again until it is removed.
+  // EPOLLIN, EPOLLOUT, ... as asked for; EPOLLERR and EPOLLHUP also unasked, again and again until it is
+  // removed.
   virtual void on_ready(uint32_t events) = 0;
 
  protected:
@@ -47,7 +48,9 @@ class SocketLoop {
   void run(const std::function<void()>& end_turn);
   void stop() { stopped_ = true; }
   // What is ready now, without waiting: for tests.
-  void turn() { turn(0, [] {}); }
+  void turn() {
+    turn(0, [] {});
+  }
 
  private:
   static constexpr int kEventsPerTurn = 256;

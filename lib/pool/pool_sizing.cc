@@ -32,7 +32,8 @@ bool PoolLedger::has_room() const {
 }
 
 bool PoolLedger::may_replace_one() const {
-  return !health_.is_failing() && servers_.count(ServerState::Dialing) + servers_.count(ServerState::Closing) == 0;
+  return !health_.is_failing() &&
+         servers_.count(ServerState::Dialing) + servers_.count(ServerState::Closing) == 0;
 }
 
 bool PoolLedger::wants_growth() const {

@@ -91,9 +91,8 @@ TEST_CASE("a message from another thread wakes a loop that sleeps") {
     uv_async_t async;
     SocketLoop* loop;
   } wake{{}, &loop};
-  uv_async_init(loop.uv(), &wake.async, [](uv_async_t* async) {
-    reinterpret_cast<Wake*>(async)->loop->stop();
-  });
+  uv_async_init(loop.uv(), &wake.async,
+                [](uv_async_t* async) { reinterpret_cast<Wake*>(async)->loop->stop(); });
   uv_async_send(&wake.async);
   loop.run([] {});
   uv_close(reinterpret_cast<uv_handle_t*>(&wake.async), nullptr);

@@ -182,7 +182,8 @@ void SimulatedShell::on(const Close& close) {
   }
   if (close.reason == CloseReason::Outgrown) {
     must(closing.state == State::Free, "outgrown at rest");
-    must(!failing_ && dials_.empty() && count(State::Closing) == 0, "outgrown while another one goes or comes");
+    must(!failing_ && dials_.empty() && count(State::Closing) == 0,
+         "outgrown while another one goes or comes");
   }
   closing.state = State::Closing;
 }
