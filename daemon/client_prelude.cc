@@ -34,8 +34,7 @@ size_t end_of_first_request(base::Bytes bytes) {
 // through its first Sync. More must not, since after an error in the prelude only so much is sure to be
 // skipped. What travels is kept until the prelude's answer is known.
 void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
-  if (!extras_) extras_ = std::make_unique<Extras>();
-  extras_->prelude = std::move(prelude);
+  extras().prelude = std::move(prelude);
   extras_->prelude_runs = true;
   extras_->prelude_since = worker_.now();
   extras_->cancelled = false;
@@ -128,9 +127,9 @@ bool ClientSession::prelude_timed_out() {
 void ClientSession::see_command_tag(base::Bytes body) {
   const std::string_view tag = body.substr(0, body.find('\0'));
   if (tag == "RESET" || tag == "DISCARD ALL") {
-    extras_->restore = Extras::Restore::Now;
+    extras().restore = Extras::Restore::Now;
     extras_->withhold = true;
-  } else if (tag == "SET" && extras_->restore == Extras::Restore::No) {
+  } else if (tag == "SET" && extras().restore == Extras::Restore::No) {
     // SET x TO DEFAULT. Inside a transaction it waits for the end: a query in front of SET TRANSACTION would
     // break that.
     extras_->restore = Extras::Restore::OutsideTransaction;

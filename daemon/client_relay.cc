@@ -175,6 +175,10 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
     worker_.need_tick();
 
   extras_ = nullptr;
+  const std::string* at_login = server.open().parameters.find(kApplicationName);
+  const bool is_its_own_name = at_login != nullptr && *at_login == application_name;
+  if (is_its_own_name) server.note_own_name();
+  watch_resets_ = !greeting_->wishes.empty() || !is_its_own_name;
   std::vector<session::StartupSettings::Entry> missing;
   if (!server.suits(greeting_, application_name)) missing = compare_with(server, application_name);
   if (server.is_unclean()) return session::ServerPrelude::reset_and_set(missing);
@@ -189,14 +193,9 @@ std::vector<session::StartupSettings::Entry> ClientSession::compare_with(
   const session::ParameterMap& parameters = server.parameters_when_clean();
   std::vector<session::StartupSettings::Entry> missing = greeting_->missing_on(parameters);
   const std::string* reported = parameters.find(kApplicationName);
-  const std::string* at_login = server.open().parameters.find(kApplicationName);
   if (reported == nullptr || *reported != application_name) {
     missing.emplace_back(kApplicationName, application_name);
     server.note_renaming(application_name);
-  }
-  if (!greeting_->wishes.empty() || at_login == nullptr || *at_login != application_name) {
-    extras_ = std::make_unique<Extras>();
-    extras_->watch_resets = true;
   }
 
   // What it is about to be set to is what the client was told.
@@ -286,8 +285,7 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   bool prelude_ended = false;
   for (;;) {
     const bool prelude_ran = prelude_runs();
-    const bool watching = extras_ && extras_->watch_resets;
-    const auto& whole = prelude_ran ? kLeavingOut : watching ? kWatching : kUsual;
+    const auto& whole = prelude_ran ? kLeavingOut : watch_resets_ ? kWatching : kUsual;
     auto walked = server.from_server.walk(bytes.substr(at), whole, [&](wire::Message message) {
       message.at += at;
       if (!see_server_message(message)) {
@@ -334,10 +332,8 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
 // True: it is the client's. False: it is left out.
 bool ClientSession::see_server_message(const wire::Message& message) {
   if (message.type == 'S') return see_parameter_status(message);
-  if (extras_) {
-    if (extras_->prelude_runs) return see_prelude_reply(message);
-    if (message.type == 'C' && extras_->watch_resets) see_command_tag(message.body);
-  }
+  if (prelude_runs()) return see_prelude_reply(message);
+  if (message.type == 'C' && watch_resets_) see_command_tag(message.body);
   if (message.type == 'C') server_->trace.command_completed(message.body);
   auto& tracker = server_->tracker;
   tracker.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
@@ -355,8 +351,7 @@ bool ClientSession::see_server_message(const wire::Message& message) {
 }
 
 session::ParameterMap& ClientSession::told() {
-  if (!extras_) extras_ = std::make_unique<Extras>();
-  if (!extras_->told_is_known) {
+  if (!extras().told_is_known) {
     extras_->told_is_known = true;
     extras_->told = greeting_->told;
     extras_->told.set(kApplicationName, wanted_application_name());

@@ -161,6 +161,7 @@ class ClientSession final : public event::ClientSocketEvents {
   bool vanished_ = false;        // hung up while what goes in front of its request was unanswered
   bool request_runs_ = false;    // since requested_at_
   bool cancel_sent_ = false;     // by the query time limit
+  bool watch_resets_ = false;    // RESET would lead to its server's values, not to the client's own
   bool may_move_ = false;        // nothing of the client's can have run yet: another server will do
   bool error_was_last_ = false;  // the server's last message: if it closes now, that was its FATAL
   wire::FrameCursor from_client_;
@@ -187,7 +188,7 @@ class ClientSession final : public event::ClientSocketEvents {
 
   // Rarely there.
   struct LoginState;
-  // Of clients with startup settings, or an application_name that is not their server's own.
+  // Of clients whose server had to be set to something, or told them of something.
   struct Extras {
     session::ServerPrelude prelude;
     session::ParameterMap told;  // what the client knows
@@ -197,9 +198,12 @@ class ClientSession final : public event::ClientSocketEvents {
     bool prelude_failed = false;
     bool cancelled = false;  // while the prelude ran
     bool told_is_known = false;
-    bool watch_resets = false;  // RESET would lead to the server's values, not the client's
-    bool withhold = false;      // such values are not news: the client's own follow
+    bool withhold = false;  // the server's own values after a RESET are not news: the client's own follow
   };
+  Extras& extras() {
+    if (!extras_) extras_ = std::make_unique<Extras>();
+    return *extras_;
+  }
   std::unique_ptr<LoginState> login_;
   std::unique_ptr<Extras> extras_;
   std::optional<session::RequestRefusal> refusal_;

@@ -69,6 +69,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   // Its client wants another application_name than it reports: it is about to be set. Too many such clients
   // in a row, and the server is replaced by one that was dialed with their name.
   void note_renaming(std::string_view application_name);
+  void note_own_name() { renamings_ = 0; }
   // Lent, but nothing was sent: straight back.
   void give_back_unused();
   // Lent -> (Cleaning ->) Trying: the client is told (ClientSession::on_trial_done) and has it lent again
