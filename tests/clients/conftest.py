@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from harness.daemon import Tidepool
 from harness.postgres import PrivatePostgres
+from tcp import PASSWORD, listen_over_tcp
 
 DIRECT = os.environ.get("CLIENTS_DIRECT") == "1"
 MAX_SIZE = 8
@@ -23,6 +24,7 @@ class Target:
     dbname: str
     database: str
     daemon: Tidepool | None
+    tcp_port: int               # on 127.0.0.1, by SCRAM
     user: str = "app"
     others: dict = field(default_factory=dict)      # further pools, by name
 
@@ -36,10 +38,10 @@ class Target:
 
     @property
     def environment(self):
-        """For a program that speaks libpq."""
+        """For a program that speaks libpq, and for those of programs.py, which add TCP."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         return {**inherited, "PGHOST": str(self.host), "PGPORT": str(self.port), "PGDATABASE": self.dbname,
-                "PGUSER": self.user, "PGCONNECT_TIMEOUT": "30"}
+                "PGUSER": self.user, "PGCONNECT_TIMEOUT": "30", "TCP_PORT": str(self.tcp_port), "TCP_PASSWORD": PASSWORD}
 
     def url(self, driver):
         """As SQLAlchemy writes it."""
@@ -51,21 +53,23 @@ class Target:
 
 @pytest.fixture(scope="session")
 def target():
-    with PrivatePostgres() as server:
-        server.create_role("app")
+    with PrivatePostgres(tcp=DIRECT, hba="local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n") as server:
+        server.create_role("app", PASSWORD)
         databases = {name: server.create_database(f"{name}_of_the_pool") for name in ("bench", "restored")}
         for name in databases.values():
             server.psql("-c", "grant all on schema public to app", dbname=name)
         if DIRECT:
             others = {"restored": Target(server, server.folder, server.port, databases["restored"],
-                                         databases["restored"], None)}
-            yield Target(server, server.folder, server.port, databases["bench"], databases["bench"], None, others=others)
+                                         databases["restored"], None, server.port)}
+            yield Target(server, server.folder, server.port, databases["bench"], databases["bench"], None, server.port, others=others)
             return
         pools = {name: {"conninfo": server.conninfo(database, "app"), "min_size": 0, "max_size": MAX_SIZE, "timeout": 60}
                  for name, database in databases.items()}
-        with Tidepool({"pools": pools, "workers": 2, "log": {"level": "info"}}) as daemon:
-            others = {"restored": Target(server, daemon.host, daemon.port, "restored", databases["restored"], daemon)}
-            yield Target(server, daemon.host, daemon.port, "bench", databases["bench"], daemon, others=others)
+        daemon = Tidepool({"pools": pools, "workers": 2, "log": {"level": "info"}})
+        tcp_port = listen_over_tcp(daemon)
+        with daemon:
+            others = {"restored": Target(server, daemon.host, daemon.port, "restored", databases["restored"], daemon, tcp_port)}
+            yield Target(server, daemon.host, daemon.port, "bench", databases["bench"], daemon, tcp_port, others=others)
 
 
 @pytest.fixture(autouse=True)
