@@ -13,6 +13,19 @@ PACKAGES_BENCH="pgbouncer strace"
 PACKAGES_TIDY="clang-tidy-14"
 PACKAGES_FUZZ="clang-14 libclang-rt-14-dev"
 
+# What builds the client programs of other languages: what is on PATH, else Debian's. cargo-web is the newer of Debian's: the other one
+# does not know the present form of the registry's index.
+packages_toolchains() {
+  local packages="ca-certificates"
+  have go || packages+=" golang-go"
+  have javac java || packages+=" default-jdk-headless"
+  have mvn || packages+=" maven"
+  have node npm || packages+=" nodejs npm"
+  have cargo rustc || packages+=" cargo-web rustc-web"
+  say "$packages"
+}
+
+have() { type -P "$@" >/dev/null; }         # all of them
 say() { printf '%s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
