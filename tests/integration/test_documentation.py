@@ -10,30 +10,16 @@ import sys
 import pytest
 import yaml
 from harness.daemon import ROOT, check
+from harness.documents import DOCUMENTS, RUN_WITH_THE_CLIENTS, blocks, pointed_at
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "tests/README.md"]
 NEEDED = {"listen": "listen:\n  - {unix: /run/tidepool}\n",
           "pools": 'pools:\n  orders: {conninfo: "host=/var/run/postgresql dbname=orders user=app"}\n'}
-
-
-def blocks(language, documents=DOCUMENTS):
-    """The fenced blocks of a language, each with its place as its name."""
-    for document in documents:
-        text = document.read_text()
-        for found in re.finditer(rf"^```{language}\n(.*?)^```", text, re.M | re.S):
-            line = text.count("\n", 0, found.start()) + 1
-            yield pytest.param(found[1], id=f"{document.name}:{line}")
 
 
 @pytest.fixture
 def orders(tidepool):
     """What the documents' examples connect to: a pool `orders`, and a console for `app`."""
     return tidepool(pools={"orders": {"min_size": 1, "max_size": 4}})
-
-
-def pointed_at(text, daemon):
-    assert daemon.port == 6432
-    return text.replace("/run/tidepool", str(daemon.host))
 
 
 # Settings
@@ -73,6 +59,13 @@ def test_the_python_examples_are_those_of_every_client_stack():
     for name in ("postgresql+psycopg://", "postgresql+psycopg2://", "postgresql+asyncpg://", "create_async_engine", "NullPool", "psycopg.connect",
                  "psycopg2.connect", "asyncpg.connect", "django.db.backends.postgresql"):
         assert name in text
+
+
+def test_every_example_of_a_client_is_run():
+    """Here, or by tests/clients/test_documented_programs.py, which has the toolchains."""
+    languages = set(re.findall(r"^```(\w+)$", (ROOT / "docs/clients.md").read_text(), re.M))
+    assert languages == {"python", "console", *RUN_WITH_THE_CLIENTS}
+    assert all((ROOT / "tests/clients" / folder).is_dir() for folder in RUN_WITH_THE_CLIENTS.values())
 
 
 def test_django_takes_the_documented_settings(orders):
