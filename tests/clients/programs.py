@@ -126,8 +126,8 @@ class Rust(Language):
         return [["cargo", "build", "--locked", "--offline"], ["cp", self.to / "target/debug/clients", self.to]]
 
     def example(self, text, folder):
-        for name in ("Cargo.toml", "Cargo.lock"):
-            shutil.copy(self.sources / name, folder)
+        for name in ("Cargo.toml", "Cargo.lock"):       # under another name: cargo would take it for the program, by its name
+            (folder / name).write_text((self.sources / name).read_text().replace('name = "clients"', 'name = "clients-example"'))
         (folder / "src").mkdir()
         (folder / "src/main.rs").write_text(text)
         return ["cargo", "run", "--quiet", "--locked", "--offline"]

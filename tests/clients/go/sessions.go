@@ -30,8 +30,8 @@ func listenAndNotify() {
 	})
 }
 
-func runs(conn *pgx.Conn, pid int) bool {
-	return value[int](conn, "select count(*) from pg_stat_activity where pid = $1 and state = 'active'", pid) == 1
+func sleeps(conn *pgx.Conn, pid int) bool {
+	return value[int](conn, "select count(*) from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'", pid) == 1
 }
 
 func aCancelEndsOneQuery() {
@@ -41,7 +41,7 @@ func aCancelEndsOneQuery() {
 			for round := 0; round < 3; round++ {
 				sent := make(chan error)
 				go func() {
-					for !runs(watcher, pid) {
+					for !sleeps(watcher, pid) {
 						time.Sleep(10 * time.Millisecond)
 					}
 					sent <- conn.PgConn().CancelRequest(ctx)
@@ -66,7 +66,7 @@ func aContextThatEndsInMidQuery() {
 			end()
 			equal(errors.Is(err, context.DeadlineExceeded), true)
 			equal(conn.IsClosed(), true)
-			waitUntil(func() bool { return !runs(watcher, pid) })
+			waitUntil(func() bool { return !sleeps(watcher, pid) })
 		}
 		session("", func(next *pgx.Conn) { equal(value[int](next, "select 42"), 42) })
 	})

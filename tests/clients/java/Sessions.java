@@ -32,8 +32,8 @@ class Sessions extends Connections {
         session(other -> equal(value(other, "select count(*) from pg_listening_channels()"), 0L));
     }
 
-    static boolean runs(Connection watcher, Object pid) throws SQLException {
-        return value(watcher, "select count(*) from pg_stat_activity where pid = ? and state = 'active'", pid).equals(1L);
+    static boolean sleeps(Connection watcher, Object pid) throws SQLException {
+        return value(watcher, "select count(*) from pg_stat_activity where pid = ? and wait_event = 'PgSleep'", pid).equals(1L);
     }
 
     static void aCancelEndsOneQuery() throws Exception {
@@ -43,7 +43,7 @@ class Sessions extends Connections {
                 try (Statement statement = connection.createStatement()) {
                     CompletableFuture<Void> sent = CompletableFuture.runAsync(() -> {
                         try {
-                            while (!runs(watcher, pid)) {
+                            while (!sleeps(watcher, pid)) {
                                 Thread.sleep(10);
                             }
                             statement.cancel();

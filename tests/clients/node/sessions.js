@@ -1,6 +1,7 @@
 "use strict";
 
 const assert = require("node:assert/strict");
+const { once } = require("node:events");
 const { Client, Pool, Query } = require("pg");
 const { connect, failsWith, newName, overTcp, place, session, value, waitUntil } = require("./connections");
 
@@ -24,26 +25,29 @@ async function listen_and_notify() {
   });
 }
 
-async function runs(watcher, pid) {
-  return await value(watcher, "select count(*) from pg_stat_activity where pid = $1 and state = 'active'", [pid]) === "1";
+async function sleeps(watcher, pid) {
+  return await value(watcher, "select count(*) from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'", [pid]) === "1";
 }
 
-// By the protocol's cancel request, which a second Client sends for the first one, and by pg_cancel_backend.
+// A second Client sends the request for the first one. PostgreSQL signals a backend twice for it: a next query that did not wait until
+// the request is through could be hit as well.
+async function cancel_by_request(client, query) {
+  const sender = new Client(place);
+  const through = once(sender.connection, "end");
+  sender.cancel(client, query);
+  await through;
+}
+
 async function a_cancel_ends_one_query() {
   await session({}, (watcher) => session({}, async (client) => {
     const pid = await value(client, "select pg_backend_pid()");
-    const ways = [
-      (query) => new Client(place).cancel(client, query),
-      () => watcher.query("select pg_cancel_backend($1)", [pid]),
-    ];
-    for (const cancel of [...ways, ...ways]) {
+    const by_sql = () => watcher.query("select pg_cancel_backend($1)", [pid]);
+    for (const cancel of [cancel_by_request, by_sql, cancel_by_request, by_sql]) {
       const query = new Query("select pg_sleep(50)");
-      const ended = new Promise((resolve, reject) => query.on("error", reject).on("end", resolve));
-      const cancelled = failsWith(ended, "57014");
+      const cancelled = failsWith(new Promise((resolve, reject) => query.on("error", reject).on("end", resolve)), "57014");
       client.query(query);
-      await waitUntil(() => runs(watcher, pid));
-      cancel(query);
-      await cancelled;
+      await waitUntil(() => sleeps(watcher, pid));
+      await Promise.all([cancelled, cancel(client, query)]);
       assert.equal(await value(client, "select pg_backend_pid()"), pid);
     }
   }));

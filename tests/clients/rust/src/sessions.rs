@@ -24,28 +24,37 @@ pub async fn listen_and_notify() -> Outcome {
     Ok(())
 }
 
-async fn wait_until_it_runs(watcher: &Session, pid: i32) -> Result<(), Error> {
-    let running = "select count(*) from pg_stat_activity where pid = $1 and state = 'active'";
-    while watcher.value::<i64>(running, &[&pid]).await? == 0 {
+async fn wait_until_it_sleeps(watcher: &Session, pid: i32) -> Result<(), Error> {
+    let sleeping = "select count(*) from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'";
+    while watcher.value::<i64>(sleeping, &[&pid]).await? == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(())
 }
 
+/// PostgreSQL signals a backend twice for a cancel request, and tokio-postgres does not wait until its request is through: the session's
+/// next query may be hit as well, the next session's may not.
 pub async fn a_cancel_ends_one_query() -> Outcome {
-    let (watcher, mine) = (session().await?, session().await?);
-    let pid: i32 = mine.value("select pg_backend_pid()", &[]).await?;
-    for _ in 0..3 {
+    let watcher = session().await?;
+    for _ in 0..5 {
+        let mine = session().await?;
+        let pid: i32 = mine.value("select pg_backend_pid()", &[]).await?;
         let cancel = async {
-            wait_until_it_runs(&watcher, pid).await?;
+            wait_until_it_sleeps(&watcher, pid).await?;
             mine.client.cancel_token().cancel_query(NoTls).await
         };
         let (asked, sent) = tokio::join!(mine.client.execute("select pg_sleep(50)", &[]), cancel);
         fails_with(asked, "57014");
         sent?;
-        assert_eq!(mine.value::<i32>("select pg_backend_pid()", &[]).await?, pid);
+        let next = mine.value::<i32>("select pg_backend_pid()", &[]).await;
+        if let Ok(next) = next {
+            assert_eq!(next, pid);
+        } else {
+            fails_with(next, "57014");
+            assert_eq!(mine.value::<i32>("select pg_backend_pid()", &[]).await?, pid);
+        }
+        mine.end().await;
     }
-    mine.end().await;
     watcher.end().await;
     Ok(())
 }
