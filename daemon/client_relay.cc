@@ -174,13 +174,21 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   if (limits.client_idle.count() + limits.idle_in_transaction.count() + limits.query.count() > 0)
     worker_.need_tick();
 
-  extras_ = nullptr;
+  // A request that moved here from another server keeps what its client was told of that one.
+  if (extras_ && extras_->told_is_known) {
+    session::ParameterMap told = std::move(extras_->told);
+    *extras_ = Extras{};
+    extras_->told = std::move(told);
+    extras_->told_is_known = true;
+  } else {
+    extras_ = nullptr;
+  }
   const std::string* at_login = server.open().parameters.find(kApplicationName);
   const bool is_its_own_name = at_login != nullptr && *at_login == application_name;
   if (is_its_own_name) server.note_own_name();
   watch_resets_ = !greeting_->wishes.empty() || !is_its_own_name;
   std::vector<session::StartupSettings::Entry> missing;
-  if (!server.suits(greeting_, application_name)) missing = compare_with(server, application_name);
+  if (extras_ || !server.suits(greeting_, application_name)) missing = compare_with(server, application_name);
   if (server.is_unclean()) return session::ServerPrelude::reset_and_set(missing);
   if (missing.empty()) return std::nullopt;
   return session::ServerPrelude::set(missing, 'I');
@@ -191,7 +199,9 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
 std::vector<session::StartupSettings::Entry> ClientSession::compare_with(
     ServerConnection& server, const std::string& application_name) {
   const session::ParameterMap& parameters = server.parameters_when_clean();
-  std::vector<session::StartupSettings::Entry> missing = greeting_->missing_on(parameters);
+  // If the last client's settings still show, the server's own may have changed behind them (a reload of
+  // PostgreSQL's): then all are set.
+  auto missing = server.shows_other_settings() ? greeting_->settings() : greeting_->missing_on(parameters);
   const std::string* reported = parameters.find(kApplicationName);
   if (reported == nullptr || *reported != application_name) {
     missing.emplace_back(kApplicationName, application_name);
@@ -200,13 +210,18 @@ std::vector<session::StartupSettings::Entry> ClientSession::compare_with(
 
   // What it is about to be set to is what the client was told.
   std::string news;
-  parameters.each_difference(greeting_->told, [&](const std::string& name, const std::string& value) {
+  std::vector<session::ParameterMap::Entry> differences;
+  const session::ParameterMap& known = extras_ ? extras_->told : greeting_->told;
+  parameters.each_difference(known, [&](const std::string& name, const std::string& value) {
     if (name == kApplicationName) return;
     for (const auto& wish : greeting_->wishes)
       if (wish.reported_name == name) return;
+    differences.emplace_back(name, value);
+  });
+  for (const auto& [name, value] : differences) {
     wire::append_parameter_status(news, name, value);
     told().set(name, value);
-  });
+  }
   socket_.write(news);
   if (missing.empty() && !extras_) server.note_suits(greeting_, application_name);
   return missing;

@@ -228,6 +228,11 @@ Listener::Listener(Worker& worker, event::SocketLoop& loop, const ListeningSocke
             socket.settings().unix_directory.empty() ? socket.settings().tcp_address : "unix",
             socket.settings().port},
       fd_(fcntl(socket.fd(), F_DUPFD_CLOEXEC, 0)) {
+  // One that was handed over may block, and may have a short queue.
+  if (fd_ >= 0) {
+    fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK);
+    ::listen(fd_, kBacklog);
+  }
   listen();
 }
 
@@ -252,13 +257,15 @@ void Listener::on_ready(uint32_t) {
   for (int accepted = 0; accepted < kAcceptsPerTurn; ++accepted) {
     const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
+      warned_ = false;
       worker_.adopt_client(fd, here_);
       continue;
     }
     if (errno == EAGAIN) return;
     if (errno == EINTR || errno == ECONNABORTED) continue;
     // Most likely there are no descriptors. Who wants to come in waits in the kernel's queue.
-    log::warning(std::string("accepting clients: ") + std::strerror(errno) + "; trying again in a moment");
+    if (!std::exchange(warned_, true))
+      log::warning(std::string("accepting clients: ") + std::strerror(errno) + "; trying again in a moment");
     loop_.remove(fd_, *this);
     listens_ = false;
     return worker_.need_tick();

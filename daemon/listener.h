@@ -80,6 +80,7 @@ class Listener final : public event::Watched {
   ListenerHere here_;
   int fd_;
   bool listens_ = false;  // not: the process is out of descriptors, tick() tries again
+  bool warned_ = false;   // of that, since the last client was accepted
 };
 
 }  // namespace tidepool::daemon

@@ -67,6 +67,9 @@ void ServerConnection::set_state(State state) {
 }
 
 void ServerConnection::lend_to(ClientSession& client) {
+  // What a check, a trial or the last client was told of by the way: a reload of PostgreSQL's settings.
+  if (!is_unclean() && parameters_when_clean_.version() != parameters.version())
+    parameters_when_clean_ = parameters;
   set_state(State::Lent);
   client_ = &client;
   trace = {};
@@ -92,7 +95,6 @@ void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent) 
     return close(pool::CloseReason::Bad, "its client left during a trial of its settings");
   set_state(State::Cleaning);
   then_ = Then::GiveBack;
-  socket_.resume_reading();
   // A pool that checks a server before each use has a round trip to wait for anyway.
   const bool may_wait = reset_may_wait_ && !trace.is_found() && pool_->settings->check != base::Duration(0);
   const auto reset = may_wait ? ServerCleanup::Reset::MayWait : ServerCleanup::Reset::AtOnce;
@@ -100,6 +102,8 @@ void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent) 
   std::string out;
   const auto step = cleanup_->start(worker_->now(), out);
   carry_out(step, out);
+  // Last: bytes that TLS holds may come at once.
+  if (state_ == State::Cleaning) socket_.resume_reading();
 }
 
 // Nothing is owed and no transaction is open: all that there is to do is the reset.
@@ -147,6 +151,8 @@ void ServerConnection::give_back_unused() {
 // Those that were dialed before any client came have no application_name. When so many clients in a row
 // wanted the same one that another login would have been as cheap, the server is replaced by one that has it.
 void ServerConnection::note_renaming(std::string_view application_name) {
+  // PostgreSQL made something else of it (of letters that are not ASCII), and would again.
+  if (application_name == open_->dialed_name) return;
   if (new_name_ != application_name) {
     new_name_ = application_name;
     renamings_ = 0;

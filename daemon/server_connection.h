@@ -64,6 +64,10 @@ class ServerConnection final : public event::ServerSocketEvents {
            suited_.version_when_clean == parameters_when_clean_.version() &&
            suited_.was_unclean == is_unclean() && suited_.application_name == application_name;
   }
+  // It is unclean and reports what its last client had set.
+  bool shows_other_settings() const {
+    return is_unclean() && parameters.version() != parameters_when_clean_.version();
+  }
   // By the worker, every few milliseconds while there are such. False: not unclean, or not at rest.
   bool clean_if_due(base::TimePoint now);
   // Its client wants another application_name than it reports: it is about to be set. Too many such clients

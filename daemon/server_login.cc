@@ -65,6 +65,9 @@ class Login {
   std::unique_ptr<OpenServer> try_host(Host& host, const std::string& session_attrs);
   std::vector<std::string> addresses_of(const DialTarget& target);
   Attempt try_address(const DialTarget& target, const std::string& session_attrs);
+  const std::string& application_name() const {
+    return order_.application_name ? *order_.application_name : plan_.summary.application_name;
+  }
   Connection start(const DialTarget& target, const std::string& session_attrs) const;
   std::optional<Refusal> poll_connection(PGconn* connection, FILE* trace, Deadline deadline);
   std::optional<Refusal> prove_idle(OpenServer& server, Deadline deadline);
@@ -197,6 +200,7 @@ Attempt Login::try_address(const DialTarget& target, const std::string& session_
 
   auto server = std::make_unique<OpenServer>(connection.get());
   const PGconn* owned_by_server = connection.release();
+  server->dialed_name = application_name();
   const LoginTrace login = read_login_trace(trace.text());
   for (const auto& name : login.parameter_names) {
     if (const char* value = PQparameterStatus(owned_by_server, name.c_str()))
@@ -220,8 +224,7 @@ Connection Login::start(const DialTarget& target, const std::string& session_att
   give("hostaddr", target.hostaddr);
   give("port", target.port);
   give("target_session_attrs", session_attrs);
-  give("application_name",
-       order_.application_name ? *order_.application_name : plan_.summary.application_name);
+  give("application_name", application_name());
   std::string server_options = plan_.server_options;
   // In front: the conninfo's own word is the last.
   if (sets_idle_timeout_) server_options.insert(0, "-c idle_session_timeout=0 ");

@@ -12,8 +12,10 @@ ClientSocket::ClientSocket(int fd, Kind kind, SocketLoop& loop, ReadBuffer& buff
                            ClientSocketEvents& events)
     : loop_(loop), buffer_(buffer), events_(events), fd_(fd), kind_(kind) {}
 
+// Closing it would take it out of the set as well, but not while somebody else refers to the socket, if only
+// for a moment: who lists the descriptors in /proc does.
 ClientSocket::~ClientSocket() {
-  loop_.forget(*this);
+  if (watched_ != 0) loop_.remove(fd_, *this);
   ::close(fd_);
 }
 

@@ -57,7 +57,7 @@ void ServerSocket::update_interest() {
   if (loop_ == nullptr || broken_) return;
   uint32_t wanted = 0;
   if (reading_ || tls_write_wants_read_) wanted |= EPOLLIN;
-  if ((!unsent_.empty() && !tls_write_wants_read_) || tls_read_wants_write_) wanted |= EPOLLOUT;
+  if ((!unsent_.empty() && !tls_write_wants_read_) || (tls_read_wants_write_ && reading_)) wanted |= EPOLLOUT;
   // A server whose answers nobody takes at the moment still may die: that must be seen.
   if (wanted == 0) wanted = EPOLLRDHUP;
   if (wanted == watched_) return;
@@ -98,11 +98,11 @@ void ServerSocket::read_once() {
     if (errno != EAGAIN && errno != EINTR) end(errno);
     return;
   }
-  // TLS: records are up to 16 KiB; fill the buffer as far as they are there, so that nothing is left without
-  // an event.
+  // TLS: records are up to 16 KiB, and what is left of one in OpenSSL would have no event: only whole ones
+  // are asked for.
   size_t filled = 0;
   tls_read_wants_write_ = false;
-  while (filled < ReadBuffer::kSize) {
+  while (ReadBuffer::kSize - filled >= SSL3_RT_MAX_PLAIN_LENGTH) {
     ERR_clear_error();
     const int size = SSL_read(tls_, buffer_->data() + filled, static_cast<int>(ReadBuffer::kSize - filled));
     if (size > 0) {

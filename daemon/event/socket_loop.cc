@@ -50,10 +50,6 @@ void SocketLoop::change(int fd, uint32_t events, Watched& watched) {
 
 void SocketLoop::remove(int fd, Watched& watched) {
   epoll_ctl(fd_, EPOLL_CTL_DEL, fd, nullptr);
-  forget(watched);
-}
-
-void SocketLoop::forget(const Watched& watched) {
   for (int i = told_; i < ready_; ++i)
     if (events_[i].data.ptr == &watched) events_[i].data.ptr = nullptr;
 }
@@ -63,11 +59,11 @@ void SocketLoop::run(const std::function<void()>& end_turn) {
 }
 
 void SocketLoop::turn(int longest_wait, const std::function<void()>& end_turn) {
-  uv_update_time(&uv_);
   // 0: a timer is due, a handle is to be closed, or one is new and not in libuv's own set yet.
   const int uv_wait = uv_backend_timeout(&uv_);
   const int count =
       epoll_wait(fd_, events_.data(), kEventsPerTurn, longest_wait < 0 ? uv_wait : longest_wait);
+  uv_update_time(&uv_);  // timers that are started now count from now
   bool uv_is_ready = uv_wait == 0 || count <= 0;
   ready_ = std::max(count, 0);
   for (told_ = 0; told_ < ready_;) {

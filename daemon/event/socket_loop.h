@@ -39,10 +39,8 @@ class SocketLoop {
   // An errno, or 0. Level-triggered.
   int add(int fd, uint32_t events, Watched& watched);
   void change(int fd, uint32_t events, Watched& watched);
-  // `fd` is still open. What was about to be told to `watched` is not.
+  // Before `fd` is closed. What was about to be told to `watched` is not.
   void remove(int fd, Watched& watched);
-  // The same for who is about to close the only descriptor of its socket, which takes it out of the set.
-  void forget(const Watched& watched);
 
   // Until stop(). `end_turn` is called when all that was ready has been told, before anything is waited for.
   void run(const std::function<void()>& end_turn);

@@ -32,7 +32,7 @@ bool PoolLedger::has_room() const {
 }
 
 bool PoolLedger::may_replace_one() const {
-  return !health_.is_failing() &&
+  return !draining_ && !health_.is_failing() &&
          servers_.count(ServerState::Dialing) + servers_.count(ServerState::Closing) == 0;
 }
 

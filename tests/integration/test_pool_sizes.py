@@ -328,3 +328,11 @@ def test_clients_of_many_application_names_share_servers_without_replacing_them(
         wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == 1, "it rests")
     sessions(daemon, ["shop", "report"] * 70)
     assert daemon.pool_stats("bench")["connections_num"] == 1
+
+
+def test_a_name_that_postgresql_writes_otherwise_replaces_no_server(tidepool):
+    daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 1}})
+    for _ in range(200):
+        with daemon.connect("bench", application_name="café") as connection:
+            assert connection.execute("show application_name").fetchone()[0].startswith("caf")
+    assert daemon.pool_stats("bench")["connections_num"] <= 2
