@@ -1,9 +1,8 @@
 // A worker's loop. The sockets that work for every query (clients, servers, listening ones) are in an epoll
 // set of its own and are read and written directly. libuv's loop keeps what happens seldom (timers, the
 // inbox, cancels) and is embedded by its descriptor, as libuv provides for:
-// https://docs.libuv.org/en/v1.x/loop.html#c.uv_backend_fd. A client's connection takes one system call and
-// some two thousand instructions less this way than with a uv_stream_t (docs/benchmarks.md). Everything here
-// on one thread.
+// https://docs.libuv.org/en/v1.x/loop.html#c.uv_backend_fd. docs/architecture.md says what is gained.
+// Everything here on one thread.
 #pragma once
 
 #include <sys/epoll.h>
