@@ -9,6 +9,7 @@ import threading
 import pytest
 from harness.daemon import SANITIZERS, binary_under_test
 from harness.postgres import free_port
+from harness.waiting import wait_until
 
 
 def ping(settings):
@@ -30,6 +31,7 @@ def daemon(tidepool):
 
 def test_0_a_daemon_that_runs_answers_on_all_its_listeners_and_nothing_of_it_is_logged(daemon):
     daemon.start()
+    wait_until(lambda: "is ready" in daemon.log(), "it has said all that it says at its start")
     log = daemon.log()
     assert ping(daemon.settings_file) == (0, [line + "accepting connections" for line in daemon.lines])
     assert daemon.log() == log
