@@ -60,7 +60,8 @@ std::optional<Value> read_scalar(const YamlNode& node, Place place, const std::s
     return std::nullopt;
   }
   // What the environment holds may be a secret: it is named, not shown.
-  std::string shown = expanded.has_variables ? "the value of " + quoted(node.text) : quoted(expanded.text);
+  std::string shown =
+      expanded.has_variables ? "the value of " + in_quotes(node.text) : in_quotes(expanded.text);
   return Value{std::move(expanded.text), std::move(shown)};
 }
 

@@ -281,19 +281,19 @@ void SettingsReader::read_password_file(const YamlEntry& entry, const std::strin
 
   const TextFile file = read_text_file(file_path, kLongestPasswordFile, true);
   if (!file.mistake.empty()) {
-    findings_.wrong(entry.value_place, path, quoted(file_path) + " " + file.mistake);
+    findings_.wrong(entry.value_place, path, in_quotes(file_path) + " " + file.mistake);
     return;
   }
   if ((file.mode & 0004) != 0) {
     findings_.warn(entry.value_place, path,
-                   quoted(file_path) + " holds a password and everyone may read it (mode " +
+                   in_quotes(file_path) + " holds a password and everyone may read it (mode " +
                        print_mode(file.mode) + "); chmod o-rwx it");
   }
   password = file.text.substr(0, file.text.find('\n'));
   if (password.ends_with('\r')) password.pop_back();
   if (password.empty()) {
     findings_.wrong(entry.value_place, path,
-                    quoted(file_path) + " has an empty first line; write the password there");
+                    in_quotes(file_path) + " has an empty first line; write the password there");
   }
 }
 
@@ -422,14 +422,14 @@ std::string SettingsReader::why_nobody_logs_in_as(const std::string& name, const
     if (can_log_in(user, pool != nullptr && pool->auth ? *pool->auth : listen.auth)) return "";
   }
   if (user != nullptr) {
-    return quoted(name) +
+    return in_quotes(name) +
            " cannot log in: its password is an md5 one, and only scram-sha-256 is offered; set a new "
            "password";
   }
   std::vector<std::string_view> known;
   for (const auto& [other, unused] : settings_.users) known.push_back(other);
   const std::string_view meant = nearest(name, known);
-  return quoted(name) + " cannot log in: it has no password" +
+  return in_quotes(name) + " cannot log in: it has no password" +
          (meant.empty() ? "; write it under users"
                         : "; write it under users (or did you mean " + std::string(meant) + "?)");
 }

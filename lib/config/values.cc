@@ -77,7 +77,7 @@ std::string shortened(std::string_view text) {
   return end < text.size() ? out + "..." : out;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return '"' + shortened(text) + '"';
 }
 

@@ -23,9 +23,9 @@ struct Value {
 using Wrong = std::optional<std::string>;
 
 // `text` as messages show it: shortened, without characters that would break the line; and the same in double
-// quotes.
+// quotes. Not `quoted`: std::quoted would be found as well where <iomanip> is included.
 std::string shortened(std::string_view text);
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 enum class Zero : bool { Refused, Allowed };
 struct DurationRange {

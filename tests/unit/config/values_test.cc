@@ -8,7 +8,7 @@ namespace tidepool::config {
 namespace {
 
 Value value(const std::string& text) {
-  return {text, quoted(text)};
+  return {text, in_quotes(text)};
 }
 
 std::string duration(const std::string& text) {
@@ -79,7 +79,7 @@ TEST_CASE("a number is whole and in its range") {
   CHECK(number("99999999999999999999") ==
         "\"99999999999999999999\" is too large; write a number from 1 to 4000000000");
   for (const char* text : {"", "x", "1x", "1.5", "1 000", "+1", "0x10", " 1"}) {
-    CHECK(number(text) == quoted(text) + " is not a whole number; write a number from 1 to 4000000000");
+    CHECK(number(text) == in_quotes(text) + " is not a whole number; write a number from 1 to 4000000000");
   }
 }
 
@@ -91,7 +91,8 @@ TEST_CASE("a file mode is octal, with quotes or without") {
   }
   for (const char* text : {"", "888", "rw-rw----", "1777", "-660"}) {
     CHECK(read_mode(value(text), mode) ==
-          quoted(text) + " is not a file mode; write three octal digits, as for chmod: 0660, 0666 or 0600");
+          in_quotes(text) +
+              " is not a file mode; write three octal digits, as for chmod: 0660, 0666 or 0600");
   }
   CHECK(print_mode(0600) == "0600");
 }
@@ -112,9 +113,9 @@ TEST_CASE("the nearest known word is what was meant") {
 }
 
 TEST_CASE("what is quoted in a message is short and one line") {
-  CHECK(quoted("a\nb\x01") == "\"a b \"");
-  CHECK(quoted(std::string(100, 'x')) == "\"" + std::string(60, 'x') + "...\"");
-  CHECK(quoted(std::string(59, 'x') + "\xc3\xa9\xc3\xa9") == "\"" + std::string(59, 'x') + "...\"");
+  CHECK(in_quotes("a\nb\x01") == "\"a b \"");
+  CHECK(in_quotes(std::string(100, 'x')) == "\"" + std::string(60, 'x') + "...\"");
+  CHECK(in_quotes(std::string(59, 'x') + "\xc3\xa9\xc3\xa9") == "\"" + std::string(59, 'x') + "...\"");
 }
 
 }  // namespace
