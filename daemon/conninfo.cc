@@ -3,7 +3,6 @@
 #include <libpq-fe.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <map>
@@ -51,7 +50,8 @@ base::Result<Options> parse(const std::string& conninfo) {
 
 // libpq has no call that reads the service file and fills in the defaults, and then stops. But it does so
 // before it looks at the value of `stopping_key`, and gives up on a value that it does not know, before it
-// connects. All keys but that one are then true.
+// connects. All keys but that one are then true. `port` is the last that it looks at, when all others have
+// been found to be right.
 constexpr const char* kStop = "tidepool-stops-libpq-here";
 
 base::Result<Options> complete(const Options& given, const char* stopping_key) {
@@ -134,9 +134,6 @@ base::Result<std::chrono::seconds> time_limit_of(const std::string& connect_time
   return std::min(std::chrono::seconds(*seconds), kLongestTimeLimit);
 }
 
-constexpr std::array<string_view, 6> kSessionAttrs = {"any",     "read-write", "read-only",
-                                                      "primary", "standby",    "prefer-standby"};
-
 // Keys that would make something else of the connection than a server for clients.
 std::optional<Error> find_misfit(const Options& options) {
   if (options.contains("replication"))
@@ -153,23 +150,18 @@ std::optional<Error> find_misfit(const Options& options) {
 base::Result<DialPlan> plan_dial(const std::string& conninfo) {
   auto given = parse(conninfo);
   if (!given) return given.error();
-  auto options = complete(*given, "target_session_attrs");
+  auto options = complete(*given, "port");
   if (!options) return options.error();
   auto rest = complete(*given, "gssencmode");
   if (!rest) return rest.error();
   if (auto misfit = find_misfit(*options)) return *misfit;
 
   DialPlan plan;
-  plan.target_session_attrs = take(*rest, "target_session_attrs");
-  const auto& attrs = plan.target_session_attrs;
-  if (!attrs.empty() && std::find(kSessionAttrs.begin(), kSessionAttrs.end(), attrs) == kSessionAttrs.end()) {
-    return Error{kInvalidValue, "invalid target_session_attrs value: \"" + attrs + "\""};
-  }
-
+  plan.target_session_attrs = take(*options, "target_session_attrs");
   plan.summary = {.user = options->contains("user") ? options->at("user") : "",
                   .host = take(*options, "host"),
                   .database = options->contains("dbname") ? options->at("dbname") : "",
-                  .port = take(*options, "port"),
+                  .port = take(*rest, "port"),
                   .application_name = {}};
   auto targets = targets_of(plan.summary, take(*options, "hostaddr"));
   if (!targets) return targets.error();

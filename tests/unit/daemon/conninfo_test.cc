@@ -1,6 +1,7 @@
 #include "daemon/conninfo.h"
 
 #include <doctest/doctest.h>
+#include <libpq-fe.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -97,6 +98,39 @@ TEST_CASE("mistakes are told in libpq's words") {
   CHECK(mistake("target_session_attrs=x") == "invalid target_session_attrs value: \"x\"");
   CHECK(mistake("connect_timeout=x") ==
         "invalid integer value \"x\" for connection option \"connect_timeout\"");
+}
+
+// What libpq 16, 17 and 18 added: a key, a value that is right, and one that is not (nullptr: there is none).
+struct NewKey {
+  int since;
+  const char *key, *right, *wrong, *besides;
+};
+constexpr NewKey kNewKeys[] = {
+    {160000, "load_balance_hosts", "random", "x", ""},
+    {160000, "require_auth", "scram-sha-256", "x", ""},
+    {160000, "sslcertmode", "disable", "x", ""},
+    {160000, "gssdelegation", "0", nullptr, ""},
+    {170000, "sslnegotiation", "direct", "x", " sslmode=require"},
+    {180000, "min_protocol_version", "3.0", "x", ""},
+    {180000, "max_protocol_version", "latest", "x", ""},
+    {180000, "sslkeylogfile", "/nowhere", nullptr, ""},
+};
+
+TEST_CASE("what libpq 16 to 18 added is taken where it is known, looked at, and a mistake elsewhere") {
+  for (const auto& [since, key, right, wrong, besides] : kNewKeys) {
+    CAPTURE(key);
+    const std::string name = key;
+    const auto with = [&](const char* value) { return name + "=" + value + besides; };
+    if (PQlibVersion() < since) {
+      CHECK(mistake(with(right)) == "invalid connection option \"" + name + "\"");
+      continue;
+    }
+    CHECK(mistake(with(right)) == "none");
+    if (wrong) CHECK(mistake(with(wrong)) == "invalid " + name + " value: \"" + wrong + "\"");
+    const auto planned = plan(with(right));
+    CHECK(planned.shuffle == (name == "load_balance_hosts"));
+    if (!planned.shuffle) CHECK(option(planned, key) == right);
+  }
 }
 
 TEST_CASE("connections that cannot be pooled are refused") {
