@@ -162,7 +162,8 @@ base::Result<DialPlan> plan_dial(const std::string& conninfo) {
                   .host = take(*options, "host"),
                   .database = options->contains("dbname") ? options->at("dbname") : "",
                   .port = take(*rest, "port"),
-                  .application_name = {}};
+                  .application_name = {},
+                  .shuffles_hosts = take(*options, "load_balance_hosts") == "random"};
   auto targets = targets_of(plan.summary, take(*options, "hostaddr"));
   if (!targets) return targets.error();
   plan.targets = std::move(*targets);
@@ -170,7 +171,6 @@ base::Result<DialPlan> plan_dial(const std::string& conninfo) {
   if (!time_limit) return time_limit.error();
   plan.time_limit = *time_limit;
 
-  plan.shuffle = take(*options, "load_balance_hosts") == "random";
   plan.summary.application_name = take(*options, "application_name");
   if (auto fallback = take(*options, "fallback_application_name"); plan.summary.application_name.empty()) {
     plan.summary.application_name = std::move(fallback);

@@ -22,7 +22,6 @@ struct DialPlan {
   // What libpq is to be given beside the keys of a DialTarget, target_session_attrs and application_name.
   std::vector<std::pair<std::string, std::string>> options;
   std::vector<DialTarget> targets;  // at least one
-  bool shuffle = false;             // load_balance_hosts=random
   std::string target_session_attrs;
   std::string server_options;       // the key `options`
   std::chrono::seconds time_limit;  // of each address

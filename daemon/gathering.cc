@@ -37,6 +37,7 @@ Gathering::Gathering(Switchboard& switchboard, std::optional<SessionId> console,
       row.host = summary->host;
       row.server_database = summary->database;
       row.port = std::atoi(summary->port.c_str());
+      row.shuffles_hosts = summary->shuffles_hosts;
     }
     row.stats = pool->stats(now_monotonic());
     snapshot.pools.push_back(std::move(row));

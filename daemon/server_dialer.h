@@ -98,6 +98,7 @@ struct ConninfoSummary {
   std::string user, host, database;
   std::string port;
   std::string application_name;  // empty: none given
+  bool shuffles_hosts = false;   // load_balance_hosts=random
 };
 base::Result<ConninfoSummary> summarize_conninfo(const std::string& conninfo);
 

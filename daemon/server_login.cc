@@ -91,7 +91,7 @@ void shuffle(std::vector<T>& list) {
 DialResult Login::run() {
   std::vector<Host> hosts;
   for (const auto& target : plan_.targets) hosts.push_back({target});
-  if (plan_.shuffle) shuffle(hosts);
+  if (plan_.summary.shuffles_hosts) shuffle(hosts);
 
   const bool prefers_standby = plan_.target_session_attrs == "prefer-standby";
   if (auto server = try_hosts(hosts, prefers_standby ? "standby" : plan_.target_session_attrs)) return server;
@@ -146,7 +146,7 @@ std::vector<std::string> Login::addresses_of(const DialTarget& target) {
                               "\" to address: " + gai_strerror(result == 0 ? EAI_NONAME : result);
     refusals_.push_back({.error = {kNoConnection, words}, .words = words});
   }
-  if (plan_.shuffle) shuffle(addresses);
+  if (plan_.summary.shuffles_hosts) shuffle(addresses);
   return addresses;
 }
 

@@ -53,10 +53,11 @@ Cell time_stamp(int64_t us_since_epoch) {
   return std::string(text.data(), static_cast<size_t>(size));
 }
 
-// PgBouncer's word for libpq's order when a conninfo names several hosts: each new connection begins with the
-// first.
+// Of a conninfo that names several hosts. `disable` is PgBouncer's word, too: each new connection begins with
+// the first.
 Cell load_balance_hosts(const PoolRow& pool) {
-  return pool.host.find(',') == std::string::npos ? Cell() : Cell("disable");
+  if (pool.host.find(',') == std::string::npos) return {};
+  return pool.shuffles_hosts ? "random" : "disable";
 }
 
 // SHOW POOLS

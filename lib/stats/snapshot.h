@@ -74,6 +74,7 @@ struct PoolRow {
   std::string name;
   std::string server_user, host, server_database;  // as libpq resolves the conninfo
   int port = 0;
+  bool shuffles_hosts = false;     // each dial tries them in another order
   std::string mode;                // "session"
   pool::PoolStats stats;
   Traffic traffic;

@@ -176,6 +176,9 @@ TEST_CASE("SHOW DATABASES tells where a pool's servers are") {
   pool.host = "a,b";
   CHECK(rows_of("databases", snapshot_of(pool)) ==
         "orders|a,b|5433|bench|app|20|4|0|3600|session|disable|20|17|0|38|0|0\n");
+  pool.shuffles_hosts = true;
+  CHECK(rows_of("databases", snapshot_of(pool)) ==
+        "orders|a,b|5433|bench|app|20|4|0|3600|session|random|20|17|0|38|0|0\n");
   pool.host = "";
   CHECK(rows_of("databases", snapshot_of(pool)).starts_with("orders|-|5433|"));
 }

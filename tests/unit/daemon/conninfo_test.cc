@@ -128,8 +128,8 @@ TEST_CASE("what libpq 16 to 18 added is taken where it is known, looked at, and 
     CHECK(mistake(with(right)) == "none");
     if (wrong) CHECK(mistake(with(wrong)) == "invalid " + name + " value: \"" + wrong + "\"");
     const auto planned = plan(with(right));
-    CHECK(planned.shuffle == (name == "load_balance_hosts"));
-    if (!planned.shuffle) CHECK(option(planned, key) == right);
+    CHECK(planned.summary.shuffles_hosts == (name == "load_balance_hosts"));
+    if (!planned.summary.shuffles_hosts) CHECK(option(planned, key) == right);
   }
 }
 
