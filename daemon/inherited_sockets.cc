@@ -1,5 +1,6 @@
 #include "daemon/inherited_sockets.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -109,6 +110,8 @@ int InheritedSockets::claim(std::vector<Socket>::iterator socket) {
   if (socket == sockets_.end()) return -1;
   const int fd = socket->fd;
   sockets_.erase(socket);
+  // A service manager's waits in accept() when another worker was quicker, or nobody is there any more.
+  ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
   return fd;
 }
 
