@@ -3,6 +3,7 @@
 The binary is $TIDEPOOL, else the release build.
 """
 
+import ctypes
 import os
 import pwd
 import re
@@ -35,6 +36,12 @@ CONSTANT_MEMORY = (8 if SLOWNESS == 1 else 32) * 1024 * 1024
 
 def binary_under_test():
     return Path(os.environ.get("TIDEPOOL") or ROOT / "build/release/daemon/tidepoold")
+
+
+def libpq_version():
+    """Of the libpq that the daemon under test runs with: 150012 is 15.12."""
+    libraries = subprocess.run(["ldd", binary_under_test()], capture_output=True, text=True, check=True).stdout
+    return ctypes.CDLL(re.search(r"libpq\.so\.5 => (\S+)", libraries)[1]).PQlibVersion()
 
 
 class Tidepool:

@@ -222,7 +222,12 @@ class PrivatePostgres:
         return name
 
     def drop_database(self, name):
-        self.execute(f'drop database if exists "{name}" with (force)')
+        """With who is still in it."""
+        if self.version < 130000:
+            self.terminate(database=name)
+            self.execute(f'drop database if exists "{name}"')
+        else:
+            self.execute(f'drop database if exists "{name}" with (force)')
 
     def create_role(self, name, password=None, options=""):
         password = f"password '{password}'" if password else ""
@@ -255,6 +260,11 @@ class PrivatePostgres:
     @property
     def socket_path(self):
         return self.folder / f".s.PGSQL.{self.port}"
+
+    @property
+    def version(self):
+        """150012 is 15.12."""
+        return int(self.query("show server_version_num")[0][0])
 
     @property
     def pid(self):

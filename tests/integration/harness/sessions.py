@@ -16,7 +16,7 @@ FINGERPRINT = {
              " where pid = pg_backend_pid() and locktype not in ('relation', 'virtualxid')",
     "temporary objects": "select relname from pg_class where relpersistence = 't' union all"
                          " select proname from pg_proc where pronamespace = pg_my_temp_schema()",
-    "transaction": "select now() = statement_timestamp(), pg_current_xact_id_if_assigned()",
+    "transaction": "select now() = statement_timestamp(), txid_current_if_assigned()",
 }
 SEQUENCE_PROBE = "select lastval()"         # 55000 as long as no sequence was used in this session
 
