@@ -54,8 +54,10 @@ def backend_of(client):
 
 
 def runs(postgres, words, **which):
-    """Whether a query with these words is running."""
-    return any(words in row["query"] and row["state"] == "active" for row in postgres.backends(**which))
+    """Whether a query with these words is running. One that sleeps must be asleep: it is `active` from its Parse on, and PostgreSQL
+    ignores a cancel that comes before the Execute."""
+    return any(words in row["query"] and row["state"] == "active" and ("pg_sleep" not in words or row["wait_event"] == "PgSleep")
+               for row in postgres.backends(**which))
 
 
 def wait_until_running(postgres, words, **which):
