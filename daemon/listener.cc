@@ -228,11 +228,7 @@ Listener::Listener(Worker& worker, event::SocketLoop& loop, const ListeningSocke
             socket.settings().unix_directory.empty() ? socket.settings().tcp_address : "unix",
             socket.settings().port},
       fd_(fcntl(socket.fd(), F_DUPFD_CLOEXEC, 0)) {
-  // One that was handed over may block, and may have a short queue.
-  if (fd_ >= 0) {
-    fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK);
-    ::listen(fd_, kBacklog);
-  }
+  if (fd_ >= 0) ::listen(fd_, kBacklog);  // one that was handed over may have a short queue
   listen();
 }
 
