@@ -10,7 +10,7 @@ import tempfile
 import pytest
 from debian import base
 from harness.daemon import ROOT
-from harness.postgres import PrivatePostgres
+from harness.postgres import PrivatePostgres, children_of
 from harness.waiting import wait_until
 from harness.wire import WireClient
 
@@ -100,18 +100,16 @@ def test_it_is_healthy_and_serves_a_query(buildah, config):
                     return None
             assert wait_until(answers, "the daemon in the container answers", timeout=30) == "42"
             assert "accepting connections" in buildah(*health)
-            daemon = next(pid for pid in os.listdir("/proc") if pid.isdigit() and is_tidepoold_in(pid, buildah.store))
+            daemon = next(pid for pid in children_of(started.pid) if command_of(pid) == "tidepoold")
             with open(f"/proc/{daemon}/status") as status:
                 assert next(line for line in status if line.startswith("Uid:")).split()[1] != "0"
-            os.kill(int(daemon), signal.SIGTERM)
+            os.kill(daemon, signal.SIGTERM)
             assert started.wait(60) == 0
         finally:
             if started.poll() is None:
                 started.kill()
 
 
-def is_tidepoold_in(pid, store):
-    try:
-        return os.readlink(f"/proc/{pid}/exe").endswith("/usr/bin/tidepoold") and os.readlink(f"/proc/{pid}/root").startswith(store)
-    except OSError:
-        return False
+def command_of(pid):
+    with open(f"/proc/{pid}/comm") as name:
+        return name.read().strip()
