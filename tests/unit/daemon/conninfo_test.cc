@@ -117,19 +117,20 @@ constexpr NewKey kNewKeys[] = {
 };
 
 TEST_CASE("what libpq 16 to 18 added is taken where it is known, looked at, and a mistake elsewhere") {
-  for (const auto& [since, key, right, wrong, besides] : kNewKeys) {
-    CAPTURE(key);
-    const std::string name = key;
-    const auto with = [&](const char* value) { return name + "=" + value + besides; };
-    if (PQlibVersion() < since) {
-      CHECK(mistake(with(right)) == "invalid connection option \"" + name + "\"");
+  for (const NewKey& added : kNewKeys) {
+    const std::string name = added.key;
+    CAPTURE(name);
+    const auto with = [&](const char* value) { return name + "=" + value + added.besides; };
+    if (PQlibVersion() < added.since) {
+      CHECK(mistake(with(added.right)) == "invalid connection option \"" + name + "\"");
       continue;
     }
-    CHECK(mistake(with(right)) == "none");
-    if (wrong) CHECK(mistake(with(wrong)) == "invalid " + name + " value: \"" + wrong + "\"");
-    const auto planned = plan(with(right));
+    CHECK(mistake(with(added.right)) == "none");
+    if (added.wrong)
+      CHECK(mistake(with(added.wrong)) == "invalid " + name + " value: \"" + added.wrong + "\"");
+    const auto planned = plan(with(added.right));
     CHECK(planned.summary.shuffles_hosts == (name == "load_balance_hosts"));
-    if (!planned.summary.shuffles_hosts) CHECK(option(planned, key) == right);
+    if (!planned.summary.shuffles_hosts) CHECK(option(planned, name) == added.right);
   }
 }
 
