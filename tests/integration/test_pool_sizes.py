@@ -64,12 +64,12 @@ def test_the_pool_is_filled_to_min_size_before_anyone_comes(tidepool):
 
 def test_min_size_is_kept_when_servers_die_though_nobody_asks(tidepool, postgres):
     daemon = tidepool(pools={"bench": {"min_size": 2, "max_size": 2}})
-    wait_until(lambda: len(daemon.backends("bench")) == 2, "min_size servers are there")
+    wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == 2, "min_size servers rest")
     before = {row["pid"] for row in daemon.backends("bench")}
     postgres.terminate(database=daemon.databases["bench"])
     wait_until(lambda: len(daemon.backends("bench")) == 2, "they are replaced")
     assert not before & {row["pid"] for row in daemon.backends("bench")}
-    assert daemon.pool_stats("bench")["connections_lost"] == 2
+    wait_until(lambda: daemon.pool_stats("bench")["connections_lost"] == 2, "both were lost at rest")
 
 
 def test_a_pool_without_max_size_is_fixed(tidepool):
@@ -177,11 +177,11 @@ def test_a_freed_server_serves_who_waits_for_a_dial(tidepool, fake_server):
     logins.gate.set()
 
 
-# Reuse
+# Reuse. Without a reset: a server that is just being cleaned, some milliseconds after its client left, is not lent.
 
 
 def test_the_server_that_came_back_last_is_lent_first(tidepool):
-    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 3}})
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 3, "reset": "none"}})
     held = [daemon.connect("bench") for _ in range(3)]
     pids = [pid_of(connection) for connection in held]
     for connection in held:
@@ -191,7 +191,7 @@ def test_the_server_that_came_back_last_is_lent_first(tidepool):
 
 
 def test_one_client_after_another_is_served_by_one_and_the_same_server(tidepool):
-    daemon = tidepool(pools={"bench": {"min_size": 4}})
+    daemon = tidepool(pools={"bench": {"min_size": 4, "reset": "none"}})
     wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == 4, "min_size servers rest")
     used = set()
     for _ in range(20):

@@ -82,8 +82,10 @@ def test_a_drain_leaves_inherited_sockets_to_their_owner(tidepool, listening, tm
     holder = WireClient(path)
     holder.log_in(database="bench")
     holder.value("select 1")
+    idle = WireClient(path)
+    idle.log_in(database="bench")
     daemon.signal(signal.SIGTERM)
-    daemon.wait_for_log("SIGTERM: shutting down")
+    assert idle.read_until_closed()[-1].fields["C"] == "57P01", "the drain has begun, and nobody is accepted any more"
     newcomer = WireClient(path)
     assert newcomer.is_silent()
     holder.terminate()
