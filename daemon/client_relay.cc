@@ -175,14 +175,8 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
     worker_.need_tick();
 
   // A request that moved here from another server keeps what its client was told of that one.
-  if (extras_ && extras_->told_is_known) {
-    session::ParameterMap told = std::move(extras_->told);
-    *extras_ = Extras{};
-    extras_->told = std::move(told);
-    extras_->told_is_known = true;
-  } else {
-    extras_ = nullptr;
-  }
+  const std::unique_ptr<Extras> before = std::exchange(extras_, nullptr);
+  if (before && before->told) extras().told = std::move(before->told);
   const std::string* at_login = server.open().parameters.find(kApplicationName);
   const bool is_its_own_name = at_login != nullptr && *at_login == application_name;
   if (is_its_own_name) server.note_own_name();
@@ -211,7 +205,7 @@ std::vector<session::StartupSettings::Entry> ClientSession::compare_with(
   // What it is about to be set to is what the client was told.
   std::string news;
   std::vector<session::ParameterMap::Entry> differences;
-  const session::ParameterMap& known = extras_ ? extras_->told : greeting_->told;
+  const session::ParameterMap& known = extras_ ? *extras_->told : greeting_->told;
   parameters.each_difference(known, [&](const std::string& name, const std::string& value) {
     if (name == kApplicationName) return;
     for (const auto& wish : greeting_->wishes)
@@ -366,12 +360,11 @@ bool ClientSession::see_server_message(const wire::Message& message) {
 }
 
 session::ParameterMap& ClientSession::told() {
-  if (!extras().told_is_known) {
-    extras_->told_is_known = true;
+  if (!extras().told) {
     extras_->told = greeting_->told;
-    extras_->told.set(kApplicationName, wanted_application_name());
+    extras_->told->set(kApplicationName, wanted_application_name());
   }
-  return extras_->told;
+  return *extras_->told;
 }
 
 bool ClientSession::see_parameter_status(const wire::Message& message) {

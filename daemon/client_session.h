@@ -191,14 +191,13 @@ class ClientSession final : public event::ClientSocketEvents {
   // Of clients whose server had to be set to something, or told them of something.
   struct Extras {
     session::ServerPrelude prelude;
-    session::ParameterMap told;  // what the client knows
+    std::optional<session::ParameterMap> told = {};  // what the client knows, if not what its greeting said
     enum class Restore : uint8_t { No, OutsideTransaction, Now } restore = Restore::No;
     bool prelude_runs = false;
     base::TimePoint prelude_since{};
     bool prelude_failed = false;
     bool cancelled = false;  // while the prelude ran
-    bool told_is_known = false;
-    bool withhold = false;  // the server's own values after a RESET are not news: the client's own follow
+    bool withhold = false;   // the server's own values after a RESET are not news: the client's own follow
   };
   Extras& extras() {
     if (!extras_) extras_ = std::make_unique<Extras>();

@@ -67,7 +67,8 @@ void ServerConnection::set_state(State state) {
 }
 
 void ServerConnection::lend_to(ClientSession& client) {
-  // What a check, a trial or the last client was told of by the way: a reload of PostgreSQL's settings.
+  // What it reports as it is cleaned, and what a check or a trial was told of by the way: a reload of
+  // PostgreSQL's settings.
   if (!is_unclean() && parameters_when_clean_.version() != parameters.version())
     parameters_when_clean_ = parameters;
   set_state(State::Lent);
@@ -274,12 +275,10 @@ void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& ou
       return worker_->send_cancel(*this, {});
     case ServerCleanup::Step::Clean:
     case ServerCleanup::Step::CleanLater:
-      if (step == ServerCleanup::Step::CleanLater) {
+      if (step == ServerCleanup::Step::CleanLater)
         unclean_since_ = worker_->now();
-      } else {
+      else
         unclean_since_.reset();
-        if (parameters_when_clean_.version() != parameters.version()) parameters_when_clean_ = parameters;
-      }
       if (parameters_unknown) return close(pool::CloseReason::Bad, "a parameter was too long to be followed");
       if (cancels_ > 0) {
         clean_but_held_ = true;
