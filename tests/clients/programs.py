@@ -11,19 +11,11 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
-
-from sampler import Sampler
 
 SOURCES = Path(__file__).parent
 BUILT = Path(__file__).resolve().parents[2] / "build/clients"
 MINUTES = 5                     # for each command: what takes longer is stuck
-
-# What each program has a case of. It prints "ok NAME", or "FAILED NAME: why" and ends with 1.
-CASES = ["many_short_connections", "simple_and_prepared_queries", "transactions_and_their_rollback", "an_error_and_the_session_goes_on",
-         "copy_in_and_out", "a_cursor_read_in_pieces", "listen_and_notify", "a_cancel_ends_one_query", "many_requests_in_one_go",
-         "startup_settings_hold_for_their_session", "nothing_is_left_to_the_next", "large_values_both_ways", "a_password_over_tcp"]
 
 # Toolchains do as they are: no other one is fetched in their place, and git is not asked about versions.
 TOOLCHAINS = {"GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0", "CARGO_NET_RETRY": "5"}
@@ -192,15 +184,6 @@ def cases_of(name):
     """The names that the program itself has."""
     language = built(name)
     return run(language, [*language.command, "--list"], os.environ).stdout.split()
-
-
-def run_case(name, case, target):
-    language = built(name)
-    with Sampler(target) if case == "many_short_connections" else nullcontext() as sampler:
-        done = run(language, [*language.command, case], target.environment)
-    assert (done.returncode, done.stdout) == (0, f"ok {case}\n"), done.stdout + done.stderr
-    if sampler and not target.direct:
-        assert 0 < sampler.most <= target.daemon.pool_stats("bench")["pool_max"]
 
 
 if __name__ == "__main__":

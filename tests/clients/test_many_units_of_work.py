@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sampler import Sampler
+from harness.most_backends import MostBackends
 
 PROCESSES = 8
 THREADS = 64
@@ -20,14 +20,14 @@ def test_threads_in_processes_share_a_small_pool(target, max_size):
     target.postgres.psql("-c", "drop table if exists units_of_work", "-c", "create table units_of_work (id int primary key)",
                          dbname=target.database, user="app")
     program, each = Path(__file__).with_name("units_of_work.py"), UNITS // PROCESSES
-    with Sampler(target) as sampler:
+    with MostBackends(target.postgres, target.database, target.user, pause=0.002) as backends:
         processes = [subprocess.Popen([sys.executable, program, target.url("psycopg"), str(threads), str(each), str(number * each)],
                                       stdout=subprocess.PIPE, text=True) for number in range(PROCESSES)]
         results = [json.loads(process.communicate(timeout=390)[0]) for process in processes]
     assert results == [{"errors": 0, "first": []}] * PROCESSES
     done = target.postgres.psql("-c", "select count(*) from units_of_work", dbname=target.database)
     assert int(done) == each * PROCESSES
-    assert sampler.samples > 100
+    assert backends.samples > 100
     if not target.direct:
-        assert sampler.most <= max_size
+        assert backends.most <= max_size
         assert target.daemon.pool_stats("bench")["pool_max"] == max_size

@@ -8,36 +8,10 @@ import time
 import pytest
 from harness import wire
 from harness.load import Load
+from harness.most_backends import MostBackends
 from harness.waiting import SLOWNESS, wait_until
 
 pytestmark = [pytest.mark.workers, pytest.mark.timeout(120)]
-
-
-class MostBackends:
-    """Samples pg_stat_activity as fast as it can, on a connection of its own."""
-
-    def __init__(self, postgres, database):
-        self.most = self.samples = 0
-        self._stop = threading.Event()
-        self._connection = postgres.connect()
-        self._database = database
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self):
-        while not self._stop.is_set():
-            row = self._connection.execute(
-                "select count(*) from pg_stat_activity where datname = %s", [self._database]).fetchone()
-            self.most = max(self.most, row[0])
-            self.samples += 1
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-        self._connection.close()
 
 
 def unit_of_work(daemon, number, turn):
