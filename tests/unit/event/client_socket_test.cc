@@ -8,40 +8,20 @@
 #include <memory>
 #include <string>
 
+#include "tests/unit/event/far_end.h"
+
 namespace tidepool::event {
 namespace {
 
 // A client socket on one end of a pair of sockets; the test is the client at the other.
-class Pair : public ClientSocketEvents {
+class Pair : public FarEnd, public ClientSocketEvents {
  public:
-  Pair() {
-    int both[2];
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, both) == 0);
-    client_ = both[1];
-    socket = std::make_unique<ClientSocket>(both[0], ClientSocket::Kind::Unix, loop, buffer, *this);
+  Pair() : socket(std::make_unique<ClientSocket>(near_end(), ClientSocket::Kind::Unix, loop, buffer, *this)) {
     REQUIRE(socket->open() == 0);
   }
-  ~Pair() override { hang_up(); }
-  Pair(const Pair&) = delete;
-  Pair& operator=(const Pair&) = delete;
 
-  void say(const std::string& words) {
-    CHECK(write(client_, words.data(), words.size()) == ssize_t(words.size()));
-  }
-  void hang_up() {
-    if (client_ >= 0) close(client_);
-    client_ = -1;
-  }
-  std::string heard() {
-    std::string all;
-    char piece[65536];
-    for (ssize_t size; (size = read(client_, piece, sizeof piece)) > 0;)
-      all.append(piece, static_cast<size_t>(size));
-    return all;
-  }
   bool client_reads_the_end() {
-    char byte = 0;
-    const ssize_t size = read(client_, &byte, 1);
+    const ssize_t size = read_one();
     return size == 0 || (size < 0 && errno == ECONNRESET);  // the latter if something was left unread
   }
   void turn() { loop.turn(); }
@@ -64,8 +44,6 @@ class Pair : public ClientSocketEvents {
     ++ends;
   }
   void on_client_drained() override { ++drained; }
-
-  int client_ = -1;
 };
 
 }  // namespace
@@ -118,12 +96,7 @@ TEST_CASE("what the client does not take is kept, sent when there is room, and t
   pair.socket->write(much);
   CHECK(pair.socket->is_congested());
   pair.socket->write("end");
-  std::string heard;
-  for (int turns = 0; turns < 10000 && pair.drained == 0; ++turns) {
-    heard += pair.heard();
-    pair.turn();
-  }
-  heard += pair.heard();
+  const std::string heard = pair.heard_until([&] { pair.turn(); }, [&] { return pair.drained > 0; });
   CHECK(heard.size() == much.size() + 3);
   CHECK(heard.ends_with("xend"));
   CHECK(pair.drained == 1);

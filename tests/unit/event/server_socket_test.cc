@@ -10,44 +10,23 @@
 
 #include <string>
 
+#include "tests/unit/event/far_end.h"
+
 namespace tidepool::event {
 namespace {
 
 // A server socket on one end of a pair of sockets; the test is the server at the other.
-class Pair : public ServerSocketEvents {
+class Pair : public FarEnd, public ServerSocketEvents {
  public:
-  Pair() {
-    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_) == 0);
-    socket = std::make_unique<ServerSocket>(ends_[0], nullptr, *this);
-    socket->watch(loop, buffer);
-  }
+  Pair() : socket(std::make_unique<ServerSocket>(near_end(), nullptr, *this)) { socket->watch(loop, buffer); }
   ~Pair() override {
     socket.reset();
-    hang_up();
-    close(ends_[0]);
+    close(near_end());
   }
   Pair(const Pair&) = delete;
   Pair& operator=(const Pair&) = delete;
 
-  void say(const std::string& words) {
-    CHECK(write(ends_[1], words.data(), words.size()) == ssize_t(words.size()));
-  }
-  void hang_up() {
-    if (ends_[1] >= 0) close(ends_[1]);
-    ends_[1] = -1;
-  }
-  // What the server can read now.
-  std::string heard() {
-    std::string all;
-    char piece[65536];
-    for (ssize_t size; (size = read(ends_[1], piece, sizeof piece)) > 0;)
-      all.append(piece, static_cast<size_t>(size));
-    return all;
-  }
-  bool server_reads_the_end() {
-    char byte = 0;
-    return read(ends_[1], &byte, 1) == 0;
-  }
+  bool server_reads_the_end() { return read_one() == 0; }
   void turn() { loop.turn(); }
 
   SocketLoop loop;
@@ -61,8 +40,6 @@ class Pair : public ServerSocketEvents {
   void on_server_bytes(base::Bytes bytes) override { received.append(bytes); }
   void on_server_end(int error) override { ended = error; }
   void on_server_drained() override { ++drained; }
-
-  int ends_[2] = {-1, -1};
 };
 
 }  // namespace
@@ -109,12 +86,7 @@ TEST_CASE("what the kernel refuses is kept, sent when there is room, and then to
   CHECK(pair.socket->write(much));
   CHECK(pair.socket->is_congested());
   CHECK(pair.socket->write("end"));
-  std::string heard;
-  for (int turns = 0; turns < 10000 && pair.drained == 0; ++turns) {
-    heard += pair.heard();
-    pair.turn();
-  }
-  heard += pair.heard();
+  const std::string heard = pair.heard_until([&] { pair.turn(); }, [&] { return pair.drained > 0; });
   CHECK(heard.size() == much.size() + 3);
   CHECK(heard.ends_with("xend"));
   CHECK(pair.drained == 1);
