@@ -112,6 +112,7 @@ int InheritedSockets::claim(std::vector<Socket>::iterator socket) {
   sockets_.erase(socket);
   // A service manager's waits in accept() when another worker was quicker, or nobody is there any more.
   ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);
+  ::listen(fd, kListenBacklog);
   return fd;
 }
 

@@ -11,6 +11,9 @@
 
 namespace tidepool::daemon {
 
+// So many clients may wait in the kernel's queue of a listening socket, whoever opened it.
+inline constexpr int kListenBacklog = 4096;
+
 class InheritedSockets {
  public:
   // Takes all of them, and the environment's word of them. Fails if one is not a listening stream socket.

@@ -24,7 +24,6 @@ namespace tidepool::daemon {
 
 namespace {
 
-constexpr int kBacklog = 4096;
 constexpr const char* kInherited = " (handed over by the service manager)";
 
 base::Error failed(const std::string& what, int error) {
@@ -183,7 +182,7 @@ base::Result<ListeningSocket> ListeningSocket::open_unix(const config::ListenSet
   if ((!settings.owner.empty() || !settings.group.empty()) && ::chown(path.c_str(), *owner, *group) != 0)
     return failed(where + ": setting its owner", errno);
   if (::chmod(path.c_str(), settings.mode) != 0) return failed(where + ": setting its mode", errno);
-  if (::listen(socket.fd_, kBacklog) != 0) return failed(where, errno);
+  if (::listen(socket.fd_, kListenBacklog) != 0) return failed(where, errno);
   return socket;
 }
 
@@ -215,7 +214,7 @@ base::Result<ListeningSocket> ListeningSocket::open_tcp(const config::ListenSett
   set(SOL_SOCKET, SO_REUSEADDR, 1);
   if (generic->sa_family == AF_INET6) set(IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (::bind(socket.fd_, generic, size) != 0) return failed(where, errno);
-  if (::listen(socket.fd_, kBacklog) != 0) return failed(where, errno);
+  if (::listen(socket.fd_, kListenBacklog) != 0) return failed(where, errno);
   return socket;
 }
 
@@ -228,7 +227,6 @@ Listener::Listener(Worker& worker, event::SocketLoop& loop, const ListeningSocke
             socket.settings().unix_directory.empty() ? socket.settings().tcp_address : "unix",
             socket.settings().port},
       fd_(fcntl(socket.fd(), F_DUPFD_CLOEXEC, 0)) {
-  if (fd_ >= 0) ::listen(fd_, kBacklog);  // one that was handed over may have a short queue
   listen();
 }
 

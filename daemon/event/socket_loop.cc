@@ -14,10 +14,10 @@ namespace {
   throw std::system_error(error, std::generic_category(), what);
 }
 
-epoll_event event_for(uint32_t events, Watched* watched) {
+epoll_event event_for(uint32_t events, void* who) {
   epoll_event event{};
   event.events = events;
-  event.data.ptr = watched;
+  event.data.ptr = who;
   return event;
 }
 
@@ -26,9 +26,7 @@ epoll_event event_for(uint32_t events, Watched* watched) {
 SocketLoop::SocketLoop() : fd_(epoll_create1(EPOLL_CLOEXEC)) {
   if (fd_ < 0) fail(errno, "epoll_create1");
   if (const int error = uv_loop_init(&uv_); error != 0) fail(-error, "uv_loop_init");
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.ptr = this;  // stands for libuv: it is nobody's Watched
+  epoll_event event = event_for(EPOLLIN, this);  // stands for libuv: it is nobody's Watched
   if (epoll_ctl(fd_, EPOLL_CTL_ADD, uv_backend_fd(&uv_), &event) != 0) fail(errno, "epoll_ctl");
 }
 
