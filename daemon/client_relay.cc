@@ -103,8 +103,8 @@ std::string ClientSession::wanted_application_name() const {
         name.append(user_);
         break;
       case 'c':
-        name.append(from_.kind == event::ClientSocket::Kind::Unix ? std::to_string(peer_of(socket_.fd()).pid)
-                                                                  : peer_address());
+        name.append(from_.kind == ListenerHere::Kind::Unix ? std::to_string(peer_of(socket_.fd()).pid)
+                                                           : peer_address());
         break;
       default:
         name.push_back(form[at]);

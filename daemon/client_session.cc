@@ -37,7 +37,7 @@ struct ClientSession::LoginState {
 ClientSession::ClientSession(Worker& worker, SessionId id, const ListenerHere& from, int fd)
     : worker_(worker),
       id_(id),
-      socket_(fd, from.kind, worker.loop(), worker.read_buffer(), *this),
+      socket_(fd, worker.loop(), worker.read_buffer(), *this),
       state_since_(worker.now()),
       from_(from),
       connected_at_us_(now_wall_us()) {
@@ -187,7 +187,7 @@ void ClientSession::on_trial_done(const session::SettingsTrial& trial) {
 // --- cancel requests
 
 void ClientSession::ask_for_cancel(const session::CancelAsked& asked) {
-  const std::string from = from_.kind == event::ClientSocket::Kind::Unix
+  const std::string from = from_.kind == ListenerHere::Kind::Unix
                                ? "uid " + std::to_string(peer_of(socket_.fd()).uid)
                                : peer_address();
   const pool::WorkerId worker = CancelKey::worker_of(asked.process_id);
@@ -355,7 +355,7 @@ std::string ClientSession::peer_address() const {
 }
 
 std::string ClientSession::origin() const {
-  return from_.kind == event::ClientSocket::Kind::Unix ? from_.address : peer_address();
+  return from_.kind == ListenerHere::Kind::Unix ? from_.address : peer_address();
 }
 
 std::string ClientSession::shown() const {
@@ -386,7 +386,7 @@ stats::ClientRow ClientSession::row(base::TimePoint now) const {
   }
   row.user = user_;
   row.database = database_;
-  if (from_.kind == event::ClientSocket::Kind::Unix) {
+  if (from_.kind == ListenerHere::Kind::Unix) {
     row.address = "unix";
     row.port = from_.port;
     row.remote_pid = peer_of(socket_.fd()).pid;

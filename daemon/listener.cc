@@ -221,8 +221,7 @@ base::Result<ListeningSocket> ListeningSocket::open_tcp(const config::ListenSett
 Listener::Listener(Worker& worker, event::SocketLoop& loop, const ListeningSocket& socket)
     : worker_(worker),
       loop_(loop),
-      here_{socket.settings().unix_directory.empty() ? event::ClientSocket::Kind::Tcp
-                                                     : event::ClientSocket::Kind::Unix,
+      here_{socket.settings().unix_directory.empty() ? ListenerHere::Kind::Tcp : ListenerHere::Kind::Unix,
             socket.settings().auth,
             socket.settings().unix_directory.empty() ? socket.settings().tcp_address : "unix",
             socket.settings().port},

@@ -3,13 +3,10 @@
 // bounded number each turn of its loop.
 #pragma once
 
-#include <uv.h>
-
 #include <cstdint>
 #include <string>
 
-#include "daemon/event/client_socket.h"
-#include "daemon/event/handle.h"
+#include "daemon/event/socket_loop.h"
 #include "lib/base/result.h"
 #include "lib/config/settings.h"
 
@@ -53,7 +50,7 @@ class ListeningSocket {
 
 // What a session needs to know of where it came in.
 struct ListenerHere {
-  event::ClientSocket::Kind kind;
+  enum class Kind : uint8_t { Unix, Tcp } kind;
   auth::AuthMethod auth;
   std::string address;
   int port;

@@ -68,8 +68,8 @@ std::optional<base::Error> SessionRules::admit(std::string_view, std::string_vie
 auth::AuthMethod SessionRules::method_for(std::string_view, std::string_view database) {
   if (is_console(database)) {
     // console.peers come in by who they are; everybody else proves it as the listener asks.
-    const bool by_peer = from_.kind == event::ClientSocket::Kind::Unix &&
-                         is_among(world_->settings->console.peers, peer_name());
+    const bool by_peer =
+        from_.kind == ListenerHere::Kind::Unix && is_among(world_->settings->console.peers, peer_name());
     return by_peer ? auth::AuthMethod::Peer : from_.auth;
   }
   const auto pool = world_->settings->pools.find(database);
@@ -87,7 +87,7 @@ std::string SessionRules::peer_name() {
 }
 
 bool SessionRules::peer_may_be(std::string_view user, std::string_view database) {
-  if (from_.kind != event::ClientSocket::Kind::Unix) return false;
+  if (from_.kind != ListenerHere::Kind::Unix) return false;
   const std::string name = peer_name();
   if (name.empty()) return false;
   if (is_console(database) && is_among(world_->settings->console.peers, name)) return true;
@@ -100,8 +100,7 @@ std::optional<base::Error> SessionRules::authorize(std::string_view user, std::s
   if (is_console(database)) {
     const auto& console = world_->settings->console;
     if (is_among(console.users, user)) return std::nullopt;
-    if (from_.kind == event::ClientSocket::Kind::Unix && is_among(console.peers, peer_name()))
-      return std::nullopt;
+    if (from_.kind == ListenerHere::Kind::Unix && is_among(console.peers, peer_name())) return std::nullopt;
     return base::Error{"28000", "user \"" + std::string(user) + "\" may not use the console", "",
                        "Add it to console.users, or its operating-system user to console.peers."};
   }

@@ -8,9 +8,8 @@
 
 namespace tidepool::event {
 
-ClientSocket::ClientSocket(int fd, Kind kind, SocketLoop& loop, ReadBuffer& buffer,
-                           ClientSocketEvents& events)
-    : loop_(loop), buffer_(buffer), events_(events), fd_(fd), kind_(kind) {}
+ClientSocket::ClientSocket(int fd, SocketLoop& loop, ReadBuffer& buffer, ClientSocketEvents& events)
+    : loop_(loop), buffer_(buffer), events_(events), fd_(fd) {}
 
 // Closing it would take it out of the set as well, but not while somebody else refers to the socket, if only
 // for a moment: who lists the descriptors in /proc does.

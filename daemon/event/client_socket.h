@@ -24,10 +24,8 @@ class ClientSocketEvents {
 
 class ClientSocket final : public Watched {
  public:
-  enum class Kind : uint8_t { Unix, Tcp };
-
   // Takes `fd`, which does not block. `loop`, `buffer` and `events` outlive this.
-  ClientSocket(int fd, Kind kind, SocketLoop& loop, ReadBuffer& buffer, ClientSocketEvents& events);
+  ClientSocket(int fd, SocketLoop& loop, ReadBuffer& buffer, ClientSocketEvents& events);
   ~ClientSocket();
   ClientSocket(const ClientSocket&) = delete;
   ClientSocket& operator=(const ClientSocket&) = delete;
@@ -49,7 +47,6 @@ class ClientSocket final : public Watched {
   bool peer_has_left() const;
 
   int fd() const { return fd_; }
-  Kind kind() const { return kind_; }
 
  private:
   void on_ready(uint32_t events) override;
@@ -63,7 +60,6 @@ class ClientSocket final : public Watched {
   std::string unsent_;
   const int fd_;
   uint32_t watched_ = 0;  // 0: not in the loop's set
-  const Kind kind_;
   bool reading_ = false;
   bool broken_ = false;
 };

@@ -16,7 +16,7 @@ namespace {
 // A client socket on one end of a pair of sockets; the test is the client at the other.
 class Pair : public FarEnd, public ClientSocketEvents {
  public:
-  Pair() : socket(std::make_unique<ClientSocket>(near_end(), ClientSocket::Kind::Unix, loop, buffer, *this)) {
+  Pair() : socket(std::make_unique<ClientSocket>(near_end(), loop, buffer, *this)) {
     REQUIRE(socket->open() == 0);
   }
 
