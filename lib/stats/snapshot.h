@@ -75,7 +75,7 @@ struct PoolRow {
   std::string server_user, host, server_database;  // as libpq resolves the conninfo
   int port = 0;
   bool shuffles_hosts = false;     // each dial tries them in another order
-  std::string mode;                // "session"
+  std::string mode;                // "session", "transaction", "statement"
   pool::PoolStats stats;
   Traffic traffic;
   Traffic averages;                // filled in by a StatsHistory
