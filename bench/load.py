@@ -54,8 +54,8 @@ def figures(transactions, seconds, cpu):
     return found
 
 
-def by_load(program, contender, **options):
-    """One run of Load; its logins are not measured (with mode="connect" they are the work)."""
+def run_load(program, contender, **options):
+    """One run of Load: its result, and the CPU seconds of the contender. Logins are not measured (with mode="connect" they are the work)."""
     with Load(program, contender.socket_path, **options) as load:
         before = contender.pid and cpu_seconds(contender.pid)
         load.begin()
@@ -63,7 +63,19 @@ def by_load(program, contender, **options):
         cpu = contender.pid and cpu_seconds(contender.pid) - before
         load.leave()
     assert not result["failures"], f"{contender.name}: {result['failures']}"
+    return result, cpu
+
+
+def by_load(program, contender, **options):
+    result, cpu = run_load(program, contender, **options)
     return figures(result["transactions"], result["seconds"], cpu)
+
+
+def fairness_by_load(program, contender, **options):
+    """How long transactions take, the usual one and the slow ones, and how many the most unlucky client has done for one of the median client's."""
+    result, cpu = run_load(program, contender, **options)
+    return {"p50_ms": result["p50"] * 1e3, "p99_ms": result["p99"] * 1e3, "p99_p50": result["p99"] / result["p50"],
+            "unlucky": result["fewest"] / result["median"], **figures(result["transactions"], result["seconds"], cpu)}
 
 
 def calls_by_load(program, contender, transactions, **options):
