@@ -5,7 +5,7 @@ None, the figure itself.
 """
 
 from contenders import ONE_WORKER, Setup, start
-from load import by_load, by_pgbench, by_shell, calls_by_load, fairness_by_load
+from load import by_load, by_pgbench, by_running_pgbench, by_shell, calls_by_load, fairness_by_load
 
 AT_MOST, AT_LEAST = "at most", "at least"
 MODES = ("simple", "extended", "prepared")
@@ -47,10 +47,13 @@ class ByLoad(Row):
 
 
 class ByPgbench(Row):
-    lasts = 1                               # times as long as other samples
+    logins_count = True                     # they are few, or are the work
 
     def sample(self, contender):
-        return by_pgbench(contender, "-c", self.clients, "-T", max(1, round(self.world.seconds * self.lasts)), *self.arguments)
+        seconds = max(1, round(self.world.seconds))
+        if self.logins_count:
+            return by_pgbench(contender, "-c", self.clients, "-T", seconds, *self.arguments)
+        return by_running_pgbench(contender, seconds, "-c", self.clients, *self.arguments)
 
 
 class CallsByLoad(Row):
@@ -164,9 +167,8 @@ def transaction_rows():
             rows.append(ByLoad(f"transaction, fake server, {what}", setup, limits, contenders=(*poolers, "relay", "tidepoold"), mode=mode,
                                clients=clients, group="transaction"))
             alone = ("direct", *poolers, "relay", "tidepoold") if clients <= SERVERS else (*poolers, "tidepoold")
-            # pgbench's logins count, and of 1,000 they are a few percent of what a second does.
             rows.append(ByPgbench(f"transaction, {what}", setup, limits, contenders=alone, clients=clients,
-                                  arguments=("-M", mode, "-j", min(2, clients)), lasts=3 if clients >= 1000 else 1, group="transaction"))
+                                  arguments=("-M", mode, "-j", min(2, clients)), logins_count=clients < 1000, group="transaction"))
     return rows
 
 
