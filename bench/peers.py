@@ -143,7 +143,7 @@ pools:
 def pg_doorman(folder, port, server, setup, program):
     (folder / "pg_doorman.yaml").write_text(PG_DOORMAN.format(folder=folder, port=port, server=server, setup=setup, max_clients=MAX_CLIENTS,
                                                               max_prepared_statements=MAX_PREPARED_STATEMENTS))
-    return [program, "--log-level", "warn", folder / "pg_doorman.yaml"]
+    return [program, "--log-level", "error", folder / "pg_doorman.yaml"]
 
 
 # Debian's is started as PgBouncer is.
