@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,9 @@ from idle import idle_rows  # noqa: E402
 from load import environment  # noqa: E402
 from report import lines, summary  # noqa: E402
 from restart import restart_rows  # noqa: E402
-from rows import calls_rows, connect_rows, copy_rows, steady_rows  # noqa: E402
+from peers import PREPARES, first_line, pgbouncer_version  # noqa: E402
+from rows import (calls_rows, connect_rows, copy_rows, fairness_rows, steady_rows, transaction_calls_rows, transaction_rows,  # noqa: E402
+                  workers_rows)
 
 
 @dataclass
@@ -42,18 +45,23 @@ class World:
 
 
 def all_rows():
-    return [*connect_rows(), *steady_rows(), *calls_rows(), *copy_rows(), *idle_rows(), *restart_rows()]
+    return [*connect_rows(), *steady_rows(), *transaction_rows(), *workers_rows(), *fairness_rows(), *calls_rows(), *transaction_calls_rows(),
+            *copy_rows(), *idle_rows(), *restart_rows()]
 
 
 def read_arguments():
-    parser = argparse.ArgumentParser(prog="bench/run", description="Compares tidepoold with PgBouncer, a byte relay and no pooler.")
+    parser = argparse.ArgumentParser(prog="bench/run", description="Compares tidepoold with other poolers, a byte relay and no pooler.")
     parser.add_argument("--only", action="append", metavar="WORDS", help="rows whose name matches this regular expression")
     parser.add_argument("--list", action="store_true", help="the rows' names")
     parser.add_argument("--pairs", type=int, default=9, metavar="N", help="samples of each contender (default: 9)")
     parser.add_argument("--seconds", type=float, default=1, metavar="S", help="how long a sample takes (default: 1)")
     parser.add_argument("--quick", action="store_true", help="3 pairs: to see whether it works")
-    parser.add_argument("--contenders", metavar="A,B", help="only these, of direct, pgbouncer, relay, tidepoold")
-    parser.add_argument("--pgbouncer", metavar="PATH", default="pgbouncer", help="another one than the system's")
+    parser.add_argument("--contenders", metavar="A,B", help="only these, of direct, pgbouncer, debian, odyssey, pg_doorman, relay, one worker, tidepoold")
+    parser.add_argument("--pgbouncer", metavar="PATH", default=os.environ.get("BENCH_PGBOUNCER", "pgbouncer"),
+                        help="another one than the system's; rows of transaction mode want 1.21 or newer (or $BENCH_PGBOUNCER)")
+    parser.add_argument("--odyssey", metavar="PATH", default=os.environ.get("BENCH_ODYSSEY"),
+                        help="rows of transaction mode have it too (or $BENCH_ODYSSEY)")
+    parser.add_argument("--pg-doorman", metavar="PATH", default=os.environ.get("BENCH_PG_DOORMAN"), help="and this one (or $BENCH_PG_DOORMAN)")
     parser.add_argument("--tidepool", action="append", metavar="PATH", help="another tidepoold than build/release; twice: two to compare")
     parser.add_argument("--json", metavar="FILE", default=str(ROOT / "build/bench.json"), help="where the results go (default: build/bench.json)")
     return parser.parse_args()
@@ -82,17 +90,28 @@ def make_bench_database(postgres):
     return server
 
 
+def find_peers(options):
+    """Other poolers, name to path; `debian` is the system's PgBouncer as long as it is one that knows no prepared statements."""
+    given = {"pgbouncer": options.pgbouncer, "odyssey": options.odyssey, "pg_doorman": options.pg_doorman}
+    found = {name: path for name, path in given.items() if path}
+    for path in found.values():
+        if not shutil.which(path):
+            sys.exit(f"{path} is no program.")
+    system = pgbouncer_version("pgbouncer")
+    if system and system < PREPARES:
+        found["debian"] = "pgbouncer"
+    return {name: shutil.which(path) for name, path in found.items()}
+
+
 def machine(programs):
     """Where and with what: `name: value` for docs/benchmarks.md."""
-    def first_line(*command):
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT)
-        return (done.stdout.splitlines() or [""])[0]
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    names = {"pgbouncer": "PgBouncer", "debian": "Debian's PgBouncer", "odyssey": "Odyssey", "pg_doorman": "pg_doorman"}
+    versions = {names[name]: first_line(path, "--version").split(maxsplit=2)[1] for name, path in programs.peers.items()}
     return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
             "machine": f"{os.cpu_count()} CPUs ({model[1] if model else platform.machine()}), Linux {platform.release().split('-')[0]}",
             "PostgreSQL": first_line(newest_bin_dir() / "postgres", "--version").removeprefix("postgres (PostgreSQL) "),
-            "PgBouncer": first_line(programs.pgbouncer, "--version").removeprefix("PgBouncer "),
-            "tidepoold": first_line("git", "describe", "--always", "--dirty")}
+            **versions, "tidepoold": first_line("git", "-C", ROOT, "describe", "--always", "--dirty")}
 
 
 def main():
@@ -107,15 +126,18 @@ def main():
 
     paths = options.tidepool or [ROOT / "build/release/daemon/tidepoold"]
     tidepoolds = {"tidepoold" if i == 0 else f"tidepoold {i + 1}": Path(path).resolve() for i, path in enumerate(paths)}
-    programs = Programs(ROOT / "build/release", options.pgbouncer, tidepoolds)
+    programs = Programs(ROOT / "build/release", find_peers(options), tidepoolds)
     found = []
     with ExitStack() as stack:
         world = World(programs, {}, options.seconds)
         world.start_servers(stack, {row.server for row in rows})
         for row in rows:
             names = [name for name in row.contenders if name != "tidepoold"] + list(tidepoolds)
+            names = [name for name in names if programs.can_start(name, row.setup)]
             if options.contenders:
                 names = [name for name in names if name in options.contenders.split(",")]
+            if not names:
+                continue
             pairs = 3 if options.quick else min(options.pairs, row.pairs or options.pairs)
             found.append(summary(row, alternate(row, world, pairs, names)))
             print("\n".join(lines(found[-1])), flush=True)

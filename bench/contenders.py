@@ -1,45 +1,43 @@
-"""What is compared: each contender is started in front of a server, is reached through a Unix socket, and is one worker.
+"""What is compared: each contender is started in front of a server and is reached through a Unix socket.
 
     with start("pgbouncer", server, Setup(pool_size=16), programs) as contender:
         contender.socket_path, contender.pid
 """
 
-import base64
-import hashlib
-import hmac
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import peers
 from harness.daemon import Tidepool
 from harness.waiting import wait_until
+from terms import MAX_CLIENTS, SECRET, Setup
 
 PORT = 6432
-MAX_CLIENTS = 12000
-
-
-@dataclass
-class Setup:
-    """The same settings for all."""
-    pool_size: int = 16
-    reset: str = "none"                     # or discard_all
-    auth: str = "trust"                     # or scram-sha-256; the user is `app`
-    pgbouncer_mode: str = "session"
+ONE_WORKER = "one worker"                   # tidepoold again, whatever Setup.workers says
 
 
 @dataclass
 class Programs:
-    """Where the programs are. `tidepoolds`: name to path; there are two when two builds are compared."""
+    """Where the programs are. `peers`: of peers.py, name to path. `tidepoolds`: name to path; there are two when two builds are compared."""
     build: Path
-    pgbouncer: str
+    peers: dict
     tidepoolds: dict = field(default_factory=dict)
 
     def of_bench(self, name):
         return self.build / "bench" / f"bench_{name}"
+
+    def can_start(self, name, setup):
+        """Peers that are not here cannot. In transaction mode `pgbouncer` is a current one; an older one is `debian`, in some rows."""
+        if name not in peers.COMMANDS:
+            return True
+        if name not in self.peers:
+            return False
+        return setup.mode == "session" or name != "pgbouncer" or peers.pgbouncer_version(self.peers[name]) >= peers.PREPARES
 
 
 @dataclass
@@ -51,18 +49,6 @@ class Server:
     @property
     def socket_path(self):
         return Path(self.folder) / f".s.PGSQL.{self.port}"
-
-
-def scram_secret(password, rounds):
-    """As PostgreSQL stores it. Few rounds: those are the client's work, and with the usual 4,096 two CPUs would do little else."""
-    salt = b"sixteen bytes of"
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
-    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    text = [base64.b64encode(part).decode() for part in (salt, stored, hmac.digest(salted, b"Server Key", "sha256"))]
-    return f"SCRAM-SHA-256${rounds}:{text[0]}${text[1]}:{text[2]}"
-
-
-SECRET = scram_secret("secret", 16)
 
 
 class Process:
@@ -83,10 +69,10 @@ class Process:
     def pid(self):
         return self._process.pid
 
-    def run(self, *command, prefix=()):
+    def run(self, *command):
         with open(self.folder / "log", "ab") as log:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *prefix, *map(str, command)], cwd=self.folder, stdin=subprocess.DEVNULL,
+                ["setpriv", "--pdeathsig", "KILL", *map(str, command)], cwd=self.folder, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True)
         wait_until(self._listens, lambda: f"{self.name} listens; its log:\n{self.log()}", 20)
         return self
@@ -168,54 +154,27 @@ def start(name, server, setup, programs):
     if name == "relay":
         process = Process(name)
         return process.run(programs.of_bench("byte_relay"), process.socket_path, server.socket_path)
-    if name == "pgbouncer":
-        return _start_pgbouncer(server, setup, programs)
-    return _start_tidepoold(name, server, setup, programs)
+    if name in peers.COMMANDS:
+        process = Process(name)
+        return process.run(*peers.COMMANDS[name](process.folder, process.port, server, setup, programs.peers[name]))
+    if name == ONE_WORKER:
+        return _start_tidepoold(name, programs.tidepoolds["tidepoold"], server, replace(setup, workers=1))
+    return _start_tidepoold(name, programs.tidepoolds[name], server, setup)
 
 
-def _start_tidepoold(name, server, setup, programs):
-    daemon = Tidepool("", binary=programs.tidepoolds[name])
+def _start_tidepoold(name, binary, server, setup):
+    daemon = Tidepool("", binary=binary)
+    pool = {"conninfo": f"host={server.folder} port={server.port} dbname=bench user=app",
+            "min_size": setup.pool_size, "max_size": setup.pool_size, "reset": setup.reset}
+    if setup.mode != "session":             # a build of before there were modes does not know the setting
+        pool["mode"] = setup.mode
     daemon.write_settings({
         "listen": [{"unix": str(daemon.folder), "port": PORT, "mode": "0777", "auth": setup.auth}],
-        "workers": 1,
+        "workers": setup.workers,
         "users": {"app": {"password": SECRET}},
-        "pools": {"bench": {
-            "conninfo": f"host={server.folder} port={server.port} dbname=bench user=app",
-            "min_size": setup.pool_size, "max_size": setup.pool_size, "reset": setup.reset}},
+        "pools": {"bench": pool},
         "console": {"users": ["app"]},
         "limits": {"max_clients": MAX_CLIENTS},
         "log": {"level": "warning"},
     })
     return TidepoolProcess(name, daemon.start())
-
-
-PGBOUNCER_INI = """\
-[databases]
-bench = host={server.folder} port={server.port} dbname=bench user=app
-[pgbouncer]
-listen_addr =
-unix_socket_dir = {folder}
-unix_socket_mode = 0777
-listen_port = {port}
-auth_type = {setup.auth}
-auth_file = {folder}/users
-pool_mode = {setup.pgbouncer_mode}
-default_pool_size = {setup.pool_size}
-max_client_conn = {max_clients}
-server_reset_query = {reset}
-log_connections = 0
-log_disconnections = 0
-log_stats = 0
-"""
-
-
-def _start_pgbouncer(server, setup, programs):
-    process = Process("pgbouncer")
-    settings = process.folder / "pgbouncer.ini"
-    reset = "DISCARD ALL" if setup.reset == "discard_all" else ""
-    settings.write_text(PGBOUNCER_INI.format(server=server, setup=setup, folder=process.folder, port=PORT, reset=reset,
-                                             max_clients=MAX_CLIENTS))
-    (process.folder / "users").write_text(f'"app" "{SECRET}"\n')
-    # It refuses to run as root.
-    as_user = ["--reuid", "postgres", "--regid", "postgres", "--init-groups"] if os.geteuid() == 0 else []
-    return process.run(programs.pgbouncer, settings, prefix=as_user)

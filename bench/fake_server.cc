@@ -1,13 +1,15 @@
 // A PostgreSQL that answers at once and never looks anything up: what is measured in front of it is the
-// pooler. Trusts everybody; answers BEGIN, COMMIT, ROLLBACK, SET, RESET and DISCARD as they deserve, keeps
-// and reports the settings that PostgreSQL reports, and says one row, `1`, to everything else.
+// pooler. Trusts everybody; answers BEGIN, COMMIT, ROLLBACK, SET, RESET, DISCARD and DEALLOCATE as they
+// deserve, keeps and reports the settings that PostgreSQL reports, and says one row, `1`, to everything else.
+// Of prepared statements and portals it remembers only those that would be answered otherwise: with a name
+// that was never heard of comes the row.
 //
 //   bench_fake_server SOCKET
 #include <algorithm>
 #include <cctype>
+#include <functional>
 #include <map>
 #include <memory>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -42,7 +44,7 @@ const Settings kReported = {
     {"TimeZone", "Etc/UTC"},
 };
 
-enum class Kind { Row, Begin, Commit, Rollback, Set, SetConfig, Reset, DiscardAll, Empty };
+enum class Kind { Row, Begin, Commit, Rollback, Set, SetConfig, Reset, DiscardAll, Deallocate, Empty };
 
 struct Statement {
   Kind kind = Kind::Row;
@@ -54,10 +56,14 @@ Statement read_statement(std::string_view sql) {
   if (begin == std::string_view::npos) return {Kind::Empty, ""};
   const std::string_view text = sql.substr(begin);
   if (text.find("set_config(") != std::string_view::npos) return {Kind::SetConfig, std::string(text)};
-  constexpr std::pair<std::string_view, Kind> kCommands[] = {
-      {"begin", Kind::Begin},           {"commit", Kind::Commit}, {"end", Kind::Commit},
-      {"rollback", Kind::Rollback},     {"set ", Kind::Set},      {"reset ", Kind::Reset},
-      {"discard all", Kind::DiscardAll}};
+  constexpr std::pair<std::string_view, Kind> kCommands[] = {{"begin", Kind::Begin},
+                                                             {"commit", Kind::Commit},
+                                                             {"end", Kind::Commit},
+                                                             {"rollback", Kind::Rollback},
+                                                             {"set ", Kind::Set},
+                                                             {"reset ", Kind::Reset},
+                                                             {"discard all", Kind::DiscardAll},
+                                                             {"deallocate ", Kind::Deallocate}};
   const std::string start = lower(text.substr(0, 12));
   for (const auto& [word, kind] : kCommands)
     if (start.starts_with(word)) return {kind, std::string(text)};
@@ -150,8 +156,8 @@ class Connection {
         return true;
       }
       case 'P': {
-        const std::string name(body.cstring());
-        statements_[name] = read_statement(body.cstring());
+        const auto name = body.cstring();
+        remember(statements_, name, read_statement(body.cstring()));
         wire::append_parse_complete(out_);
         return true;
       }
@@ -160,17 +166,22 @@ class Connection {
         wire::append_bind_complete(out_);
         return true;
       case 'D':
-        describe(body.byte(), std::string(body.cstring()));
+        describe(body);
         return true;
       case 'E': {
-        const Portal& portal = portals_[std::string(body.cstring())];
+        const Portal& portal = find(portals_, body.cstring());
         run(portal.statement, portal.parameters);
         return true;
       }
-      case 'C':
-        forget(body.byte(), std::string(body.cstring()));
+      case 'C': {
+        const bool is_statement = body.byte() == 'S';
+        if (is_statement)
+          remember(statements_, body.cstring(), {});
+        else
+          remember(portals_, body.cstring(), {});
         wire::append_close_complete(out_);
         return true;
+      }
       case 'S':
         wire::append_ready_for_query(out_, status_);
         return true;
@@ -186,31 +197,49 @@ class Connection {
     std::vector<std::string> parameters;
   };
 
-  void bind(wire::FieldReader& body) {
-    Portal& portal = portals_[std::string(body.cstring())];
-    portal.statement = statements_[std::string(body.cstring())];
-    portal.parameters.clear();
-    for (uint16_t formats = body.u16(); formats > 0; --formats) body.u16();
-    for (uint16_t count = body.u16(); count > 0 && body.ok(); --count) {
-      const uint32_t size = body.u32();
-      portal.parameters.emplace_back(size == UINT32_MAX ? "" : body.bytes(size));
-    }
+  template <typename T>
+  using ByName = std::map<std::string, T, std::less<>>;
+
+  static bool is_row(const Statement& statement) { return statement.kind == Kind::Row; }
+  static bool is_row(const Portal& portal) { return is_row(portal.statement); }
+
+  template <typename T>
+  static const T& find(const ByName<T>& all, std::string_view name) {
+    static const T kRow;
+    const auto found = all.find(name);
+    return found == all.end() ? kRow : found->second;
   }
 
-  void describe(char kind, const std::string& name) {
-    if (kind == 'S') wire::append_parameter_description(out_, {});
-    const Statement& statement = kind == 'S' ? statements_[name] : portals_[name].statement;
-    if (statement.kind == Kind::Row || statement.kind == Kind::SetConfig)
+  template <typename T>
+  static void remember(ByName<T>& all, std::string_view name, T value) {
+    if (!is_row(value))
+      all.insert_or_assign(std::string(name), std::move(value));
+    else if (const auto old = all.find(name); old != all.end())
+      all.erase(old);
+  }
+
+  void bind(wire::FieldReader& body) {
+    const auto name = body.cstring();
+    Portal portal{find(statements_, body.cstring()), {}};
+    if (portal.statement.kind == Kind::SetConfig) {
+      for (uint16_t formats = body.u16(); formats > 0; --formats) body.u16();
+      for (uint16_t count = body.u16(); count > 0 && body.ok(); --count) {
+        const uint32_t size = body.u32();
+        portal.parameters.emplace_back(size == UINT32_MAX ? "" : body.bytes(size));
+      }
+    }
+    remember(portals_, name, std::move(portal));
+  }
+
+  void describe(wire::FieldReader& body) {
+    const bool is_statement = body.byte() == 'S';
+    const auto name = body.cstring();
+    if (is_statement) wire::append_parameter_description(out_, {});
+    const Kind kind = (is_statement ? find(statements_, name) : find(portals_, name).statement).kind;
+    if (kind == Kind::Row || kind == Kind::SetConfig)
       out_ += kCanned.description;
     else
       wire::append_no_data(out_);
-  }
-
-  void forget(char kind, const std::string& name) {
-    if (kind == 'S')
-      statements_.erase(name);
-    else
-      portals_.erase(name);
   }
 
   void run(const Statement& statement, const std::vector<std::string>& parameters) {
@@ -244,6 +273,9 @@ class Connection {
         portals_.clear();
         restore();
         return wire::append_command_complete(out_, "DISCARD ALL");
+      case Kind::Deallocate:
+        statements_.clear();
+        return wire::append_command_complete(out_, "DEALLOCATE");
     }
   }
 
@@ -289,8 +321,8 @@ class Connection {
   wire::FrameCursor cursor_;
   Settings own_ = kReported;  // as they were at login
   Settings settings_;
-  std::unordered_map<std::string, Statement> statements_;
-  std::unordered_map<std::string, Portal> portals_;
+  ByName<Statement> statements_;
+  ByName<Portal> portals_;
 };
 
 void serve(const std::string& path) {

@@ -32,7 +32,10 @@ class Idle(Row):
 
     def measure(self, name):
         holds = name.startswith("tidepoold")
-        setup = Setup(FIRST + MORE if holds and self.asks else 20, pgbouncer_mode="transaction" if self.asks else "session")
+        if self.asks:
+            setup = Setup(FIRST + MORE) if holds else Setup(20, mode="transaction")
+        else:
+            setup = Setup(20)
         with ExitStack() as stack:
             contender = stack.enter_context(start(name, self.world.servers["fake"], setup, self.world.programs))
             if holds:

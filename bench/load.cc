@@ -4,8 +4,10 @@
 //   all are logged in  ->  "ready"            <-  a line: go
 //   all have ended     ->  {"transactions": ...}  <-  a line: leave
 //
-// With --mode connect, each transaction has a connection of its own, and nobody is logged in at "ready".
-// Failures are counted there, and tried again; in the other modes the first one ends the program.
+// With --mode prepared, each client has prepared its statement at "ready", once, and executes it by name.
+// With
+// --mode connect, each transaction has a connection of its own, and nobody is logged in at "ready". Failures
+// are counted there, and tried again; in the other modes the first one ends the program.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -15,8 +17,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
+#include "bench/latencies.h"
 #include "bench/sockets.h"
 #include "lib/wire/frame_cursor.h"
 #include "lib/wire/message_reader.h"
@@ -49,11 +53,13 @@ struct Totals {
   Seconds longest_wait{0};     // of one transaction, from its connect or its query on
   Seconds longest_silence{0};  // in which no transaction was completed
   Clock::time_point silence_end;
+  Latencies latencies;  // of transactions, as longest_wait has them
   std::map<std::string, size_t> failures;
 
   void done(Clock::time_point since, Clock::time_point now) {
     ++transactions;
     longest_wait = std::max(longest_wait, Seconds(now - since));
+    latencies.add(static_cast<uint64_t>(std::chrono::nanoseconds(now - since).count()));
     if (now - last_done > longest_silence) {
       longest_silence = now - last_done;
       silence_end = now;
@@ -64,7 +70,7 @@ struct Totals {
 
 // The bytes that a client sends, the same for all.
 struct Script {
-  std::string login, first, every;  // `first`: once per connection, in front of the first `every`
+  std::string login, first, every;  // `first`: once per connection, behind the login
 
   explicit Script(const Options& options) {
     wire::append_startup(
@@ -93,12 +99,13 @@ struct Script {
 class Client {
  public:
   enum class State { Away, LoggingIn, Preparing, Resting, Asking };
-  enum class Event { None, LoggedIn, Done, Failed };
+  enum class Event { None, LoggedIn, Prepared, Done, Failed };
 
   State state() const { return state_; }
   Clock::time_point since() const { return since_; }
   const std::string& failure() const { return failure_; }
   size_t left = 0;  // transactions that this client is still to do
+  size_t done = 0;  // and has done
 
   bool connect(const UnixAddress& address, const Script& script, Epoll& epoll) {
     since_ = Clock::now();
@@ -168,7 +175,9 @@ class Client {
       }
       case 'Z': {
         const auto before = std::exchange(state_, State::Resting);
-        return before == State::Asking ? Event::Done : Event::LoggedIn;
+        return before == State::Asking      ? Event::Done
+               : before == State::Preparing ? Event::Prepared
+                                            : Event::LoggedIn;
       }
       default:
         return Event::None;
@@ -216,7 +225,11 @@ class Load {
         auto& client = *static_cast<Client*>(event.data.ptr);
         const auto what = client.on_readable(buffer_, totals_);
         if (what == Client::Event::Failed) give_up(client);
-        if (what == Client::Event::LoggedIn) ++in;
+        if (what == Client::Event::LoggedIn && !script_.first.empty()) {
+          if (!client.prepare(script_)) give_up(client);
+        } else if (what != Client::Event::None) {
+          ++in;
+        }
       }
     }
   }
@@ -227,7 +240,7 @@ class Load {
     totals_.bytes = 0;
     if (options_.seconds > 0)
       end_ = begin + std::chrono::duration_cast<Clock::duration>(Seconds(options_.seconds));
-    for (auto& client : clients_) next(client, script_.first.empty());
+    for (auto& client : clients_) next(client);
     while (at_work_ > 0 || !failed_.empty()) {
       for (const epoll_event& event : epoll_.wait(failed_.empty() ? -1 : 5))
         on_event(*static_cast<Client*>(event.data.ptr));
@@ -242,10 +255,14 @@ class Load {
 
   void print() const {
     const Seconds silence_end = totals_.silence_end.time_since_epoch();
+    const auto [fewest, median] = shares();
     std::printf("{\"transactions\": %zu, \"seconds\": %.6f, \"bytes\": %" PRIu64
-                ", \"longest_wait\": %.6f, \"longest_silence\": %.6f, \"silence_end\": %.6f, \"failures\": {",
+                ", \"longest_wait\": %.6f, \"longest_silence\": %.6f, \"silence_end\": %.6f"
+                ", \"p50\": %.9f, \"p99\": %.9f, \"fewest\": %zu, \"median\": %zu, \"failures\": {",
                 totals_.transactions, seconds_.count(), totals_.bytes, totals_.longest_wait.count(),
-                totals_.longest_silence.count(), silence_end.count());
+                totals_.longest_silence.count(), silence_end.count(),
+                totals_.latencies.nanoseconds(0.5) / 1e9, totals_.latencies.nanoseconds(0.99) / 1e9, fewest,
+                median);
     const char* comma = "";
     for (const auto& [words, count] : totals_.failures) {
       std::string quoted;
@@ -264,32 +281,39 @@ class Load {
   }
 
  private:
+  // Transactions of the most unlucky client, and of the median one.
+  std::pair<size_t, size_t> shares() const {
+    std::vector<size_t> done;
+    for (const auto& client : clients_) done.push_back(client.done);
+    std::sort(done.begin(), done.end());
+    return {done.front(), done[done.size() / 2]};
+  }
+
   bool is_over() const { return end_ && Clock::now() >= *end_; }
 
   // Begins the next transaction of one that rests or is away, if there is one.
-  void next(Client& client, bool is_prepared = true) {
+  void next(Client& client) {
     if (client.left == 0 || is_over()) return;
     ++at_work_;
-    bool went_well;
-    if (options_.mode == Mode::Connect)
-      went_well = client.connect(address_, script_, epoll_);
-    else
-      went_well = is_prepared ? client.ask(script_, false) : client.prepare(script_);
+    const bool went_well = options_.mode == Mode::Connect ? client.connect(address_, script_, epoll_)
+                                                          : client.ask(script_, false);
     if (!went_well) fail(client);
   }
 
   void on_event(Client& client) {
     switch (client.on_readable(buffer_, totals_)) {
       case Client::Event::None:
+      case Client::Event::Prepared:  // before run(), if at all
         return;
       case Client::Event::Failed:
         return fail(client);
-      case Client::Event::LoggedIn:  // or it has prepared its statement
+      case Client::Event::LoggedIn:
         if (!client.ask(script_, options_.mode == Mode::Connect)) fail(client);
         return;
       case Client::Event::Done:
         --at_work_;
         --client.left;
+        ++client.done;
         totals_.done(client.since(), Clock::now());
         if (options_.mode == Mode::Connect) client.leave();
         return next(client);

@@ -54,8 +54,8 @@ def figures(transactions, seconds, cpu):
     return found
 
 
-def by_load(program, contender, **options):
-    """One run of Load; its logins are not measured (with mode="connect" they are the work)."""
+def run_load(program, contender, **options):
+    """One run of Load: its result, and the CPU seconds of the contender. Logins are not measured (with mode="connect" they are the work)."""
     with Load(program, contender.socket_path, **options) as load:
         before = contender.pid and cpu_seconds(contender.pid)
         load.begin()
@@ -63,7 +63,19 @@ def by_load(program, contender, **options):
         cpu = contender.pid and cpu_seconds(contender.pid) - before
         load.leave()
     assert not result["failures"], f"{contender.name}: {result['failures']}"
+    return result, cpu
+
+
+def by_load(program, contender, **options):
+    result, cpu = run_load(program, contender, **options)
     return figures(result["transactions"], result["seconds"], cpu)
+
+
+def fairness_by_load(program, contender, **options):
+    """How long transactions take, the usual one and the slow ones, and how many the most unlucky client has done for one of the median client's."""
+    result, cpu = run_load(program, contender, **options)
+    return {"p50_ms": result["p50"] * 1e3, "p99_ms": result["p99"] * 1e3, "p99_p50": result["p99"] / result["p50"],
+            "unlucky": result["fewest"] / result["median"], **figures(result["transactions"], result["seconds"], cpu)}
 
 
 def calls_by_load(program, contender, transactions, **options):
@@ -86,14 +98,43 @@ def environment(contender, **others):
 
 def by_pgbench(contender, *arguments):
     before = contender.pid and cpu_seconds(contender.pid)
-    done = subprocess.run(["pgbench", "-n", "-S", *map(str, arguments)], env=environment(contender), capture_output=True, text=True)
+    with _pgbench(contender, arguments) as process:
+        output, errors = process.communicate()
     cpu = contender.pid and cpu_seconds(contender.pid) - before
-    assert done.returncode == 0, f"{contender.name}: {done.stderr}"
-    transactions = int(re.search(r"actually processed: (\d+)", done.stdout)[1])
-    failed = re.search(r"failed transactions: (\d+)", done.stdout)
-    assert not failed or failed[1] == "0", f"{contender.name}: {done.stdout}"
-    rate = float(re.search(r"tps = ([\d.]+)", done.stdout)[1])
+    transactions = _pgbench_transactions(contender, process, output, errors)
+    rate = float(re.search(r"tps = ([\d.]+)", output)[1])
     return figures(transactions, transactions / rate, cpu)
+
+
+def by_running_pgbench(contender, seconds, *arguments):
+    """Without its logins and its first second: from the first of its progress reports, which come each second, to the last of `seconds` more."""
+    times, cpus, transactions = [], [], []
+    with _pgbench(contender, ["-T", seconds + 2, "-P", 1, "--progress-timestamp", *arguments]) as process:
+        errors = ""
+        for line in process.stderr:
+            errors += line
+            found = re.match(r"progress: ([\d.]+) s, ([\d.]+) tps", line)
+            if found and len(times) <= seconds:
+                cpus.append(contender.pid and cpu_seconds(contender.pid))
+                times.append(float(found[1]))
+                transactions.append(float(found[2]) * (times[-1] - times[-2]) if len(times) > 1 else 0)
+        output = process.stdout.read()
+    _pgbench_transactions(contender, process, output, errors)
+    if len(times) < 2:                      # on a busy machine it leaves reports out
+        return by_running_pgbench(contender, seconds, *arguments)
+    return figures(sum(transactions), times[-1] - times[0], contender.pid and cpus[-1] - cpus[0])
+
+
+def _pgbench(contender, arguments):
+    return subprocess.Popen(["pgbench", "-n", "-S", *map(str, arguments)], env=environment(contender), stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def _pgbench_transactions(contender, process, output, errors):
+    assert process.wait() == 0, f"{contender.name}: {errors}"
+    failed = re.search(r"failed transactions: (\d+)", output)
+    assert not failed or failed[1] == "0", f"{contender.name}: {output}"
+    return int(re.search(r"actually processed: (\d+)", output)[1])
 
 
 def by_shell(contender, command, gigabytes):

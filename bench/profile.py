@@ -1,6 +1,7 @@
 """The part of bench/profile after the build."""
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from contenders import Programs, Server, Setup, start, start_fake_server  # noqa
 from load import Load  # noqa: E402
 
 PATHS = {"one query on a held session, 16 clients": (Setup(16), {"mode": "simple", "clients": 16}),
-         "connect, ask, leave with DISCARD ALL, 64 clients on 16 servers": (Setup(16, "discard_all"), {"mode": "connect", "clients": 64})}
+         "connect, ask, leave with DISCARD ALL, 64 clients on 16 servers": (Setup(16, "discard_all"), {"mode": "connect", "clients": 64}),
+         **{f"transaction mode, {mode}, 64 clients on 16 servers": (Setup(16, mode="transaction"), {"mode": mode, "clients": 64})
+            for mode in ("simple", "extended", "prepared")}}
 LINE = re.compile(r"^\s*([\d.]+)%\s+(\S+)\s+\[([.k])\]\s+(.*?)(?:\s+-\s+-)?\s*$", re.M)
 
 
@@ -31,12 +34,16 @@ def profile(pid, seconds):
 def main():
     parser = argparse.ArgumentParser(prog="bench/profile", description="Where tidepoold's CPU time goes.")
     parser.add_argument("--contender", default="tidepoold", help="pgbouncer or relay in its place")
+    parser.add_argument("--pgbouncer", metavar="PATH", default=os.environ.get("BENCH_PGBOUNCER", "pgbouncer"), help="another one than the system's")
+    parser.add_argument("--only", metavar="WORDS", default="", help="paths whose title matches this regular expression")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--lines", type=int, default=25, help="symbols to print")
     options = parser.parse_args()
-    programs = Programs(ROOT / "build/release", "pgbouncer", {"tidepoold": ROOT / "build/release/daemon/tidepoold"})
+    programs = Programs(ROOT / "build/release", {"pgbouncer": options.pgbouncer}, {"tidepoold": ROOT / "build/release/daemon/tidepoold"})
     with start_fake_server(programs) as fake:
         for title, (setup, work) in PATHS.items():
+            if not re.search(options.only, title):
+                continue
             with start(options.contender, Server(fake.folder), setup, programs) as contender, \
                     Load(programs.of_bench("load"), contender.socket_path, seconds=options.seconds + 2, **work) as load:
                 load.begin()

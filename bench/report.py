@@ -7,6 +7,7 @@ from rows import AT_MOST
 # Of each figure: its unit, and the digits behind the point.
 UNITS = {"cpu_us": ("CPU us", 1), "rate": ("per second", 0), "cpu_s_per_gb": ("CPU s/GB", 3), "gb_per_s": ("GB/s", 2),
          "calls": ("calls", 2), "kib_per_client": ("KiB per client", 2), "cpu_us_per_login": ("CPU us per login", 1),
+         "p50_ms": ("ms at p50", 3), "p99_ms": ("ms at p99", 3), "p99_p50": ("p99/p50", 3), "unlucky": ("of the median client's", 2),
          "lost": ("lost", 0), "refused": ("refused", 0), "back_s": ("s until it is back", 2)}
 
 

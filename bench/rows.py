@@ -4,10 +4,11 @@ A sample is a dictionary of figures. `limits` is what has been promised: (figure
 None, the figure itself.
 """
 
-from contenders import Setup, start
-from load import by_load, by_pgbench, by_shell, calls_by_load
+from contenders import ONE_WORKER, Setup, start
+from load import by_load, by_pgbench, by_running_pgbench, by_shell, calls_by_load, fairness_by_load
 
 AT_MOST, AT_LEAST = "at most", "at least"
+MODES = ("simple", "extended", "prepared")
 GIGABYTES = 1.0
 
 
@@ -46,8 +47,13 @@ class ByLoad(Row):
 
 
 class ByPgbench(Row):
+    logins_count = True                     # they are few, or are the work
+
     def sample(self, contender):
-        return by_pgbench(contender, "-c", self.clients, "-T", max(1, round(self.world.seconds)), *self.arguments)
+        seconds = max(1, round(self.world.seconds))
+        if self.logins_count:
+            return by_pgbench(contender, "-c", self.clients, "-T", seconds, *self.arguments)
+        return by_running_pgbench(contender, seconds, "-c", self.clients, *self.arguments)
 
 
 class CallsByLoad(Row):
@@ -56,7 +62,16 @@ class CallsByLoad(Row):
     pairs = 2                               # they hardly differ, and strace is slow
 
     def sample(self, contender):
-        return calls_by_load(self.world.programs.of_bench("load"), contender, 2000, mode=self.mode, clients=self.clients)
+        return calls_by_load(self.world.programs.of_bench("load"), contender, max(2000, 20 * self.clients), mode=self.mode, clients=self.clients)
+
+
+class Fairness(Row):
+    contenders = ("pgbouncer", "odyssey", "pg_doorman", "tidepoold")
+    query = "select abalance from pgbench_accounts where aid = 1"
+
+    def sample(self, contender):
+        return fairness_by_load(self.world.programs.of_bench("load"), contender, clients=self.clients, query=self.query,
+                                seconds=self.world.seconds * 2)
 
 
 class Copy(Row):
@@ -95,12 +110,12 @@ def connect_rows():
 
 
 def client_count(clients):
-    return f"{clients} client{'s' if clients > 1 else ''}"
+    return f"{clients:,} client{'s' if clients > 1 else ''}"
 
 
 def steady_rows():
     rows = []
-    for mode in ("simple", "extended", "prepared"):
+    for mode in MODES:
         for clients in (1, 16, 64):
             limits = {("cpu_us", "pgbouncer"): (AT_MOST, 0.95)}
             if clients > 1:
@@ -123,4 +138,62 @@ def calls_rows():
             for size in (64, 16) for reset, what in (("none", "no reset"), ("discard_all", "DISCARD ALL"))]
     return rows + [CallsByLoad(f"calls, steady, {mode}, {client_count(clients)}", Setup(clients),
                                {("calls", None): (AT_MOST, 4.4)} if clients > 1 else {}, mode=mode, clients=clients, group="calls")
-                   for mode in ("simple", "extended", "prepared") for clients in (1, 16, 64)]
+                   for mode in MODES for clients in (1, 16, 64)]
+
+
+SERVERS = 16
+
+
+def transaction_limits(mode, clients):
+    """`pgbouncer` is a current one in transaction mode; `debian` is 1.18."""
+    if clients <= SERVERS:
+        return {("cpu_us", "pgbouncer"): (AT_MOST, 0.85 if mode == "prepared" else 0.95)}
+    limits = {("cpu_us", "debian"): (AT_MOST, 0.45)}
+    if clients in (64, 1000):
+        limits["cpu_us", "pgbouncer"] = (AT_MOST, 0.7)
+    return limits
+
+
+def transaction_rows():
+    """The relay has a server for each client, which is the floor in front of the fake server, and too much for PostgreSQL."""
+    setup = Setup(SERVERS, mode="transaction")
+    rows = []
+    for mode in MODES:
+        # 1.18 knows no prepared statements in transaction mode.
+        poolers = ("pgbouncer", *(("debian",) if mode != "prepared" else ()), "odyssey", "pg_doorman")
+        for clients in (1, 16, 64, 128, 1000):
+            limits = transaction_limits(mode, clients)
+            what = f"{mode}, {client_count(clients)}"
+            rows.append(ByLoad(f"transaction, fake server, {what}", setup, limits, contenders=(*poolers, "relay", "tidepoold"), mode=mode,
+                               clients=clients, group="transaction"))
+            alone = ("direct", *poolers, "relay", "tidepoold") if clients <= SERVERS else (*poolers, "tidepoold")
+            rows.append(ByPgbench(f"transaction, {what}", setup, limits, contenders=alone, clients=clients,
+                                  arguments=("-M", mode, "-j", min(2, clients)), logins_count=clients < 1000, group="transaction"))
+    return rows
+
+
+def workers_rows():
+    setup = Setup(SERVERS, mode="transaction", workers=2)
+    others = {"contenders": ("pgbouncer", "odyssey", "pg_doorman", ONE_WORKER, "tidepoold"), "group": "workers"}
+    limits = {("cpu_us", ONE_WORKER): (AT_MOST, 1.25)}
+    rows = []
+    for mode in MODES:
+        for clients in (16, 64, 1000):
+            rows.append(ByLoad(f"two workers, fake server, {mode}, {client_count(clients)}", setup, limits, mode=mode, clients=clients, **others))
+        rows.append(ByPgbench(f"two workers, {mode}, 64 clients", setup, limits, clients=64, arguments=("-M", mode, "-j", 2), **others))
+    return rows
+
+
+def transaction_calls_rows():
+    setup = Setup(SERVERS, mode="transaction")
+    return [CallsByLoad(f"calls, transaction, {mode}, {client_count(clients)} on {SERVERS} servers", setup,
+                        {("calls", None): (AT_MOST, 4.4)} if clients >= 16 else {}, mode=mode, clients=clients, group="calls",
+                        contenders=("pgbouncer", "odyssey", "pg_doorman", "relay", "tidepoold"))
+            for mode in MODES for clients in (1, 16, 64, 128, 1000)]
+
+
+def fairness_rows():
+    setup = Setup(8, mode="transaction")
+    limits = {("p99_p50", "pgbouncer"): (AT_MOST, 1.1)}     # no worse; PgBouncer against itself comes to 1.1 as well
+    return [Fairness(f"fairness, {where}500 clients on 8 servers", setup, limits, clients=500, server=server, group="fairness")
+            for where, server in (("fake server, ", "fake"), ("", "postgres"))]
