@@ -32,7 +32,7 @@ std::string_view without_quotes(const Token& name) {
 // Are there only blanks and comments between two names, and perhaps one `symbol`?
 bool is_next_to(const Token& first, const Token& second, char symbol = 0) {
   const char* const begin = first.text.data() + first.text.size();
-  if (first.text.empty()) return false;
+  if (first.text.empty() || begin > second.text.data()) return false;  // a head's last token is read again
   Lexer between({begin, static_cast<size_t>(second.text.data() - begin)}, false);
   if (symbol != 0 && !between.next().is(symbol)) return false;
   return between.next().kind == Token::Kind::End;
@@ -174,7 +174,11 @@ void Classifier::read_head(Word verb, Token token) {
       return raise(Trait::Listen);
     case Word::Load:
       return raise(Trait::Load);
+    case Word::Alter:  // a new column's default may be a sequence's
+      if (is_followed_by(Word::Table)) raise(Trait::MayAdvance);
+      return;
     case Word::Call:
+    case Word::Refresh:
       return raise(Trait::MayAdvance);
     case Word::Unlisten:
     case Word::Drop:
@@ -308,9 +312,7 @@ void Classifier::on_set_config() {
   if (call.is_local) return;
   if (call.name == SetConfigCall::Name::Literal) return add_setting(std::move(call.literal));
   if (call.name == SetConfigCall::Name::Computed || depth_ > 0) return raise(Trait::AnySetting);
-  raise(Trait::Settings);
-  auto& known = traits_.setting_parameters;
-  if (std::find(known.begin(), known.end(), call.parameter) == known.end()) known.push_back(call.parameter);
+  traits_.add_setting_parameter(call.parameter);
 }
 
 bool Classifier::is_pinned(const Token& function) const {

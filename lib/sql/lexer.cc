@@ -8,6 +8,8 @@ namespace tidepool::sql {
 
 namespace {
 
+constexpr size_t kLongestName = 63;  // NAMEDATALEN - 1
+
 const char* find_char(const char* begin, const char* end, char c) {
   if (begin == end) return end;
   const void* const found = std::memchr(begin, c, static_cast<size_t>(end - begin));
@@ -63,7 +65,7 @@ bool Lexer::skip_comment_or_operator() {
   return true;
 }
 
-// A letter was read, and a quote or & follows: E'...', B'...', X'...', N'...', U&'...' and U&"..." are one
+// A letter was read, and a quote or & follows: E'...', B'...', X'...', N'...', U&'...', U&"..." are one
 // token.
 Token Lexer::read_prefixed(const char* begin) {
   const char letter = to_lower(*begin);
@@ -88,6 +90,12 @@ Token Lexer::read_quoted() {
   return symbol();
 }
 
+// Is there a symbol that may be the second byte of a letter, in SJIS and the like?
+bool Lexer::may_end_letter(const char* at) const {
+  return at > begin_ && at < end_ && static_cast<unsigned char>(at[-1]) >= 0x80 && *at >= '@' && *at <= '~' &&
+         !is(*at, kInWord);
+}
+
 // $1, or $tag$ ... $tag$ whose tag is empty or a word without $. Any other $ stands for itself.
 Token Lexer::read_dollar() {
   const char* const begin = at_++;
@@ -98,6 +106,7 @@ Token Lexer::read_dollar() {
   const char* tag_end = at_;
   if (tag_end != end_ && is(*tag_end, kStartsWord))
     while (tag_end != end_ && is(*tag_end, kInWord) && *tag_end != '$') ++tag_end;
+  doubtful_ |= (begin != begin_ && may_end_letter(begin - 1)) || may_end_letter(tag_end);
   if (tag_end == end_ || *tag_end != '$') return token(Token::Kind::Symbol, begin);
   const std::string_view quote(begin, static_cast<size_t>(tag_end + 1 - begin));
   at_ = tag_end + 1;
@@ -140,8 +149,7 @@ void Lexer::read_to_closing_quote(Escapes escapes, std::string* value) {
     }
     const bool has_next = end_ - at > 1;
     if (*at == '\\') {
-      // This may be the second byte of a letter of SJIS, and then what follows is not escaped.
-      doubtful_ |= static_cast<unsigned char>(at[-1]) >= 0x80;
+      doubtful_ |= may_end_letter(at);  // then what follows is not escaped
       at += has_next ? 2 : 1;
     } else if (has_next && at[1] == '\'' && escapes != Escapes::None) {
       if (value) *value += '\'';
@@ -199,12 +207,6 @@ std::optional<std::string> Lexer::value_of(const Token& string) const {
   if (lexer.is_broken()) return std::nullopt;
   return value;
 }
-
-namespace {
-
-constexpr size_t kLongestName = 63;  // NAMEDATALEN - 1
-
-}  // namespace
 
 std::string folded_name(const Token& name) {
   std::string folded;

@@ -3,7 +3,8 @@
 // for; knows no locale. https://www.postgresql.org/docs/current/sql-syntax-lexical.html
 //
 // Bytes from 0x80 on are letters, as in PostgreSQL, in whichever encoding. Where a letter's second byte may
-// be a backslash (SJIS, BIG5, GBK), only a string with escapes could be misread: is_doubtful().
+// look like a symbol (SJIS, BIG5, GBK, ...), only strings with escapes and dollar quotes could be misread:
+// is_doubtful().
 #pragma once
 
 #include <array>
@@ -61,7 +62,8 @@ class Lexer {
  public:
   // `backslash_escapes`: standard_conforming_strings is off, so that a backslash escapes in '...' too.
   Lexer(std::string_view text, bool backslash_escapes)
-      : at_(text.data()),
+      : begin_(text.data()),
+        at_(text.data()),
         end_(text.data() + text.size()),
         escapes_(backslash_escapes ? Escapes::Backslash : Escapes::Doubled) {}
 
@@ -105,10 +107,8 @@ class Lexer {
   bool is_at(char c) const { return at_ != end_ && *at_ == c; }
   const char* at() const { return at_; }
 
-  bool is_broken() const { return broken_; }  // the text ended inside a string, comment or quoted name
-  bool is_doubtful() const {
-    return doubtful_;
-  }  // perhaps a string ended elsewhere, if the encoding is a rare one
+  bool is_broken() const { return broken_; }      // the text ended inside a string, comment or quoted name
+  bool is_doubtful() const { return doubtful_; }  // in a rare encoding a string may begin or end elsewhere
 
   // What a string of this text stands for; nothing if that takes an escape to find out.
   std::optional<std::string> value_of(const Token& string) const;
@@ -144,9 +144,11 @@ class Lexer {
   Token read_dollar();
   Token read_string(const char* begin, Escapes escapes, std::string* value);
   void read_to_closing_quote(Escapes escapes, std::string* value);
+  bool may_end_letter(const char* at) const;
   bool skip_to_continuation();
   Token read_quoted_name(Token::Kind kind, const char* begin);
 
+  const char* begin_;
   const char* at_;
   const char* end_;
   Escapes escapes_;  // in '...'

@@ -36,7 +36,7 @@ enum class Trait : uint32_t {
   // PREPARE of SQL.
   PreparedStatement = 1U << 8,
   Load = 1U << 9,
-  // A function that leaves what cannot be asked about: dblink_connect(), setseed(), Options::pin_functions,
+  // Something that cannot be asked about: dblink_connect(), setseed(), Options::pin_functions,
   // ...
   Unaskable = 1U << 10,
   // currval(), lastval().
@@ -68,7 +68,8 @@ struct StatementTraits {
   };
 
   uint32_t bits = 0;
-  // In lower case unless quoted; PostgreSQL compares them ignoring case. No name twice.
+  // In lower case unless quoted; PostgreSQL compares them ignoring case. No name twice; a text that names
+  // very many of them or of the parameters raises AnySetting for the rest.
   std::vector<std::string> settings;
   // 1 for $1: the parameter's value is the name of a setting.
   std::vector<uint16_t> setting_parameters;
@@ -83,6 +84,7 @@ struct StatementTraits {
   bool is_empty() const { return bits == 0; }
   void raise(Trait trait) { bits |= static_cast<uint32_t>(trait); }
   void add_setting(std::string name);
+  void add_setting_parameter(uint16_t number);
 };
 
 struct Options {

@@ -18,6 +18,7 @@ struct Row {
 constexpr Row kRows[] = {
     {"abort", Word::Abort},
     {"all", Word::All},
+    {"alter", Word::Alter},
     {"analyse", Word::Analyze},
     {"analyze", Word::Analyze},
     {"and", Word::And},
@@ -63,6 +64,7 @@ constexpr Row kRows[] = {
     {"or", Word::Or},
     {"prepare", Word::Prepare},
     {"procedure", Word::Procedure},
+    {"refresh", Word::Refresh},
     {"replace", Word::Replace},
     {"reset", Word::Reset},
     {"role", Word::Role},
@@ -71,6 +73,7 @@ constexpr Row kRows[] = {
     {"session", Word::Session},
     {"set", Word::Set},
     {"start", Word::Start},
+    {"table", Word::Table},
     {"temp", Word::Temporary},
     {"temporary", Word::Temporary},
     {"then", Word::Then},
