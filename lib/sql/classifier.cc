@@ -29,6 +29,15 @@ std::string_view without_quotes(const Token& name) {
   return name.text.substr(1, name.text.size() - 2);
 }
 
+// Are there only blanks and comments between two names, and perhaps one `symbol`?
+bool is_next_to(const Token& first, const Token& second, char symbol = 0) {
+  const char* const begin = first.text.data() + first.text.size();
+  if (first.text.empty() || begin > second.text.data()) return false;  // a head's last token is read again
+  Lexer between({begin, static_cast<size_t>(second.text.data() - begin)}, false);
+  if (symbol != 0 && !between.next().is(symbol)) return false;
+  return between.next().kind == Token::Kind::End;
+}
+
 class Classifier {
  public:
   Classifier(std::string_view text, const Options& options, StatementTraits& traits, int depth = 0)
@@ -45,11 +54,11 @@ class Classifier {
  private:
   void read_head(Word verb, Token token);
   void skim();
+  void on_name(const Token& token);
   void on_word(Word word, const Token& token);
-  void on_quoted(const Token& token);
+  void look_for_pinned(const Token& name);
   void on_function(Word function);
   void on_set_config();
-  bool is_called() const;
   bool is_pinned(const Token& function) const;
   bool is_qualified(const Token& name, std::string_view schema) const;
 
@@ -99,16 +108,16 @@ class Classifier {
   size_t lookahead_left_;
   Token token_;
   Word word_ = Word::Other;
-  Word previous_ = Word::Other;  // word; Into only if it is SELECT's
-  Token previous_name_;          // kept only if there are pin_functions
-  bool updates_ = false;         // UPDATE was seen in this statement
+  Token last_;  // name that might have mattered, and what it is; Into only if it is SELECT's
+  Word last_word_ = Word::Other;
+  Token last_named_;      // kept only if there are pin_functions
+  bool updates_ = false;  // UPDATE was seen in this statement
 };
 
 void Classifier::read_statements() {
   for (;;) {
     const Token first = lexer_.next();
     if (first.kind == Token::Kind::End) break;
-    previous_ = Word::Other;
     updates_ = false;
     if (first.kind == Token::Kind::Word)
       read_head(find_word(first.text), first);
@@ -122,19 +131,12 @@ void Classifier::read_statements() {
 // To the end of the statement.
 void Classifier::skim() {
   const bool looks_for_pinned = !options_.pin_functions.empty();
+  const size_t shortest = looks_for_pinned ? 1 : kShortestThatMattersAnywhere;
   for (;;) {
-    const Token token = lexer_.next_name();
-    if (token.kind == Token::Kind::Word) {
-      const Word word = find_word(token.text);
-      if (word == Word::Other && !looks_for_pinned) [[likely]]
-        previous_ = Word::Other;
-      else
-        on_word(word, token);
-    } else if (token.kind == Token::Kind::Symbol || token.kind == Token::Kind::End) {
-      return;
-    } else {
-      on_quoted(token);
-    }
+    const Token token = lexer_.next_name(shortest);
+    if (token.kind == Token::Kind::Symbol || token.kind == Token::Kind::End) return;
+    if (may_matter(without_quotes(token)) || token.kind == Token::Kind::UnicodeName) on_name(token);
+    if (looks_for_pinned) look_for_pinned(token);
   }
 }
 
@@ -160,6 +162,8 @@ void Classifier::read_block() {
 void Classifier::read_head(Word verb, Token token) {
   const bool in_block = depth_ > 0;
   switch (verb) {
+    case Word::Other:
+      return;
     case Word::Begin:
       if (!in_block) raise(Trait::BeginsTransaction);
       return;
@@ -170,7 +174,11 @@ void Classifier::read_head(Word verb, Token token) {
       return raise(Trait::Listen);
     case Word::Load:
       return raise(Trait::Load);
+    case Word::Alter:  // a new column's default may be a sequence's
+      if (is_followed_by(Word::Table)) raise(Trait::MayAdvance);
+      return;
     case Word::Call:
+    case Word::Refresh:
       return raise(Trait::MayAdvance);
     case Word::Unlisten:
     case Word::Drop:
@@ -219,9 +227,17 @@ void Classifier::read_head(Word verb, Token token) {
   lexer_.go_back_before(token_);
 }
 
-// A word anywhere in a statement; lexer_ stands behind it.
+// A name anywhere in a statement; lexer_ stands behind it.
+void Classifier::on_name(const Token& token) {
+  if (token.kind == Token::Kind::UnicodeName) return raise(Trait::Unreadable);
+  on_word(token.kind == Token::Kind::Word ? find_word(token.text) : find_quoted(without_quotes(token)),
+          token);
+}
+
 void Classifier::on_word(Word word, const Token& token) {
-  const Word before = std::exchange(previous_, word);
+  const Word before = is_next_to(last_, token) ? last_word_ : Word::Other;
+  last_ = token;
+  last_word_ = word;
   switch (word) {
     case Word::Update:
       updates_ = true;
@@ -233,7 +249,7 @@ void Classifier::on_word(Word word, const Token& token) {
       break;
     case Word::Into:
       if (before == Word::Insert || before == Word::Merge)
-        previous_ = Word::Other;
+        last_word_ = Word::Other;
       else
         raise(Trait::Creates);
       break;
@@ -252,23 +268,20 @@ void Classifier::on_word(Word word, const Token& token) {
       if (updates_) raise(Trait::AnySetting);
       break;
     default:
-      if (word >= Word::AdvanceSequence && is_called()) on_function(word);
+      if (word >= kFirstFunction && lexer_.is_before('(')) on_function(word);
   }
-  if (options_.pin_functions.empty()) return;
-  if (is_called() && is_pinned(token)) raise(Trait::Unaskable);
-  previous_name_ = token;
 }
 
-void Classifier::on_quoted(const Token& token) {
-  if (token.kind == Token::Kind::UnicodeName) return raise(Trait::Unreadable);
-  on_word(find_quoted(without_quotes(token)), token);
+void Classifier::look_for_pinned(const Token& name) {
+  if (lexer_.is_before('(') && is_pinned(name)) raise(Trait::Unaskable);
+  last_named_ = name;
 }
 
+// The heads' current token, if nothing else is known about it.
 void Classifier::on_token() {
-  if (token_.kind == Token::Kind::Word)
-    on_word(word_, token_);
-  else if (token_.kind == Token::Kind::QuotedName || token_.kind == Token::Kind::UnicodeName)
-    on_quoted(token_);
+  if (!token_.is_name() && token_.kind != Token::Kind::UnicodeName) return;
+  on_name(token_);
+  if (!options_.pin_functions.empty()) look_for_pinned(token_);
 }
 
 void Classifier::on_function(Word function) {
@@ -299,15 +312,7 @@ void Classifier::on_set_config() {
   if (call.is_local) return;
   if (call.name == SetConfigCall::Name::Literal) return add_setting(std::move(call.literal));
   if (call.name == SetConfigCall::Name::Computed || depth_ > 0) return raise(Trait::AnySetting);
-  raise(Trait::Settings);
-  auto& known = traits_.setting_parameters;
-  if (std::find(known.begin(), known.end(), call.parameter) == known.end()) known.push_back(call.parameter);
-}
-
-bool Classifier::is_called() const {
-  Lexer ahead = lexer_;
-  ahead.skip_blank();
-  return ahead.is_at('(');
+  traits_.add_setting_parameter(call.parameter);
 }
 
 bool Classifier::is_pinned(const Token& function) const {
@@ -321,10 +326,8 @@ bool Classifier::is_pinned(const Token& function) const {
 }
 
 bool Classifier::is_qualified(const Token& name, std::string_view schema) const {
-  if (!previous_name_.is_name() || !equal_ignoring_case(without_quotes(previous_name_), schema)) return false;
-  const char* const behind_schema = previous_name_.text.data() + previous_name_.text.size();
-  Lexer between({behind_schema, static_cast<size_t>(name.text.data() - behind_schema)}, false);
-  return between.next().is('.') && between.next().kind == Token::Kind::End;
+  return last_named_.is_name() && equal_ignoring_case(without_quotes(last_named_), schema) &&
+         is_next_to(last_named_, name, '.');
 }
 
 // Is the current token the first word of a setting's name? SET LOCAL x = 1, but SET local.x = 1.
@@ -457,7 +460,6 @@ void Classifier::read_declare() {
 
 void Classifier::read_create() {
   raise(Trait::Creates);
-  previous_ = Word::Create;
   if (word_ == Word::Or && is_followed_by(Word::Replace)) {
     advance();
     advance();
@@ -465,11 +467,12 @@ void Classifier::read_create() {
   if (word_ == Word::Function || word_ == Word::Procedure) return read_create_routine();
   size_t brackets = 0;  // CREATE RULE has ; between them
   bool has_as = false;
+  Word before = Word::Create;
   for (; !at_end() && (brackets > 0 || !token_.is(';')); advance()) {
     if (token_.is('(')) ++brackets;
     if (token_.is(')') && brackets > 0) --brackets;
     if (word_ == Word::Temporary &&
-        (previous_ == Word::Create || previous_ == Word::Local || previous_ == Word::Global))
+        (before == Word::Create || before == Word::Local || before == Word::Global))
       raise(Trait::TemporaryObject);
     if (word_ == Word::As && !std::exchange(has_as, true) && is_followed_by(Word::Execute)) {
       advance();
@@ -477,6 +480,7 @@ void Classifier::read_create() {
       return read_execute();
     }
     if (word_ != Word::Execute) on_token();  // of a trigger: EXECUTE FUNCTION
+    before = word_;
   }
   if (brackets > 0) raise(Trait::Unreadable);
 }

@@ -6,6 +6,18 @@
 
 namespace tidepool::sql {
 
+namespace {
+
+constexpr size_t kLongestName = 63;  // NAMEDATALEN - 1
+
+const char* find_char(const char* begin, const char* end, char c) {
+  if (begin == end) return end;
+  const void* const found = std::memchr(begin, c, static_cast<size_t>(end - begin));
+  return found == nullptr ? end : static_cast<const char*>(found);
+}
+
+}  // namespace
+
 Token Lexer::next() {
   skip_blank();
   if (at_ == end_) return token(Token::Kind::End, at_);
@@ -28,8 +40,8 @@ void Lexer::skip_blank() {
   } while (skip_comment());
 }
 
-// A comment of one line ends at a carriage return, too. Those between /* and */ nest.
-bool Lexer::skip_comment() {
+// at_ is on a - or /.
+bool Lexer::skip_comment_or_operator() {
   if (is_at('-') && is_next('-')) {
     while (at_ != end_ && *at_ != '\n' && *at_ != '\r') ++at_;
     return true;
@@ -53,21 +65,18 @@ bool Lexer::skip_comment() {
   return true;
 }
 
-// A word was read, and a quote or & follows: E'...', B'...', X'...', N'...', U&'...' and U&"..." are one
+// A letter was read, and a quote or & follows: E'...', B'...', X'...', N'...', U&'...', U&"..." are one
 // token.
 Token Lexer::read_prefixed(const char* begin) {
-  if (at_ - begin == 1) {
-    const char letter = to_lower(*begin);
-    if (*at_ == '\'') {
-      if (letter == 'e') return read_string(begin, Escapes::Backslash, nullptr);
-      if (letter == 'b' || letter == 'x') return read_string(begin, Escapes::None, nullptr);
-      if (letter == 'n')
-        return read_string(begin, backslash_escapes_ ? Escapes::Backslash : Escapes::Doubled, nullptr);
-    } else if (letter == 'u' && (is_next('\'') || is_next('"'))) {
-      ++at_;
-      if (*at_ == '"') return read_quoted_name(Token::Kind::UnicodeName, begin);
-      return read_string(begin, Escapes::Doubled, nullptr);
-    }
+  const char letter = to_lower(*begin);
+  if (*at_ == '\'') {
+    if (letter == 'e') return read_string(begin, Escapes::Backslash, nullptr);
+    if (letter == 'b' || letter == 'x') return read_string(begin, Escapes::None, nullptr);
+    if (letter == 'n') return read_string(begin, escapes_, nullptr);
+  } else if (letter == 'u' && (is_next('\'') || is_next('"'))) {
+    ++at_;
+    if (*at_ == '"') return read_quoted_name(Token::Kind::UnicodeName, begin);
+    return read_string(begin, Escapes::Doubled, nullptr);
   }
   return token(Token::Kind::Word, begin);
 }
@@ -75,11 +84,16 @@ Token Lexer::read_prefixed(const char* begin) {
 // Before a ' " $, or before a character that stands for itself.
 Token Lexer::read_quoted() {
   const char* const begin = at_;
-  if (*at_ == '\'')
-    return read_string(begin, backslash_escapes_ ? Escapes::Backslash : Escapes::Doubled, nullptr);
+  if (*at_ == '\'') return read_string(begin, escapes_, nullptr);
   if (*at_ == '"') return read_quoted_name(Token::Kind::QuotedName, begin);
   if (*at_ == '$') return read_dollar();
   return symbol();
+}
+
+// Is there a symbol that may be the second byte of a letter, in SJIS and the like?
+bool Lexer::may_end_letter(const char* at) const {
+  return at > begin_ && at < end_ && static_cast<unsigned char>(at[-1]) >= 0x80 && *at >= '@' && *at <= '~' &&
+         !is(*at, kInWord);
 }
 
 // $1, or $tag$ ... $tag$ whose tag is empty or a word without $. Any other $ stands for itself.
@@ -92,11 +106,12 @@ Token Lexer::read_dollar() {
   const char* tag_end = at_;
   if (tag_end != end_ && is(*tag_end, kStartsWord))
     while (tag_end != end_ && is(*tag_end, kInWord) && *tag_end != '$') ++tag_end;
+  doubtful_ |= (begin != begin_ && may_end_letter(begin - 1)) || may_end_letter(tag_end);
   if (tag_end == end_ || *tag_end != '$') return token(Token::Kind::Symbol, begin);
   const std::string_view quote(begin, static_cast<size_t>(tag_end + 1 - begin));
   at_ = tag_end + 1;
   for (;;) {
-    at_ = std::find(at_, end_, '$');
+    at_ = find_char(at_, end_, '$');
     if (static_cast<size_t>(end_ - at_) < quote.size()) break;
     if (std::memcmp(at_, quote.data(), quote.size()) == 0) {
       at_ += quote.size();
@@ -111,34 +126,39 @@ Token Lexer::read_dollar() {
 
 // at_ is on the opening quote.
 Token Lexer::read_string(const char* begin, Escapes escapes, std::string* value) {
-  const auto take = [&](const char* from) {
-    if (value) value->append(from, static_cast<size_t>(at_ - from));
-  };
   do {
     ++at_;
-    for (;;) {
-      const char* const from = at_;
-      while (at_ != end_ && *at_ != '\'' && (*at_ != '\\' || escapes != Escapes::Backslash)) ++at_;
-      take(from);
-      if (at_ == end_) {
-        broken_ = true;
-        return token(Token::Kind::String, begin);
-      }
-      if (*at_ == '\\') {
-        // This may be the second byte of a letter of SJIS, and then what follows is not escaped.
-        doubtful_ |= static_cast<unsigned char>(at_[-1]) >= 0x80;
-        at_ += end_ - at_ > 1 ? 2 : 1;
-      } else if (is_next('\'') && escapes != Escapes::None) {
-        ++at_;
-        take(at_ - 1);
-        ++at_;
-      } else {
-        ++at_;
-        break;
-      }
-    }
-  } while (skip_to_continuation());
+    read_to_closing_quote(escapes, value);
+  } while (!broken_ && skip_to_continuation());
   return token(Token::Kind::String, begin);
+}
+
+void Lexer::read_to_closing_quote(Escapes escapes, std::string* value) {
+  const bool backslashes = escapes == Escapes::Backslash;
+  for (const char* at = at_;;) {
+    const char* const from = at;
+    if (backslashes)
+      while (at != end_ && *at != '\'' && *at != '\\') ++at;
+    else
+      at = find_char(at, end_, '\'');
+    if (value) value->append(from, static_cast<size_t>(at - from));
+    if (at == end_) {
+      broken_ = true;
+      at_ = at;
+      return;
+    }
+    const bool has_next = end_ - at > 1;
+    if (*at == '\\') {
+      doubtful_ |= may_end_letter(at);  // then what follows is not escaped
+      at += has_next ? 2 : 1;
+    } else if (has_next && at[1] == '\'' && escapes != Escapes::None) {
+      if (value) *value += '\'';
+      at += 2;
+    } else {
+      at_ = at + 1;
+      return;
+    }
+  }
 }
 
 // A string goes on if only blanks and comments with at least one line's end are between it and a quote.
@@ -158,15 +178,13 @@ bool Lexer::skip_to_continuation() {
 
 // at_ is on the opening quote.
 Token Lexer::read_quoted_name(Token::Kind kind, const char* begin) {
-  for (++at_; at_ != end_; ++at_) {
-    if (*at_ != '"') continue;
-    if (!is_next('"')) {
-      ++at_;
-      return token(kind, begin);
-    }
-    ++at_;
+  const char* at = at_ + 1;
+  for (;; at += 2) {
+    while (at != end_ && *at != '"') ++at;
+    if (end_ - at <= 1 || at[1] != '"') break;
   }
-  broken_ = true;
+  broken_ |= at == end_;
+  at_ = at == end_ ? at : at + 1;
   return token(kind, begin);
 }
 
@@ -180,21 +198,15 @@ std::optional<std::string> Lexer::value_of(const Token& string) const {
   }
   const char prefix = to_lower(text.front());
   if (prefix == 'b' || prefix == 'x' || prefix == 'u') return std::nullopt;
-  const bool has_escapes = prefix == 'e' || backslash_escapes_;
+  const bool has_escapes = prefix == 'e' || escapes_ == Escapes::Backslash;
   if (has_escapes && text.find('\\') != text.npos) return std::nullopt;
   if (prefix != '\'') text.remove_prefix(1);
   std::string value;
-  Lexer lexer(text, backslash_escapes_);
+  Lexer lexer(text, false);
   lexer.read_string(text.data(), has_escapes ? Escapes::Backslash : Escapes::Doubled, &value);
   if (lexer.is_broken()) return std::nullopt;
   return value;
 }
-
-namespace {
-
-constexpr size_t kLongestName = 63;  // NAMEDATALEN - 1
-
-}  // namespace
 
 std::string folded_name(const Token& name) {
   std::string folded;

@@ -3,7 +3,8 @@
 // for; knows no locale. https://www.postgresql.org/docs/current/sql-syntax-lexical.html
 //
 // Bytes from 0x80 on are letters, as in PostgreSQL, in whichever encoding. Where a letter's second byte may
-// be a backslash (SJIS, BIG5, GBK), only a string with escapes could be misread: is_doubtful().
+// look like a symbol (SJIS, BIG5, GBK, ...), only strings with escapes and dollar quotes could be misread:
+// is_doubtful().
 #pragma once
 
 #include <array>
@@ -61,42 +62,53 @@ class Lexer {
  public:
   // `backslash_escapes`: standard_conforming_strings is off, so that a backslash escapes in '...' too.
   Lexer(std::string_view text, bool backslash_escapes)
-      : at_(text.data()), end_(text.data() + text.size()), backslash_escapes_(backslash_escapes) {}
+      : begin_(text.data()),
+        at_(text.data()),
+        end_(text.data() + text.size()),
+        escapes_(backslash_escapes ? Escapes::Backslash : Escapes::Doubled) {}
 
   Token next();
 
-  // The next word, quoted name or ';'. What is between has no influence on which they are.
-  Token next_name() {
-    for (;;) {
-      while (at_ != end_ && is(*at_, kNamesNothing)) ++at_;
-      if (at_ == end_) return token(Token::Kind::End, at_);
-      if (is(*at_, kStartsWord)) {
-        const char* const begin = at_;
-        skip_word();
+  // The next word of at least `shortest` letters, quoted name or ';'. What is between has no influence on
+  // which they are.
+  Token next_name(size_t shortest) {
+    for (const char* at = at_;; at = at_) {
+      while (at != end_ && is(*at, kNamesNothing)) ++at;
+      const char* const begin = at;
+      if (at != end_ && is(*at, kStartsWord)) {
+        do ++at;
+        while (at != end_ && is(*at, kInWord));
+        at_ = at;
         const Token token = word_or_quoted(begin);
-        if (token.kind == Token::Kind::String) [[unlikely]]
-          continue;
+        if (token.kind == Token::Kind::String || token.text.size() < shortest) continue;
         return token;
       }
-      if (*at_ == ';') return symbol();
+      at_ = at;
+      if (at == end_) return token(Token::Kind::End, at);
+      if (*at == ';') return symbol();
       if (skip_comment()) continue;
       if (const Token token = read_quoted(); token.kind == Token::Kind::QuotedName) return token;
     }
   }
 
-  // As if what follows `token`, a token of this text, had not been read yet.
-  void go_back_behind(const Token& token) { at_ = token.text.data() + token.text.size(); }
+  // As if `token`, one of this text, had not been read yet.
   void go_back_before(const Token& token) { at_ = token.text.data(); }
   void skip_blank();
 
+  // Is `c` what comes next, behind blanks and comments?
+  bool is_before(char c) const {
+    const char* at = at_;
+    while (at != end_ && is(*at, kBlank)) ++at;
+    if (at == end_ || (*at != '-' && *at != '/')) return at != end_ && *at == c;
+    Lexer ahead = *this;
+    ahead.skip_blank();
+    return ahead.is_at(c);
+  }
   bool is_at(char c) const { return at_ != end_ && *at_ == c; }
-  bool is_at_end() const { return at_ == end_; }
   const char* at() const { return at_; }
 
-  bool is_broken() const { return broken_; }  // the text ended inside a string, comment or quoted name
-  bool is_doubtful() const {
-    return doubtful_;
-  }  // perhaps a string ended elsewhere, if the encoding is a rare one
+  bool is_broken() const { return broken_; }      // the text ended inside a string, comment or quoted name
+  bool is_doubtful() const { return doubtful_; }  // in a rare encoding a string may begin or end elsewhere
 
   // What a string of this text stands for; nothing if that takes an escape to find out.
   std::optional<std::string> value_of(const Token& string) const;
@@ -110,7 +122,7 @@ class Lexer {
   }
   bool is_next(char c) const { return end_ - at_ > 1 && at_[1] == c; }
   Token word_or_quoted(const char* begin) {
-    if (at_ != end_ && (*at_ == '\'' || *at_ == '&')) [[unlikely]]
+    if (at_ - begin == 1 && at_ != end_ && (*at_ == '\'' || *at_ == '&')) [[unlikely]]
       return read_prefixed(begin);
     return token(Token::Kind::Word, begin);
   }
@@ -121,17 +133,25 @@ class Lexer {
     ++at_;
     return token(Token::Kind::Symbol, at_ - 1);
   }
-  bool skip_comment();
+  // A comment of one line ends at a carriage return, too. Those between /* and */ nest.
+  bool skip_comment() {
+    if (at_ == end_ || (*at_ != '-' && *at_ != '/')) return false;
+    return skip_comment_or_operator();
+  }
+  bool skip_comment_or_operator();
   Token read_prefixed(const char* begin);
   Token read_quoted();
   Token read_dollar();
   Token read_string(const char* begin, Escapes escapes, std::string* value);
+  void read_to_closing_quote(Escapes escapes, std::string* value);
+  bool may_end_letter(const char* at) const;
   bool skip_to_continuation();
   Token read_quoted_name(Token::Kind kind, const char* begin);
 
+  const char* begin_;
   const char* at_;
   const char* end_;
-  bool backslash_escapes_;
+  Escapes escapes_;  // in '...'
   bool broken_ = false;
   bool doubtful_ = false;
 };

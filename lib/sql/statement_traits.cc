@@ -5,10 +5,28 @@
 
 namespace tidepool::sql {
 
+namespace {
+
+constexpr size_t kMostNames = 100;  // they are compared with each other
+
+template <class T>
+bool add(std::vector<T>& known, T one) {
+  if (std::find(known.begin(), known.end(), one) != known.end()) return true;
+  if (known.size() == kMostNames) return false;
+  known.push_back(std::move(one));
+  return true;
+}
+
+}  // namespace
+
 void StatementTraits::add_setting(std::string name) {
   raise(Trait::Settings);
-  if (std::find(settings.begin(), settings.end(), name) == settings.end())
-    settings.push_back(std::move(name));
+  if (!add(settings, std::move(name))) raise(Trait::AnySetting);
+}
+
+void StatementTraits::add_setting_parameter(uint16_t number) {
+  raise(Trait::Settings);
+  if (!add(setting_parameters, number)) raise(Trait::AnySetting);
 }
 
 std::string_view to_string(Trait trait) {
@@ -34,7 +52,7 @@ std::string_view to_string(Trait trait) {
     case Trait::Load:
       return "LOAD";
     case Trait::Unaskable:
-      return "a function that leaves what cannot be asked about";
+      return "something that cannot be asked about";
     case Trait::NamesCurrentValue:
       return "currval or lastval";
     case Trait::MayAdvance:

@@ -1,9 +1,8 @@
 // What a text of a Query or Parse message may leave behind in its session: a suspicion, found by reading, on
-// which the server is asked. A false alarm costs a question; what is missed is unsafe: in doubt a trait is
-// raised.
+// which the server is asked. A false alarm costs a question, a miss is unsafe: in doubt a trait is raised.
 //
-// Knows no catalog: what a function, trigger or procedure does inside cannot be noticed, unless Options name
-// it.
+// Knows no catalog: what functions, triggers and procedures do inside is not noticed, unless Options name
+// them.
 #pragma once
 
 #include <cstddef>
@@ -17,11 +16,9 @@
 namespace tidepool::sql {
 
 enum class Trait : uint32_t {
-  // SET, RESET x, set_config(): `settings` and `setting_parameters` name them. Not what ends with its
-  // transaction.
+  // SET, RESET x, set_config(): `settings` and `setting_parameters` name them. Not SET LOCAL and the like.
   Settings = 1U << 0,
-  // RESET ALL, DISCARD ALL, a set_config() whose name is computed, UPDATE pg_settings: any setting may have
-  // changed.
+  // RESET ALL, DISCARD ALL, a set_config() whose name is computed, UPDATE pg_settings.
   AnySetting = 1U << 1,
   // RESET, SET x TO DEFAULT, DISCARD ALL: something may go back to what the session started with.
   ResetsSetting = 1U << 2,
@@ -36,8 +33,7 @@ enum class Trait : uint32_t {
   // PREPARE of SQL.
   PreparedStatement = 1U << 8,
   Load = 1U << 9,
-  // A function that leaves what cannot be asked about: dblink_connect(), setseed(), Options::pin_functions,
-  // ...
+  // Something that cannot be asked about: dblink_connect(), setseed(), Options::pin_functions and the like.
   Unaskable = 1U << 10,
   // currval(), lastval().
   NamesCurrentValue = 1U << 11,
@@ -54,8 +50,7 @@ enum class Trait : uint32_t {
   // A text that is put together when it runs, or whose language is not read: anything may have happened.
   Dynamic = 1U << 18,
   // The text ends inside a string, a comment or a bracket (half a text, or a mistake), or a name is spelled
-  // with
-  // escapes: anything may have happened.
+  // with escapes: anything may have happened.
   Unreadable = 1U << 19,
 };
 
@@ -68,7 +63,8 @@ struct StatementTraits {
   };
 
   uint32_t bits = 0;
-  // In lower case unless quoted; PostgreSQL compares them ignoring case. No name twice.
+  // In lower case unless quoted; PostgreSQL compares them ignoring case. No name twice; a text that names
+  // very many of them or of the parameters raises AnySetting for the rest.
   std::vector<std::string> settings;
   // 1 for $1: the parameter's value is the name of a setting.
   std::vector<uint16_t> setting_parameters;
@@ -83,12 +79,12 @@ struct StatementTraits {
   bool is_empty() const { return bits == 0; }
   void raise(Trait trait) { bits |= static_cast<uint32_t>(trait); }
   void add_setting(std::string name);
+  void add_setting_parameter(uint16_t number);
 };
 
 struct Options {
   bool standard_conforming_strings = true;
-  // In lower case, with a schema ("app.lock_it": only calls that name it) or without ("lock_it": in any
-  // schema).
+  // In lower case, with a schema ("app.lock_it": only calls that name it) or without (in any schema).
   std::span<const std::string> pin_functions;
 };
 

@@ -18,6 +18,7 @@ struct Row {
 constexpr Row kRows[] = {
     {"abort", Word::Abort},
     {"all", Word::All},
+    {"alter", Word::Alter},
     {"analyse", Word::Analyze},
     {"analyze", Word::Analyze},
     {"and", Word::And},
@@ -60,11 +61,10 @@ constexpr Row kRows[] = {
     {"loop", Word::Loop},
     {"merge", Word::Merge},
     {"names", Word::Names},
-    {"no", Word::No},
-    {"option", Word::Option},
     {"or", Word::Or},
     {"prepare", Word::Prepare},
     {"procedure", Word::Procedure},
+    {"refresh", Word::Refresh},
     {"replace", Word::Replace},
     {"reset", Word::Reset},
     {"role", Word::Role},
@@ -73,6 +73,7 @@ constexpr Row kRows[] = {
     {"session", Word::Session},
     {"set", Word::Set},
     {"start", Word::Start},
+    {"table", Word::Table},
     {"temp", Word::Temporary},
     {"temporary", Word::Temporary},
     {"then", Word::Then},
@@ -184,15 +185,30 @@ Word find(std::string_view text, Fold fold) {
   return Word::Other;
 }
 
+constexpr std::array<uint64_t, 64> kMatter = [] {
+  std::array<uint64_t, 64> lengths{};
+  for (const Row& row : kRows) {
+    if (row.word >= kFirstThatMattersAnywhere)
+      lengths[letters_of(row.text[0], row.text[2])] |= uint64_t{1} << row.text.size();
+  }
+  lengths[letters_of('p', '_')] = ~uint64_t{0};  // pg_temp_3
+  return lengths;
+}();
+static_assert(std::all_of(std::begin(kRows), std::end(kRows), [](const Row& row) {
+  return row.word < kFirstThatMattersAnywhere || row.text.size() >= kShortestThatMattersAnywhere;
+}));
+
 }  // namespace
 
+const std::array<uint64_t, 64> kLengthsThatMatter = kMatter;
+
 Word find_word(std::string_view word) {
-  return find(word, to_lower);
+  return find(word, [](char c) { return to_lower(c); });
 }
 
 Word find_quoted(std::string_view name) {
   const Word word = find(name, [](char c) { return c; });
-  return word >= Word::PgTemp ? word : Word::Other;  // a quoted name is no keyword
+  return word >= kFirstName ? word : Word::Other;  // a quoted name is no keyword
 }
 
 }  // namespace tidepool::sql

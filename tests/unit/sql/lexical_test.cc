@@ -24,24 +24,15 @@ TEST_CASE("strings hide what is in them") {
 
 TEST_CASE("a statement behind a string is read") {
   check_readings({
-      {"select '\\'; listen a", "Listen"},
-      {"select '\\'; listen a --'", "Listen"},
-      {"select e'\\\\'; listen a", "Listen"},
-      {"select e'\\''; listen a", "Listen"},
-      {"select ae'\\'; listen a", "Listen"},
-      {"select _e'\\'; listen a", "Listen"},
-      {"select e '\\'; listen a", "Listen"},
-      {"select $1e'\\''; listen a --", "Listen"},
-      {"select b'\\'; listen a", "Listen"},
-      {"select U&'\\'; listen a", "Listen"},
-      {"select n'\\'; listen a", "Listen"},
-      {"select e'a' '\\'; listen a", "Listen"},
-      {"select e'a'\n'\\'';listen a", "Listen"},
-      {"select e'a' /*\n*/ '\\'; listen a", "Listen"},
-      {"select 'a'\n'b'; listen a", "Listen"},
-      {"select ''; listen a", "Listen"},
-      {"select '''';listen a", "Listen"},
-      {"select ''''''; listen a", "Listen"},
+      {"select '\\'; listen a", "Listen"},       {"select '\\'; listen a --'", "Listen"},
+      {"select e'\\\\'; listen a", "Listen"},    {"select e'\\''; listen a", "Listen"},
+      {"select ae'\\'; listen a", "Listen"},     {"select _e'\\'; listen a", "Listen"},
+      {"select e '\\'; listen a", "Listen"},     {"select $1e'\\''; listen a --", "Listen"},
+      {"select b'\\'; listen a", "Listen"},      {"select U&'\\'; listen a", "Listen"},
+      {"select n'\\'; listen a", "Listen"},      {"select e'a' '\\'; listen a", "Listen"},
+      {"select e'a'\n'\\'';listen a", "Listen"}, {"select e'a' /*\n*/ '\\'; listen a", "Listen"},
+      {"select 'a'\n'b'; listen a", "Listen"},   {"select ''; listen a", "Listen"},
+      {"select '''';listen a", "Listen"},        {"select ''''''; listen a", "Listen"},
       {"select 'ü'; listen a", "Listen"},
   });
 }
@@ -171,11 +162,15 @@ TEST_CASE("bytes from 0x80 on are letters, in any encoding") {
   check_readings({{"select '\xe4'; listen a", "Listen"}, {"select \xe4; listen a", "Listen"}});
 }
 
-TEST_CASE("a backslash behind such a byte may be half a letter, in a string with escapes") {
+TEST_CASE(
+    "a backslash behind such a byte may be half a letter, in a string with escapes and at a dollar quote") {
   check_readings({
       {"select e'\x95\\'; listen a --'", "Unreadable"},
       {"select e'\x95\\\\'; listen a --'", "Listen Unreadable"},
       {"select '\x95\\'; listen a", "Listen"},
+      {"select $\x83\\$ ' $\x83\\$; listen a --'", "Unreadable"},
+      {"select a\x83\\$b$ from t; listen a; select $b$", "Unreadable"},
+      {"select \x83\\ from t; listen a", "Listen"},
   });
 }
 

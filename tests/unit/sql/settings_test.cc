@@ -100,8 +100,8 @@ TEST_CASE("settings of others are not this session's") {
       "alter database a reset all",
       "alter system set x = 1",
       "alter function f() set search_path = a",
-      "alter table t alter a set default 1",
-      "alter table t set schema s",
+      "alter view t alter a set default 1",
+      "alter view t set schema s",
       "select set from t",
       "select t.set, t.reset, t.local from t",
       "select 'set x = 1'",
@@ -210,4 +210,15 @@ TEST_CASE("calls within calls cost no more than a few passes") {
   CHECK(reading_of(text) == "Settings(a)");
   text = "select set_config('a', '" + std::string(1 << 20, 'x') + "', true)";
   CHECK(reading_of(text) == "");
+}
+
+TEST_CASE("a text that names very many settings may have changed any") {
+  std::string text;
+  for (int i = 0; i < 200'000; ++i) text += "set a" + std::to_string(i) + "=1;";
+  const auto traits = tidepool::sql::classify(text, {});
+  CHECK(traits.settings.size() == 100);
+  CHECK(traits.has(tidepool::sql::Trait::AnySetting));
+  text = "select 1";
+  for (int i = 1; i < 60'000; ++i) text += ",set_config($" + std::to_string(i) + ",'',false)";
+  CHECK(tidepool::sql::classify(text, {}).has(tidepool::sql::Trait::AnySetting));
 }

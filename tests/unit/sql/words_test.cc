@@ -39,3 +39,36 @@ TEST_CASE("pg_temp and the temporary schemas with a number are one word") {
 TEST_CASE("words longer than any that is looked for are no word of ours") {
   for (size_t size = 1; size < 300; ++size) CHECK(find_word(std::string(size, 's')) == Word::Other);
 }
+
+TEST_CASE("what matters anywhere is not ruled out before it is looked for, in either case") {
+  for (std::string_view word : {"into",
+                                "insert",
+                                "update",
+                                "delete",
+                                "merge",
+                                "temp",
+                                "temporary",
+                                "local",
+                                "pg_temp",
+                                "pg_temp_1",
+                                "pg_temp_1234567890",
+                                "pg_settings",
+                                "set_config",
+                                "nextval",
+                                "currval",
+                                "pg_advisory_lock",
+                                "pg_try_advisory_lock_shared",
+                                "pg_replication_origin_session_setup",
+                                "INTO",
+                                "PG_TEMP_2",
+                                "Set_Config",
+                                "LastVal",
+                                "DBLINK_CONNECT"}) {
+    CAPTURE(word);
+    CHECK(may_matter(word));
+    CHECK(find_word(word) >= kFirstThatMattersAnywhere);
+  }
+  for (std::string_view word : {"", "a", "id", "abalance", "from", "where", "select", "values"})
+    CHECK(!may_matter(word));
+  for (size_t size = 0; size < 300; ++size) CHECK(!may_matter(std::string(size, 's')));
+}
