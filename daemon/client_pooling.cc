@@ -19,7 +19,20 @@ namespace tidepool::daemon {
 namespace {
 
 constexpr std::string_view kApplicationName = "application_name";
+constexpr size_t kMostKept = size_t{16} * 1024;
 constexpr std::string_view kConformingStrings = "standard_conforming_strings";
+
+// Up to its Sync, and nothing behind it.
+bool is_one_batch(base::Bytes bytes) {
+  size_t end = 0;
+  wire::FrameCursor cursor;
+  cursor.walk(bytes, {}, [&](const wire::Message& message) {
+    if (message.type != 'S') return wire::Walk::Go;
+    end = message.end();
+    return wire::Walk::StopAfter;
+  });
+  return end == bytes.size();
+}
 
 session::SessionWatch::OnState on_state_of(config::OnSessionState setting) {
   switch (setting) {
@@ -106,6 +119,15 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
   pooled_->policy = {on_state_of(settings.on_session_state), pooled_->mode == config::PoolMode::Statement,
                      pool_->shared->pinned() < settings.max_pinned, database_};
   pooled_->may_ask = true;
+  // A batch that may have to be sent again is kept, if it is short and all here.
+  std::string& kept = server_->kept_batch;
+  const bool begins = !bytes.empty() && (bytes.front() == 'B' || bytes.front() == 'D') &&
+                      from_client_.between_messages() && server_->tracker.is_quiet() &&
+                      server_->tracker.status() == 'I';
+  if (begins && bytes.size() <= kMostKept && is_one_batch(bytes)) {
+    kept.assign(bytes);
+    server_->relay.begin_kept_batch();
+  }
   Stop stop = Stop::No;
   std::string& piece = worker_.bytes_of_message();
   std::string due;  // answers of ours that wait for nothing
@@ -174,13 +196,18 @@ void ClientSession::after_server_spoke() {
   if (pooled_->question && pooled_->question_step != session::StateQuestion::Step::More)
     return question_answered(pooled_->question_step == session::StateQuestion::Step::Answered);
   const auto& tracker = server_->tracker;
+  if (server_->relay.take_repair() && tracker.is_quiet()) {
+    pooled_->waits = false;
+    return replay(server_->kept_batch + std::exchange(pending_, {}));
+  }
   const bool goes_on = pooled_->waits && tracker.ready_owed() == 0;
   if (goes_on) pooled_->waits = false;
   if (pooled_->mode == config::PoolMode::Statement && tracker.is_quiet() && tracker.status() != 'I')
     return end(
         {"0A000", "a transaction block was begun in pool \"" + database_ + "\", which is in statement mode"});
   const bool may_go = pooled_->mode != config::PoolMode::Session && !prelude_runs() && !pooled_waits() &&
-                      !vanished_ && tracker.server_is_free() && from_client_.between_messages();
+                      !vanished_ && !pooled_->compares_at_ready && tracker.server_is_free() &&
+                      from_client_.between_messages();
   if (may_go && !keep_server()) return;
   if (goes_on && !retired_ && state_ == State::Linked) replay(std::exchange(pending_, {}));
 }
@@ -194,7 +221,8 @@ bool ClientSession::keep_server() {
       pooled_->watch.note_setting(base::lower(name), "(reported by the server)");
   }
   pooled_->reported_before.clear();
-  if (pooled_->watch.is_suspicious()) {
+  const bool restores = extras_ && extras_->restore != Extras::Restore::No;
+  if (pooled_->watch.is_suspicious() && (restores || !pooled_->watch.stays())) {
     if (std::exchange(pooled_->may_ask, false)) {
       ask_for_state();
       return false;

@@ -54,6 +54,11 @@ void ClientSession::on_request(base::Bytes bytes) {
   const wire::Message first{bytes.front(), 0, size_t{1} + base::read_u32(bytes.data() + 1), {}};
   if (!wire::is_acceptable(first)) return protocol_violation();
   become_pooled();
+  if (pooled_ && !session::StatementRelay::is_enough(first.type, bytes.substr(wire::kHeaderSize),
+                                                     first.size - wire::kHeaderSize)) {
+    pending_.assign(bytes);
+    return;
+  }
   asked_since_ = worker_.now();
   ticket_ = worker_.new_ticket(*this);
   set_state(State::Waiting);

@@ -42,7 +42,7 @@ ServerPrelude ServerPrelude::of(const std::vector<SettingsStatement>& statements
   if (resets) batch.run("DISCARD ALL", {}, "C");
   if (!statements.empty()) {
     if (status == 'I') batch.run(kBegin, {}, "C");
-    for (const auto& [sql, parameters] : statements) batch.run(sql, parameters, "DC");
+    for (const auto& statement : statements) batch.run(statement.sql, statement.parameters, "DC");
     if (status == 'I') batch.run("COMMIT", {}, "C");
   }
   batch.close();
@@ -70,7 +70,8 @@ ServerPrelude ServerPrelude::restore(const Entries& settings, char status) {
     batch.close();
   };
   if (status == 'I') run(kBegin, {}, "C");
-  for (const auto& [sql, parameters] : statements_that_restore(settings)) run(sql, parameters, "DC");
+  for (const auto& statement : statements_that_restore(settings))
+    run(statement.sql, statement.parameters, "DC");
   if (status == 'I') run("COMMIT", {}, "C");
   return prelude;
 }

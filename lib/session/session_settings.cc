@@ -39,6 +39,9 @@ SettingChanges WantedSettings::changes_on(ParameterMap& applied, const Parameter
   if (carried != nullptr)
     for (const auto& [name, value] : carried->entries()) wanted.set(name, value);
 
+  const auto is_carried = [&](std::string_view name) {
+    return carried != nullptr && carried->find(name) != nullptr;
+  };
   SettingChanges changes;
   // Under another role than the one that set them, settings might not be allowed: it ends first, and begins
   // anew in the end.
@@ -56,7 +59,8 @@ SettingChanges WantedSettings::changes_on(ParameterMap& applied, const Parameter
     if (wanted.find(name) == nullptr && !is_identity(name)) changes.push_back({name, std::nullopt});
   for (const auto& [name, value] : wanted.entries()) {
     const std::string* here = applied.find(name);
-    if (here == nullptr || *here != value || (anew && is_identity(name))) changes.push_back({name, value});
+    if (here == nullptr || *here != value || (anew && is_identity(name)))
+      changes.push_back({name, value, is_carried(name)});
   }
   applied = std::move(wanted);
   return changes;
@@ -69,7 +73,7 @@ std::string WantedSettings::fingerprint() const {
     for (const auto& [name, value] : carried->entries()) all.set(name, value);
   std::string text;
   for (const auto& [name, value] : all.entries()) {
-    if (name == kApplicationName) continue;
+    if (name == kApplicationName || name.find('.') != std::string::npos) continue;
     text.append(name).push_back('\0');
     text.append(value).push_back('\0');
   }
@@ -118,7 +122,11 @@ CarriedSettings carried_after(const CarriedSettings& before, const Greeting& gre
 
   for (const auto& [name, value] : state.asked) {
     if (!is_asked_for(name)) continue;
-    if (!value || (name == kRole && *value == "none") || (value->empty() && is_wish(name))) {
+    // At the server's own value: by RESET, or because the client has SET it to that in place of what it had
+    // asked for at start-up.
+    const bool is_back = value && (value->empty() || (name == kRole && *value == "none"));
+    const bool was_set = is_wish(name) && !watch.saw_reset();
+    if (!value || (name == kRole && is_back && !was_set) || (is_back && is_wish(name) && !was_set)) {
       has_not(name);
     } else if (const std::string* login = name == kSessionAuthorization ? base.find(name) : nullptr;
                login != nullptr && *login == *value) {

@@ -26,7 +26,9 @@ struct WantedSettings {
   // What has to be changed on a server that has `applied` over its own `base` (what it reports without them).
   // `applied` becomes what the server has then.
   SettingChanges changes_on(ParameterMap& applied, const ParameterMap& base) const;
-  // The same for two sessions whose statements mean the same: application_name is not in it.
+  // The same for two sessions whose statements mean the same when they are parsed. application_name is not in
+  // it, nor are custom settings: PostgreSQL's parser looks at neither, and who sets app.user_id for each of
+  // its users would share nothing.
   std::string fingerprint() const;
 };
 

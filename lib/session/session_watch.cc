@@ -87,6 +87,7 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
   }
   if (traits.has(Trait::Dynamic) || traits.has(Trait::Unreadable)) {
     note_everything(text);
+    may_be_gone_ = true;
     if (policy.on_state == OnState::Allow) suspected_ = 0;
   }
   if (traits.has(Trait::Settings)) {
@@ -94,8 +95,14 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
     for (const std::string& name : traits.settings) note_setting(name, text);
   }
   if (traits.has(Trait::AnySetting) || traits.has(Trait::ResetsSetting)) asks_all_settings_ = true;
+  if (traits.has(Trait::ResetsSetting) || traits.has(Trait::Dynamic)) saw_reset_ = true;
+  // What it runs was read when it was prepared.
+  if (traits.has(Trait::Executes) && policy.on_state == OnState::Pin) note_everything(text);
   // Whatever is known to be there may be gone now.
-  if (traits.has(Trait::RemovesState)) suspected_ |= pins_ & kAskablePins;
+  if (traits.has(Trait::RemovesState)) {
+    suspected_ |= pins_ & kAskablePins;
+    may_be_gone_ = true;
+  }
   if (names_current_value_ && traits.has(Trait::MayAdvance) && policy.on_state == OnState::Pin &&
       (policy.may_pin || pins_ != 0))
     note_pin(Pin::Sequence, text);
@@ -106,10 +113,14 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
 void SessionWatch::note_setting(std::string_view name, std::string_view text) {
   asks_settings_ = true;
   remember(text);
-  if (std::find(settings_.begin(), settings_.end(), name) == settings_.end()) settings_.emplace_back(name);
+  if (std::find(settings_.begin(), settings_.end(), name) != settings_.end()) return;
+  constexpr size_t kMostSettings = 1000;
+  if (settings_.size() < kMostSettings) return static_cast<void>(settings_.emplace_back(name));
+  asks_all_settings_ = true;
 }
 
 void SessionWatch::note_everything(std::string_view text) {
+  saw_reset_ = true;
   asks_all_settings_ = true;
   suspect(kAskablePins, text);
 }
@@ -133,7 +144,7 @@ void SessionWatch::remember(std::string_view text) {
 void SessionWatch::answered(const SessionState& state) {
   pins_ = static_cast<Pins>((pins_ & ~(suspected_ | bit(Pin::Unknown))) | (state.pins & suspected_));
   suspected_ = 0;
-  asks_settings_ = asks_all_settings_ = false;
+  asks_settings_ = asks_all_settings_ = saw_reset_ = may_be_gone_ = false;
   settings_.clear();
   if (pins_ == 0) suspect_.clear();
 }
@@ -141,12 +152,6 @@ void SessionWatch::answered(const SessionState& state) {
 // What was suspected still is, and is asked about after the client's next transaction.
 void SessionWatch::question_failed() {
   pins_ |= bit(Pin::Unknown);
-}
-
-void SessionWatch::discarded() {
-  const bool named = names_current_value_;
-  forget();
-  names_current_value_ = named;
 }
 
 }  // namespace tidepool::session

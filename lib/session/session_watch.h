@@ -81,6 +81,14 @@ class SessionWatch {
   // Of custom settings the names are needed; others are found by themselves.
   const std::vector<std::string>& settings() const { return settings_; }
   bool asks_all_settings() const { return asks_all_settings_; }
+  // A RESET was among it: what stands at the server's own value may have gone back there. Else the client has
+  // SET it to that.
+  bool saw_reset() const { return saw_reset_; }
+  // It is pinned, and nothing that it ran since can have changed that: there is no need to ask yet.
+  bool stays() const {
+    return (pins_ & ~bit(Pin::Unknown)) != 0 &&
+           ((pins_ & ~kAskablePins & ~bit(Pin::Unknown)) != 0 || !may_be_gone_);
+  }
   Pins asked_pins() const { return suspected_; }
   void answered(const SessionState& state);
   void question_failed();
@@ -90,10 +98,6 @@ class SessionWatch {
   // What the server was last found to have, or will keep, and the statement that was the first to raise the
   // suspicion, clipped.
   const std::string& suspect() const { return suspect_; }
-  // The session is over, or its server was reset: nothing of it is left.
-  void forget() { *this = SessionWatch(); }
-  // The server was lost or reset by DISCARD ALL of the client's own.
-  void discarded();
 
  private:
   void suspect(Pins pins, std::string_view text);
@@ -103,6 +107,8 @@ class SessionWatch {
   Pins pins_ = 0;
   bool asks_settings_ = false;
   bool asks_all_settings_ = false;
+  bool saw_reset_ = false;
+  bool may_be_gone_ = false;          // what it is pinned by
   bool names_current_value_ = false;  // currval or lastval was named: the next nextval pins
   std::vector<std::string> settings_;
   std::string suspect_;

@@ -1,5 +1,7 @@
 #include "lib/session/settings_statement.h"
 
+#include <algorithm>
+
 #include "lib/base/ascii.h"
 
 namespace tidepool::session {
@@ -55,12 +57,26 @@ std::string parameter(size_t index) {
 }
 
 void write_set_config(std::vector<SettingsStatement>& statements) {
-  for (auto& [sql, parameters] : statements) {
-    for (size_t i = 0; i < parameters.size(); i += 2) {
-      sql += i == 0 ? "SELECT " : ",";
-      sql += "pg_catalog.set_config(" + parameter(i) + "," + parameter(i + 1) + ",false)";
+  for (auto& statement : statements) {
+    for (size_t i = 0; i < statement.parameters.size(); i += 2) {
+      statement.sql += i == 0 ? "SELECT " : ",";
+      statement.sql += "pg_catalog.set_config(" + parameter(i) + "," + parameter(i + 1) + ",false)";
     }
   }
+}
+
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+std::string hex(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (char c : text) {
+    out.push_back(kDigits[static_cast<unsigned char>(c) >> 4]);
+    out.push_back(kDigits[static_cast<unsigned char>(c) & 15]);
+  }
+  return out;
 }
 
 }  // namespace
@@ -74,16 +90,29 @@ std::vector<SettingsStatement> statements_that_set(const SettingEntries& setting
 std::vector<SettingsStatement> statements_that_change(const SettingChanges& changes) {
   std::vector<SettingsStatement> statements;
   for (int turn = 0; turn <= 3; ++turn) {
-    for (const auto& [name, value] : changes)
-      if (turn_of(name, !value) == turn) add(name, value ? wire::Value(*value) : std::nullopt, statements);
+    for (const auto& [name, value, is_utf8] : changes) {
+      if (turn_of(name, !value) != turn) continue;
+      const bool as_hex = is_utf8 && value && !is_ascii(*value);
+      add(name, value && !as_hex ? wire::Value(*value) : std::nullopt, statements);
+      SettingsStatement& statement = statements.back();
+      const size_t at = statement.parameters.size() - 2;
+      statement.sql += at == 0 ? "SELECT " : ",";
+      statement.sql += "pg_catalog.set_config(" + parameter(at) + ",";
+      if (as_hex) {
+        statement.parameters.back() = statement.owned.emplace_back(hex(*value));
+        statement.sql += "pg_catalog.convert_from(pg_catalog.decode(" + parameter(at + 1) + ",'hex'),'UTF8')";
+      } else {
+        statement.sql += parameter(at + 1);
+      }
+      statement.sql += ",false)";
+    }
   }
-  write_set_config(statements);
   return statements;
 }
 
 std::vector<SettingsStatement> statements_that_restore(const SettingEntries& settings) {
   auto statements = parameters_of(settings);
-  for (auto& [sql, parameters] : statements) {
+  for (auto& [sql, parameters, owned] : statements) {
     sql = kRestoreBegin;
     for (size_t i = 0; i < parameters.size(); i += 2) {
       if (i > 0) sql += ",";

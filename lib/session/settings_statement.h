@@ -2,6 +2,7 @@
 // name, value, ... Everything in them is schema-qualified, operators too: the search_path is the client's.
 #pragma once
 
+#include <list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,7 +14,8 @@ namespace tidepool::session {
 
 struct SettingsStatement {
   std::string sql;
-  std::vector<wire::Value> parameters;  // borrowed from the settings
+  std::vector<wire::Value> parameters;  // borrowed from the settings, or from `owned`
+  std::list<std::string> owned = {};
 };
 
 // A startup packet holds more settings than one select list should.
@@ -25,6 +27,8 @@ using SettingEntries = std::vector<StartupSettings::Entry>;
 struct SettingChange {
   std::string name;
   std::optional<std::string> value;
+  bool is_utf8 =
+      false;  // the value is, whatever the client's encoding: of those that a server has told (StateQuestion)
   bool operator==(const SettingChange&) const = default;
 };
 using SettingChanges = std::vector<SettingChange>;

@@ -14,11 +14,13 @@ namespace {
 // Everything is schema-qualified, operators too: the search_path is the client's. Each part gives (what,
 // name, value).
 constexpr std::string_view kSettings =
-    "SELECT 's', s.name, s.setting FROM pg_catalog.pg_settings s WHERE s.source OPERATOR(pg_catalog.=) "
+    "SELECT 's', s.name, pg_catalog.encode(pg_catalog.convert_to(s.setting, 'UTF8'), 'hex') FROM "
+    "pg_catalog.pg_settings s WHERE s.source OPERATOR(pg_catalog.=) "
     "'session'";
 constexpr std::string_view kLogin =
-    "SELECT 'c', 'role', pg_catalog.current_setting('role') UNION ALL "
-    "SELECT 'c', 'session_authorization', pg_catalog.current_setting('session_authorization')";
+    "SELECT 'c', i.name, pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(i.name), "
+    "'UTF8'), 'hex') "
+    "FROM (VALUES ('role'), ('session_authorization')) i(name)";
 constexpr std::string_view kListen =
     "SELECT 'l', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
 // Whatever is in a schema depends on it, and that is indexed.
@@ -52,6 +54,21 @@ bool is_custom(std::string_view name) {
   return name.find('.') != std::string_view::npos;
 }
 
+bool from_hex(std::string& text) {
+  const auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
+  std::string bytes;
+  for (size_t at = 0; at + 1 < text.size(); at += 2) {
+    const int high = digit(text[at]), low = digit(text[at + 1]);
+    if (high < 0 || low < 0) return false;
+    bytes.push_back(static_cast<char>(high * 16 + low));
+  }
+  if (text.size() % 2 != 0) return false;
+  text = std::move(bytes);
+  return true;
+}
+
 // These belong to a transaction, not to a session.
 bool is_of_transaction(std::string_view name) {
   return name.starts_with("transaction_");
@@ -75,7 +92,9 @@ StateQuestion::StateQuestion(const SessionWatch& watch, const std::vector<std::s
     add(kLogin);
     for (size_t i = 1; i <= names_.size(); ++i) {
       const std::string parameter = "$" + std::to_string(i) + "::pg_catalog.text";
-      add("SELECT 'c', " + parameter + ", pg_catalog.current_setting(" + parameter + ", true)");
+      add("SELECT 'c', " + parameter +
+          ", pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(" + parameter +
+          ", true), 'UTF8'), 'hex')");
     }
   }
   for (const PinPart& part : kPinParts)
@@ -117,6 +136,7 @@ bool StateQuestion::read_row(base::Bytes body) {
     if (size >= 0) column = fields.bytes(static_cast<size_t>(size));
   }
   if (!fields.ok_and_at_end() || !columns[0] || columns[0]->size() != 1 || !columns[1]) return false;
+  if (columns[2] && !from_hex(*columns[2])) return false;
   const char what = columns[0]->front();
   std::string name = base::lower(*columns[1]);
   if (what == 's') {

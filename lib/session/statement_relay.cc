@@ -22,6 +22,10 @@ constexpr size_t kLongestUnnamed = size_t{8} * 1024;
 const base::Error kTooManyStatements{
     "53200", "out of memory", "The prepared statements of this pool's clients take too much memory.", ""};
 
+base::Error no_such_statement(std::string_view name) {
+  return {"26000", "prepared statement \"" + std::string(name) + "\" does not exist"};
+}
+
 std::string_view until_nul(base::Bytes bytes) {
   return bytes.substr(0, bytes.find('\0'));
 }
@@ -64,19 +68,30 @@ void append_renamed_error(base::Bytes body, const std::string& ours, std::string
   out.push_back('\0');
 }
 
-// A text of DEALLOCATE name and nothing else, where `name` stands.
-bool is_nothing_but_deallocate(std::string_view text, const sql::StatementTraits& traits) {
+bool is_blank(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r') || c == ';';
+}
+
+// Whether `text` ends with `word` (in lower case), blanks behind it aside; takes both off.
+bool take_last_word(std::string_view& text, std::string_view word) {
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  if (text.size() < word.size() || !base::same_letters(text.substr(text.size() - word.size()), word))
+    return false;
+  text.remove_suffix(word.size());
+  return true;
+}
+
+// The one statement that the text names is the object of a DEALLOCATE. `alone`: it must be all that the text
+// is.
+bool is_deallocate(std::string_view text, const sql::StatementTraits& traits, bool alone) {
   if (traits.named_statements.size() != 1) return false;
   const auto& named = traits.named_statements.front();
-  const auto is_blank = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r') || c == ';'; };
+  std::string_view before = text.substr(0, named.at);
+  take_last_word(before, "prepare");
+  if (!take_last_word(before, "deallocate")) return false;
   const std::string_view behind = text.substr(named.at + named.size);
-  if (!std::all_of(behind.begin(), behind.end(), is_blank)) return false;
-  const auto first = std::find_if_not(text.begin(), text.end(), is_blank);
-  const std::string_view word(first, text.end());
-  constexpr std::string_view kWord = "deallocate";
-  return word.size() > kWord.size() &&
-         std::equal(kWord.begin(), kWord.end(), word.begin(),
-                    [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b - 'A' + 'a' : b); });
+  return !alone || (std::all_of(before.begin(), before.end(), is_blank) &&
+                    std::all_of(behind.begin(), behind.end(), is_blank));
 }
 
 // The values of a set_config's name that travel as parameters of a Bind. False: they cannot be read.
@@ -121,12 +136,17 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
                                                  std::string& out, std::string& now) {
   const char type = message.type;
   if (tracker_.skips_to_sync() && type != 'S') return as_it_is(type);  // the server ignores it
+  if (holds_back_) {
+    if (tracker_.ready_owed() > 0) return Pass::Wait;
+    holds_back_ = !tracker_.is_quiet();
+  }
   if (resets_) {
     const bool is_answered = tracker_.is_quiet();
     if (!is_answered && !tracker_.batch_is_open() && type != 'd' && type != 'c' && type != 'f' && type != 'S')
       return Pass::Wait;
     resets_ = !is_answered;
   }
+  if (type != 'B' && type != 'D') take_first_of_batch();
   switch (type) {
     case 'P':
       return parse(message, client, out);
@@ -234,7 +254,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   // DEALLOCATE of a name of the client's: it must be there under ours.
   Mark undo;
   bool is_changed = false;
-  if (is_whole && is_nothing_but_deallocate(text, traits)) {
+  if (is_whole && is_deallocate(text, traits, true)) {
     const auto& named = traits.named_statements.front();
     if (must_wait()) return Pass::Wait;
     if (auto* entry = own.find(named.name)) {
@@ -273,7 +293,8 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   auto* entry = name.empty() ? nullptr : client.statements.find(name);
   if (entry == nullptr && !name.empty()) {
     if (!name.starts_with(ServerStatements::kPrefix)) return as_it_is('B');
-    append_renamed(message, name, std::string(name) + "?", out);  // names of ours are nobody's
+    if (is_whole) return refuse('B', no_such_statement(name), out);  // names of ours are nobody's
+    append_renamed(message, name, std::string(name) + "?", out);
     tracker_.client_sent('B');
     return Pass::Changed;
   }
@@ -302,10 +323,11 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
     append_renamed(message, name, name, out);
     return Pass::Changed;
   }
+  const bool may_repair = take_first_of_batch() && !entry->told;
   const uint32_t number = need_prepared(entry->statement, client, out);
   if (number == 0) return is_whole ? refuse('B', kTooManyStatements, out) : as_it_is('B');
   append_renamed(message, name, ServerStatements::name_of(number), out);
-  if (tracker_.client_sent_marked('B')) mark_use(number, name);
+  if (tracker_.client_sent_marked('B')) mark_use(number, name, may_repair);
   return Pass::Changed;
 }
 
@@ -321,17 +343,18 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
   if (entry == nullptr) {
     const size_t before = out.size();
     if (name.empty()) need_unnamed(client, out);
-    const bool is_ours = name.starts_with(ServerStatements::kPrefix);
+    if (name.starts_with(ServerStatements::kPrefix)) return refuse('B', no_such_statement(name), out);
     tracker_.client_sent('D');
-    if (out.size() == before && !is_ours) return Pass::AsItIs;
-    append_renamed(message, name, is_ours ? std::string(name) + "?" : std::string(name), out);
+    if (out.size() == before) return Pass::AsItIs;
+    append_renamed(message, name, name, out);
     return Pass::Changed;
   }
+  const bool may_repair = take_first_of_batch() && !entry->told;
   const uint32_t number = need_prepared(entry->statement, client, out);
   if (number == 0) return refuse('B', kTooManyStatements, out);
   entry->told = true;
   append_renamed(message, name, ServerStatements::name_of(number), out);
-  if (tracker_.client_sent_marked('D')) mark_use(number, name);
+  if (tracker_.client_sent_marked('D')) mark_use(number, name, may_repair);
   return Pass::Changed;
 }
 
@@ -375,15 +398,17 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
     deallocate_all(client);
     return Pass::AsItIs;
   }
-  if (is_nothing_but_deallocate(text, traits)) {
-    const std::string& name = traits.named_statements.front().name;
-    if (client.statements.find(name) != nullptr && tracker_.client_sent_marked('Q')) {
+  if (is_deallocate(text, traits, false)) {
+    const auto& named = traits.named_statements.front();
+    if (client.statements.find(named.name) != nullptr && tracker_.client_sent_marked('Q')) {
       // The server need not have it. In a failed transaction this fails as the client's own would.
       const std::string other = ServerStatements::name_of(statements_.fresh_number());
-      wire::append_query(out, "PREPARE " + other + " AS SELECT 1; DEALLOCATE " + other);
+      std::string changed = "PREPARE " + other + " AS SELECT 1; ";
+      changed.append(text.substr(0, named.at)).append(other).append(text.substr(named.at + named.size));
+      wire::append_query(out, changed);
       Mark& one = mark(Mark::Kind::DeallocateOne);
-      one.name = name;
-      one.before = client.statements.take(name);
+      one.name = named.name;
+      one.before = client.statements.take(named.name);
       return Pass::Changed;
     }
   }
@@ -415,8 +440,16 @@ StatementRelay::Mark& StatementRelay::mark(Mark::Kind kind) {
   return fresh;
 }
 
-void StatementRelay::mark_use(uint32_t number, std::string_view name) {
+bool StatementRelay::take_first_of_batch() {
+  if (repair_ != Repair::Possible) return false;
+  repair_ = Repair::No;
+  return true;
+}
+
+void StatementRelay::mark_use(uint32_t number, std::string_view name, bool may_repair) {
   Mark& use = mark(Mark::Kind::Bind);
+  use.may_repair = may_repair;
+  holds_back_ = holds_back_ || may_repair;
   use.number = number;
   use.name = name;
 }
@@ -459,12 +492,14 @@ StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_
 
 // Its number on the server, where it is prepared if need be. 0: there is no memory for it.
 uint32_t StatementRelay::need_prepared(StatementPtr& statement, Client& client, std::string& out) {
+  // Where it was prepared it is as it was, whatever the session has SET since.
+  if (const uint32_t number = statements_.find(*statement)) return number;
   if (statement->fingerprint != client.statements.fingerprint) {
     StatementPtr now = client.source.share(statement->text, statement->types, client.statements.fingerprint);
     if (!now) return 0;
     statement = std::move(now);
+    if (const uint32_t number = statements_.find(*statement)) return number;
   }
-  if (const uint32_t number = statements_.find(*statement)) return number;
   while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
     inject_close(surplus, ServerStatements::name_of(surplus), out);
   const uint32_t number = statements_.add(statement);
@@ -495,9 +530,18 @@ StatementRelay::Reply StatementRelay::server_sent(const wire::Message& message, 
   const auto& last = tracker_.last();
   if (last.fakes_before > 0) tell_fakes(last.fakes_before, before);
   Reply reply = Reply::Pass;
+  if (repair_ == Repair::Running && message.type == 'Z') {
+    repair_ = Repair::Due;
+    reply = Reply::LeaveOut;
+  }
   if (last.is_answer_of_marked && has_marks()) reply = see_answer(marks_.front(), message, client, instead);
-  if (last.ended_marked) settle_front(client.statements);
-  if (last.dropped > 0) drop_front(last.dropped, client.statements);
+  // With an error in a batch those behind it are skipped: they are taken back first, the last before all.
+  if (message.type == 'E' && last.ended_marked)
+    drop_front(size_t{1} + last.dropped, client.statements);
+  else if (last.ended_marked)
+    settle_front(client.statements);
+  else if (last.dropped > 0)
+    drop_front(last.dropped, client.statements);
   return reply;
 }
 
@@ -524,8 +568,8 @@ StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message
     }
     case Kind::DeallocateOne:
       if (message.type != 'C') return Reply::Pass;
-      if (until_nul(message.body) == "PREPARE") return Reply::LeaveOut;
-      mark.done = true;
+      if (!std::exchange(mark.prepared, true)) return Reply::LeaveOut;  // ours
+      mark.done = mark.done || until_nul(message.body) == "DEALLOCATE";
       return Reply::Pass;
     default:
       return Reply::Pass;
@@ -545,6 +589,10 @@ StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Cl
       if (sqlstate == "0A000" && field_of_error(body, 'R') == "RevalidateCachedQuery") {
         statements_.remove(mark.number);
         statements_.unwanted.push_back(mark.number);
+        if (mark.may_repair && tracker_.status() == 'I') {
+          repair_ = Repair::Running;
+          return Reply::LeaveOut;
+        }
       }
       // Something has deallocated it that could not be seen.
       if (sqlstate == "26000") {
@@ -586,7 +634,8 @@ void StatementRelay::settle_front(ClientStatements& statements) {
   if (mark.kind == Mark::Kind::DeallocateAll && mark.done) {
     statements.end_era();
     statements_.end_era();
-  } else if (mark.kind == Mark::Kind::DeallocateAll || (mark.failed && !mark.done)) {
+  } else if (mark.kind == Mark::Kind::DeallocateAll ||
+             (mark.kind == Mark::Kind::DeallocateOne && !mark.done)) {
     take_back(mark, statements);
   }
   pop_mark();
@@ -650,6 +699,8 @@ bool StatementRelay::leave() {
   while (has_marks()) pop_mark();
   bound_ = nullptr;
   execute_deallocates_ = bound_resets_ = resets_ = false;
+  repair_ = Repair::No;
+  holds_back_ = false;
   return is_known;
 }
 

@@ -23,6 +23,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "lib/base/result.h"
 #include "lib/session/client_statements.h"
@@ -62,6 +63,11 @@ class StatementRelay {
     Changed,  // what goes to the server was appended to `out` instead of what is here of the message
     Wait      // not now: again when ready_owed() is 0
   };
+  // What the client sends next begins a batch of which the caller keeps all that is sent, so that it may be
+  // sent again. `tried`: it is.
+  void begin_kept_batch() {
+    if (repair_ != Repair::Tried) repair_ = Repair::Possible;
+  }
   // The client sent `message`; tells the tracker. `now` gets answers that are due at once (of a Flush).
   Pass client_sent(const wire::Message& message, Client& client, std::string& out, std::string& now);
 
@@ -81,6 +87,12 @@ class StatementRelay {
   bool leave();
   // The server was reset by DISCARD ALL.
   void discarded();
+  // The first Bind or Describe of a batch met "cached plan must not change result type", of which a client
+  // that was never told another row description need not hear: all of the batch was left out, and is to be
+  // sent again. Asked when the server owes nothing.
+  bool take_repair() {
+    return repair_ == Repair::Due && std::exchange(repair_, Repair::Tried) == Repair::Due;
+  }
   // Something of ours used the unnamed statement and closed it.
   void unnamed_is_gone() { unnamed_of_ = kNobody; }
 
@@ -106,7 +118,9 @@ class StatementRelay {
       Refusal         // must fail
     } kind = Kind::Nothing;
     bool failed = false;
-    bool done = false;    // DEALLOCATE
+    bool done = false;      // DEALLOCATE
+    bool prepared = false;  // DeallocateOne: what it begins with
+    bool may_repair = false;
     uint32_t number = 0;  // of the statement on the server
     uint32_t client_era = 0, server_era = 0;
     std::string name;                               // the client's
@@ -115,7 +129,7 @@ class StatementRelay {
 
     void reset() {
       kind = Kind::Nothing;
-      failed = done = false;
+      failed = done = prepared = may_repair = false;
       number = client_era = server_era = 0;
       name.clear();
       before.reset();
@@ -139,7 +153,8 @@ class StatementRelay {
   Mark& inject_close(uint32_t number, std::string_view name, std::string& out);
   void deallocate_all(Client& client);
   Mark& mark(Mark::Kind kind);
-  void mark_use(uint32_t number, std::string_view name);
+  bool take_first_of_batch();
+  void mark_use(uint32_t number, std::string_view name, bool may_repair);
   Reply see_answer(Mark& mark, const wire::Message& message, Client& client, std::string& instead);
   Reply see_error(Mark& mark, base::Bytes body, Client& client, std::string& instead);
   void settle_front(ClientStatements& statements);
@@ -158,9 +173,11 @@ class StatementRelay {
   bool resets_ = false;  // something may go back to the server's own settings: nothing else follows before it
                          // is answered
   bool bound_resets_ = false;
+  bool holds_back_ = false;  // a batch that may have to be sent again: nothing follows before it is answered
   bool execute_deallocates_ = false;          // the next Execute may be of DEALLOCATE ALL
   ClientStatements::Entry* bound_ = nullptr;  // of the last Bind of this batch
   uint64_t parses_ = 0;
+  enum class Repair : uint8_t { No, Possible, Running, Due, Tried } repair_ = Repair::No;
 };
 
 }  // namespace tidepool::session
