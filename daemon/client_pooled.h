@@ -45,10 +45,10 @@ struct ClientSession::Pooled final : session::StatementSource {
   sql::Options options;
   // Parameters that the server has reported anew since it was taken, as they were before.
   session::ParameterMap reported_before;
-  // What the client was last told all about: a server, and the versions of what it had and of what the client
-  // knew.
+  // What the client was last told all about: what a server has by itself, and the version of what the client
+  // knew then.
   struct {
-    uint64_t server = 0, base_version = 0, told_version = 0;
+    uint64_t base = 0, told_version = UINT64_MAX;
   } told_all;
   std::optional<session::StateQuestion> question;
   session::StateQuestion::Step question_step = session::StateQuestion::Step::More;

@@ -18,7 +18,6 @@ namespace tidepool::daemon {
 
 namespace {
 
-constexpr std::string_view kApplicationName = "application_name";
 constexpr size_t kMostKept = size_t{16} * 1024;
 constexpr std::string_view kConformingStrings = "standard_conforming_strings";
 
@@ -71,26 +70,24 @@ void ClientSession::greeted_pooled() {
 
 std::optional<session::ServerPrelude> ClientSession::link_pooled(ServerConnection& server,
                                                                  const std::string& application_name) {
-  const std::string* dialed = server.open().parameters.find(kApplicationName);
-  watch_resets_ = !greeting_->wishes.empty() || dialed == nullptr || *dialed != application_name;
+  watch_resets_ = !greeting_->wishes.empty() || server.own_name() != application_name;
   const bool resets = server.is_unclean();
   if (resets) server.discarded();
 
-  const bool suits = !resets && server.suits(greeting_, application_name, pooled_->carried);
   const session::ParameterMap& base = server.parameters_when_clean();
-  const auto& told_all = pooled_->told_all;
-  const bool knows_all = extras_ ? told_all.server == server.number() &&
-                                       told_all.base_version == base.version() &&
-                                       told_all.told_version == extras_->told->version()
-                                 : suits;
-  if (!knows_all) tell_differences(base);
-  if (extras_ && extras_->told)
-    pooled_->told_all = {server.number(), base.version(), extras_->told->version()};
+  const bool suits = !resets && server.suits(greeting_, application_name, pooled_->carried);
+  const bool was_told = extras_ && extras_->told;
+  const auto knows_all = [&] {
+    return pooled_->told_all.base == base.digest() &&
+           pooled_->told_all.told_version == extras_->told->version();
+  };
+  if (was_told ? !knows_all() : !suits) tell_differences(base);
+  if (extras_ && extras_->told) pooled_->told_all = {base.digest(), extras_->told->version()};
   if (suits) return std::nullopt;
 
   const auto changes = changes_on(server, application_name);
   if (resets || !changes.empty()) return session::ServerPrelude::change(changes, resets);
-  if (!extras_) server.note_suits(greeting_, application_name, pooled_->carried);
+  server.note_suits(greeting_, application_name, pooled_->carried);
   return std::nullopt;
 }
 

@@ -62,7 +62,7 @@ void ClientSession::on_request(base::Bytes bytes) {
   asked_since_ = worker_.now();
   ticket_ = worker_.new_ticket(*this);
   set_state(State::Waiting);
-  const std::string application_name = wanted_application_name();
+  const std::string& application_name = wanted_application_name();
   const auto granted = pool_->shared->checkout(ticket_, worker_.id(), application_name, asked_since_);
   if (!granted) return keep(bytes);
   ServerConnection* server = worker_.find_server(*pool_, granted->connection);
@@ -96,7 +96,14 @@ void ClientSession::replay(std::string kept) {
     socket_.resume_reading();
 }
 
-std::string ClientSession::wanted_application_name() const {
+// Made anew after a reload only.
+const std::string& ClientSession::wanted_application_name() {
+  if (named_by_ == pool_->settings) return application_name_;
+  named_by_ = pool_->settings;
+  return application_name_ = made_application_name();
+}
+
+std::string ClientSession::made_application_name() const {
   const std::string& form = pool_->settings->server_application_name;
   const std::string own = settings_.application_name.value_or(pool_->application_name);
   if (form == "%a") return clipped_name(own);
@@ -190,9 +197,8 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   // A request that moved here from another server keeps what its client was told of that one.
   const std::unique_ptr<Extras> before = std::exchange(extras_, nullptr);
   if (before && before->told) extras().told = std::move(before->told);
-  const std::string* at_login = server.open().parameters.find(kApplicationName);
   if (pooled_) return link_pooled(server, application_name);
-  const bool is_its_own_name = at_login != nullptr && *at_login == application_name;
+  const bool is_its_own_name = server.own_name() == application_name;
   if (is_its_own_name) server.note_own_name();
   watch_resets_ = !greeting_->wishes.empty() || !is_its_own_name;
   std::vector<session::StartupSettings::Entry> missing;

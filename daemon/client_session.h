@@ -135,7 +135,8 @@ class ClientSession final : public event::ClientSocketEvents {
   void protocol_violation();
   void server_failed(const base::Error& error);
   session::ParameterMap& told();
-  std::string wanted_application_name() const;
+  const std::string& wanted_application_name();
+  std::string made_application_name() const;
   bool terminate_is_kept() const;
 
   // What travels in front of them (client_prelude.cc).
@@ -247,6 +248,8 @@ class ClientSession final : public event::ClientSocketEvents {
   std::optional<session::RequestRefusal> refusal_;
   std::unique_ptr<admin::Console> console_;
   session::StartupSettings settings_;
+  std::string application_name_;                          // on servers
+  std::shared_ptr<const config::PoolSettings> named_by_;  // whose form it has
 };
 
 }  // namespace tidepool::daemon

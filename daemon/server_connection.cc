@@ -28,6 +28,11 @@ constexpr base::Duration kUncleanTime{5'000};
 // Giving a server another application_name costs PostgreSQL some 40 us each time, and a login 3 ms.
 constexpr uint32_t kMostRenamings = 64;
 
+std::string name_at_login(const OpenServer& open) {
+  const std::string* name = open.parameters.find("application_name");
+  return name != nullptr ? *name : std::string();
+}
+
 bool reset_may_wait_on(const session::ParameterMap& parameters) {
   const std::string* version = parameters.find("server_version");
   return version != nullptr && ServerCleanup::may_wait_on(*version);
@@ -40,6 +45,8 @@ ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, pool::Conne
       open_(std::move(open)),
       socket_(open_->fd(), open_->tls(), *this),
       parameters_when_clean_(parameters),
+      own_name_(name_at_login(*open_)),
+      is_local_(reinterpret_cast<const sockaddr*>(open_->peer_address.data())->sa_family == AF_UNIX),
       connected_at_us_(now_wall_us()),
       id_(id),
       number_(number),
@@ -78,8 +85,7 @@ void ServerConnection::lend_to(ClientSession& client) {
 
 bool ServerConnection::may_be_lent() const {
   if (state_ != State::Resting) return false;
-  const auto* peer = reinterpret_cast<const sockaddr*>(open_->peer_address.data());
-  if (peer->sa_family == AF_UNIX) return true;
+  if (is_local_) return true;
   char byte = 0;
   const ssize_t size = recv(open_->fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return size > 0 || (size < 0 && (errno == EAGAIN || errno == EINTR));

@@ -135,6 +135,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   pool::ConnectionId id() const { return id_; }
   uint64_t number() const { return number_; }
   const OpenServer& open() const { return *open_; }
+  // The application_name that it was logged in with.
+  const std::string& own_name() const { return own_name_; }
   ClientSession* client() const { return client_; }
   PoolHere* pool() const { return pool_; }
   stats::ServerRow row() const;
@@ -192,6 +194,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   session::ParameterMap parameters_when_clean_;  // kept while it is unclean
   // The application_name that its last clients wanted in place of its own, and how many of them in a row.
   std::string new_name_;
+  const std::string own_name_;
+  const bool is_local_;  // over a Unix socket
   uint32_t renamings_ = 0;
   int64_t connected_at_us_;
   pool::ConnectionId id_;

@@ -264,7 +264,8 @@ void SharedPool::tell(pool::PoolAction& action) {
     }
     return;
   }
-  if (const auto* grant = std::get_if<pool::Grant>(&action)) worker = grant->owner;
+  if (const auto* grant = std::get_if<pool::Grant>(&action))
+    return switchboard_.tell_worker(grant->owner, to_worker::Granted{shared_from_this(), *grant});
   if (const auto* refuse = std::get_if<pool::Refuse>(&action)) worker = refuse->client_worker;
   if (const auto* notice = std::get_if<pool::Notice>(&action)) worker = notice->client_worker;
   if (const auto* check = std::get_if<pool::Check>(&action)) worker = check->owner;

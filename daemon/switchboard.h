@@ -36,6 +36,10 @@ struct CarryOut {  // a decision of the ledger that concerns this worker
   std::shared_ptr<SharedPool> pool;
   pool::PoolAction action;
 };
+struct Granted {  // the one that happens for every transaction that had to wait
+  std::shared_ptr<SharedPool> pool;
+  pool::Grant grant;
+};
 struct TakeServer {  // another worker's server comes over, for the client of the grant
   std::shared_ptr<SharedPool> pool;
   std::unique_ptr<ServerConnection> server;
@@ -83,7 +87,7 @@ struct Stop {     // no new clients; the old ones are told 57P01. Told again, th
 };
 }  // namespace to_worker
 
-using WorkerMessage = std::variant<to_worker::CarryOut, to_worker::TakeServer, to_worker::ServerWasDead,
+using WorkerMessage = std::variant<to_worker::CarryOut, to_worker::Granted, to_worker::TakeServer, to_worker::ServerWasDead,
                                    to_worker::DialFinished, to_worker::CancelWanted,
                                    to_worker::CancelFinished, to_worker::NewWorld, to_worker::Collect,
                                    to_worker::Collected, to_worker::EffectDone, to_worker::Beat, to_worker::Drain,

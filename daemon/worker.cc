@@ -261,13 +261,17 @@ void Worker::send_cancel(ServerConnection& server, std::function<void()> done) {
 
 // --- messages
 
-void Worker::handle(WorkerMessage message) {
+void Worker::handle(WorkerMessage&& message) {
   std::visit([this](auto&& what) { on(std::forward<decltype(what)>(what)); }, std::move(message));
 }
 
 void Worker::on(to_worker::CarryOut&& message) {
   PoolHere& pool = here(message.pool);
   std::visit([&](const auto& action) { carry_out(pool, action); }, message.action);
+}
+
+void Worker::on(to_worker::Granted&& message) {
+  carry_out(here(message.pool), message.grant);
 }
 
 void Worker::carry_out(PoolHere& pool, const pool::Grant& grant) {

@@ -113,8 +113,9 @@ class Worker {
   static std::string& emptied(std::string& bytes);
   void run();
   void end_turn();
-  void handle(WorkerMessage message);
+  void handle(WorkerMessage&& message);
   void on(to_worker::CarryOut&& message);
+  void on(to_worker::Granted&& message);
   void on(to_worker::TakeServer&& message);
   void on(to_worker::ServerWasDead&& message);
   void on(to_worker::DialFinished&& message);

@@ -48,6 +48,19 @@ const std::string* ParameterMap::find(std::string_view name) const {
   return place != entries_.end() && place->first == name ? &place->second : nullptr;
 }
 
+uint64_t ParameterMap::digest() const {
+  if (digest_version_ == version_) return digest_;
+  const std::hash<std::string_view> hash;
+  constexpr uint64_t kPrime = 0x9e3779b97f4a7c15;
+  uint64_t digest = entries_.size();
+  for (const auto& [name, value] : entries_) {
+    digest = (digest ^ hash(name)) * kPrime;
+    digest = (digest ^ hash(value) ^ (digest >> 29)) * kPrime;
+  }
+  digest_version_ = version_;
+  return digest_ = digest;
+}
+
 bool ParameterMap::apply_status(base::Bytes body) {
   const auto status = wire::read_parameter_status(body);
   if (!status) return false;

@@ -42,11 +42,14 @@ class ParameterMap {
   const std::vector<Entry>& entries() const { return entries_; }
   // Grows with every change: as long as it is the same, so is the map.
   uint64_t version() const { return version_; }
+  // Of what is in it: two maps of the same digest are taken to be the same.
+  uint64_t digest() const;
   bool operator==(const ParameterMap& other) const { return entries_ == other.entries_; }
 
  private:
   std::vector<Entry> entries_;
   uint64_t version_ = 0;
+  mutable uint64_t digest_ = 0, digest_version_ = UINT64_MAX;
 };
 
 }  // namespace tidepool::session
