@@ -26,6 +26,7 @@ constexpr std::array kRows{
     Row{Pin::Prepared, Trait::PreparedStatement, "PREPARE"},
     Row{Pin::Load, Trait::Load, "LOAD"},
     Row{Pin::Function, Trait::Unaskable, "a function that leaves state"},
+    Row{Pin::Setting, Trait::NamelessSetting, "a setting whose name is computed"},
 };
 
 Pins pins_of(const StatementTraits& traits) {
@@ -82,7 +83,7 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
     if (policy.on_state == OnState::Error) return refused_state(pins, policy);
     if (!policy.may_pin && pins_ == 0) return refused_pin(pins, policy);
     suspect(pins & kAskablePins, text);
-    for (Pin pin : {Pin::Load, Pin::Function})
+    for (Pin pin : {Pin::Load, Pin::Function, Pin::Setting})
       if ((pins & bit(pin)) != 0) note_pin(pin, text);
   }
   if (traits.has(Trait::Dynamic) || traits.has(Trait::Unreadable)) {
