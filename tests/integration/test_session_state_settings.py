@@ -91,10 +91,10 @@ def test_custom_settings_follow_their_session_and_are_empty_or_null_for_others(t
 
 def test_lists_and_long_values_travel_verbatim(tidepool, postgres):
     daemon = tidepool(pools=transaction_pool())
-    long_value = "0123456789äöü" * 4000
     shown = "select current_setting('search_path'), length(current_setting('app.long', true)), md5(current_setting('app.long', true)), current_schemas(false)"
     same_as_directly(daemon, postgres, 'set search_path to "a b", "C""d", public', shown, shown, "set search_path to ''", shown, shown,
-                     "set search_path = \"$user\", public, 'x,y'", shown, shown, f"set app.long = '{long_value}'", shown, shown,
+                     "set search_path = \"$user\", public, 'x,y'", shown, shown, *[step for size in (4000, 40000)
+                                                                                    for step in (f"set app.long = '{'0123456789äöü' * size}'", shown, shown)],
                      "set local_preload_libraries = ''", "set temp_tablespaces = ''", shown)
 
 
