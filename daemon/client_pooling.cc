@@ -269,7 +269,7 @@ void ClientSession::question_answered(bool is_answered) {
     const session::SessionState& state = pooled_->question->answer();
     if (watch.asks_settings()) {
       pooled_->carried = session::carried_after(pooled_->carried, *greeting_, watch, state,
-                                                server_->parameters_when_clean(), server_->applied);
+                                                server_->parameters_of_its_own(), server_->applied);
       const session::WantedSettings wanted{*greeting_, "", pooled_->carried.get()};
       pooled_->statements.fingerprint = wanted.fingerprint();
     }

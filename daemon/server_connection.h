@@ -69,6 +69,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   const session::ParameterMap& parameters_when_clean() const {
     return is_unclean() || !applied.entries().empty() ? parameters_when_clean_ : parameters;
   }
+  // The same as it was when the client got it, whatever the client has set meanwhile.
+  const session::ParameterMap& parameters_of_its_own() const { return parameters_when_clean_; }
   // A client of this greeting and application_name was found to have nothing to be told and nothing to be set
   // here. As long as suits() says so, that holds for others like it.
   void note_suits(std::shared_ptr<const session::Greeting> greeting, const std::string& application_name,

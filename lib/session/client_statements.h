@@ -60,6 +60,9 @@ class ClientStatements {
   // `unnamed_is_long`.
   std::string unnamed;
   sql::StatementTraits unnamed_traits;
+  std::string_view text_of_unnamed() const {
+    return unnamed.empty() ? std::string_view("an unnamed statement") : std::string_view(unnamed.data() + 1);
+  }
   bool unnamed_is_long = false;  // too long to be kept: it lives on its server only
   // Of the settings that the client has now, but for its application_name.
   std::string fingerprint;

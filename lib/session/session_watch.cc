@@ -26,6 +26,7 @@ constexpr std::array kRows{
     Row{Pin::Prepared, Trait::PreparedStatement, "PREPARE"},
     Row{Pin::Load, Trait::Load, "LOAD"},
     Row{Pin::Function, Trait::Unaskable, "a function that leaves state"},
+    Row{Pin::Setting, Trait::NamelessSetting, "a setting whose name is computed"},
 };
 
 Pins pins_of(const StatementTraits& traits) {
@@ -82,12 +83,13 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
     if (policy.on_state == OnState::Error) return refused_state(pins, policy);
     if (!policy.may_pin && pins_ == 0) return refused_pin(pins, policy);
     suspect(pins & kAskablePins, text);
-    for (Pin pin : {Pin::Load, Pin::Function})
+    for (Pin pin : {Pin::Load, Pin::Function, Pin::Setting})
       if ((pins & bit(pin)) != 0) note_pin(pin, text);
   }
-  if (traits.has(Trait::Dynamic) || traits.has(Trait::Unreadable)) {
+  // What EXECUTE runs was read when it was prepared.
+  if (traits.has_any({Trait::Dynamic, Trait::Unreadable, Trait::Executes})) {
     note_everything(text);
-    may_be_gone_ = true;
+    may_be_gone_ = may_be_gone_ || !traits.has(Trait::Executes);
     if (policy.on_state == OnState::Allow) suspected_ = 0;
   }
   if (traits.has(Trait::Settings)) {
@@ -96,8 +98,8 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
   }
   if (traits.has(Trait::AnySetting) || traits.has(Trait::ResetsSetting)) asks_all_settings_ = true;
   if (traits.has(Trait::ResetsSetting) || traits.has(Trait::Dynamic)) saw_reset_ = true;
-  // What it runs was read when it was prepared.
-  if (traits.has(Trait::Executes) && policy.on_state == OnState::Pin) note_everything(text);
+  // If pg_temp comes first in the search_path.
+  if (traits.has(Trait::Creates) && policy.on_state != OnState::Allow) suspect(bit(Pin::Temporary), text);
   // Whatever is known to be there may be gone now.
   if (traits.has(Trait::RemovesState)) {
     suspected_ |= pins_ & kAskablePins;

@@ -29,8 +29,9 @@ enum class Pin : uint16_t {
   Function = 1 << 6,
   Sequence = 1 << 7,  // currval, lastval
   OwnStatement =
-      1 << 8,        // prepared by the protocol, but not shared: it is too long, or the pool does not share
-  Unknown = 1 << 9,  // the question failed: until the next one is answered
+      1 << 8,         // prepared by the protocol, but not shared: it is too long, or the pool does not share
+  Unknown = 1 << 9,   // the question failed: until the next one is answered
+  Setting = 1 << 10,  // set by set_config() under a computed name: custom settings are asked for by name
 };
 using Pins = uint16_t;
 constexpr Pins operator|(Pin a, Pin b) {

@@ -65,6 +65,8 @@ void write_set_config(std::vector<SettingsStatement>& statements) {
   }
 }
 
+constexpr size_t kLongestAnswered = 256;
+
 bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
 }
@@ -96,7 +98,10 @@ std::vector<SettingsStatement> statements_that_change(const SettingChanges& chan
       add(name, value && !as_hex ? wire::Value(*value) : std::nullopt, statements);
       SettingsStatement& statement = statements.back();
       const size_t at = statement.parameters.size() - 2;
+      // The answer has the value again, and no message may be longer than what is read at once.
+      const bool is_long = value && value->size() > kLongestAnswered;
       statement.sql += at == 0 ? "SELECT " : ",";
+      if (is_long) statement.sql += "pg_catalog.length(";
       statement.sql += "pg_catalog.set_config(" + parameter(at) + ",";
       if (as_hex) {
         statement.parameters.back() = statement.owned.emplace_back(hex(*value));
@@ -104,7 +109,7 @@ std::vector<SettingsStatement> statements_that_change(const SettingChanges& chan
       } else {
         statement.sql += parameter(at + 1);
       }
-      statement.sql += ",false)";
+      statement.sql += is_long ? ",false))" : ",false)";
     }
   }
   return statements;

@@ -13,14 +13,22 @@ namespace {
 
 // Everything is schema-qualified, operators too: the search_path is the client's. Each part gives (what,
 // name, value).
+// A value is of any length, and no message may be longer than what is read at once: it comes in pieces, each
+// but the first under the letter in upper case. In hexadecimal, since the client's encoding may lack its
+// letters.
+std::string in_pieces(char letter, std::string_view names_and_values) {
+  return "SELECT CASE WHEN p.at OPERATOR(pg_catalog.=) 1 THEN '" + std::string(1, letter) + "' ELSE '" +
+         std::string(1, static_cast<char>(letter - 'a' + 'A')) +
+         "' END, v.name, pg_catalog.encode(pg_catalog.substr(v.bytes, p.at, 16000), 'hex') FROM (SELECT "
+         "i.name, pg_catalog.convert_to(i.setting, 'UTF8') FROM (" +
+         std::string(names_and_values) +
+         ") i(name, setting)) v(name, bytes), "
+         "pg_catalog.generate_series(1, GREATEST(1, pg_catalog.octet_length(v.bytes)), 16000) p(at)";
+}
 constexpr std::string_view kSettings =
-    "SELECT 's', s.name, pg_catalog.encode(pg_catalog.convert_to(s.setting, 'UTF8'), 'hex') FROM "
-    "pg_catalog.pg_settings s WHERE s.source OPERATOR(pg_catalog.=) "
-    "'session'";
+    "SELECT s.name, s.setting FROM pg_catalog.pg_settings s WHERE s.source OPERATOR(pg_catalog.=) 'session'";
 constexpr std::string_view kLogin =
-    "SELECT 'c', i.name, pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(i.name), "
-    "'UTF8'), 'hex') "
-    "FROM (VALUES ('role'), ('session_authorization')) i(name)";
+    "SELECT n, pg_catalog.current_setting(n) FROM (VALUES ('role'), ('session_authorization')) l(n)";
 constexpr std::string_view kListen =
     "SELECT 'l', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
 // Whatever is in a schema depends on it, and that is indexed.
@@ -88,13 +96,11 @@ StateQuestion::StateQuestion(const SessionWatch& watch, const std::vector<std::s
         if (std::find(names_.begin(), names_.end(), name) == names_.end()) names_.push_back(name);
       }
     }
-    add(kSettings);
-    add(kLogin);
+    add(in_pieces('s', kSettings));
+    add(in_pieces('c', kLogin));
     for (size_t i = 1; i <= names_.size(); ++i) {
       const std::string parameter = "$" + std::to_string(i) + "::pg_catalog.text";
-      add("SELECT 'c', " + parameter +
-          ", pg_catalog.encode(pg_catalog.convert_to(pg_catalog.current_setting(" + parameter +
-          ", true), 'UTF8'), 'hex')");
+      add(in_pieces('c', "SELECT " + parameter + ", pg_catalog.current_setting(" + parameter + ", true)"));
     }
   }
   for (const PinPart& part : kPinParts)
@@ -139,12 +145,16 @@ bool StateQuestion::read_row(base::Bytes body) {
   if (columns[2] && !from_hex(*columns[2])) return false;
   const char what = columns[0]->front();
   std::string name = base::lower(*columns[1]);
-  if (what == 's') {
-    if (!is_of_transaction(name)) answer_.settings.push_back({std::move(name), std::move(columns[2])});
+  if (what == 's' || what == 'c') {
+    auto& settings = what == 's' ? answer_.settings : answer_.asked;
+    if (what == 'c' || !is_of_transaction(name)) settings.push_back({std::move(name), std::move(columns[2])});
     return true;
   }
-  if (what == 'c') {
-    answer_.asked.push_back({std::move(name), std::move(columns[2])});
+  if (what == 'S' || what == 'C') {
+    auto& settings = what == 'S' ? answer_.settings : answer_.asked;
+    if (settings.empty() || settings.back().name != name || !settings.back().value || !columns[2])
+      return false;
+    *settings.back().value += *columns[2];
     return true;
   }
   for (const PinPart& part : kPinParts)

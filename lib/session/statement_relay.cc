@@ -174,7 +174,7 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
       return Pass::AsItIs;
     case 'S':
       bound_ = nullptr;
-      execute_deallocates_ = bound_resets_ = false;
+      execute_deallocates_ = bound_resets_ = unnamed_is_noted_ = false;
       return as_it_is(type);
     default:
       return as_it_is(type);
@@ -249,7 +249,10 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   sql::StatementTraits traits;
   if (is_whole) traits = sql::classify(text, client.options);
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('B', std::move(*error), out);
-  if (!is_whole) client.watch.note_everything(until_nul(message.body.substr(1)));
+  if (!is_whole) {
+    client.watch.note_everything(until_nul(message.body.substr(1)));
+    traits.raise(Trait::Unreadable);
+  }
 
   // DEALLOCATE of a name of the client's: it must be there under ours.
   Mark undo;
@@ -279,6 +282,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   else if (own.unnamed != message.body)
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
+  unnamed_is_noted_ = true;
   unnamed_of_ = client.id;
   return is_changed ? Pass::Changed : Pass::AsItIs;
 }
@@ -300,10 +304,12 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   }
 
   const auto& traits = entry != nullptr ? entry->statement->traits : client.statements.unnamed_traits;
-  const std::string_view text = entry != nullptr ? std::string_view(entry->statement->text) : "set_config";
+  const std::string_view text =
+      entry != nullptr ? std::string_view(entry->statement->text) : client.statements.text_of_unnamed();
   if (!traits.is_empty()) {
-    // Of one that is not all here the rest will pass: it cannot be refused any more.
-    if (entry != nullptr && is_whole)
+    // Of one that is not all here the rest will pass: it cannot be refused any more. The unnamed one was
+    // noted at its Parse, unless that was in an earlier batch: the server may have been asked since.
+    if ((entry != nullptr || !unnamed_is_noted_) && is_whole)
       if (auto error = client.watch.note(traits, text, client.policy))
         return refuse('B', std::move(*error), out);
     execute_deallocates_ = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
@@ -414,6 +420,10 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   }
   if (!traits.named_statements.empty()) {
     // EXECUTE of a statement that was prepared by the protocol, where it is prepared here.
+    for (const auto& named : traits.named_statements)
+      if (const auto* entry = client.statements.find(named.name); traits.has(Trait::Executes) && entry)
+        if (auto error = client.watch.note(entry->statement->traits, text, client.policy))
+          return refuse('Q', std::move(*error), out);
     std::string changed(text);
     for (size_t i = traits.named_statements.size(); i-- > 0;) {
       const auto& named = traits.named_statements[i];
@@ -698,7 +708,7 @@ bool StatementRelay::leave() {
   const bool is_known = unsettled_ == 0;
   while (has_marks()) pop_mark();
   bound_ = nullptr;
-  execute_deallocates_ = bound_resets_ = resets_ = false;
+  execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
   repair_ = Repair::No;
   holds_back_ = false;
   return is_known;

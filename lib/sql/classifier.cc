@@ -311,7 +311,10 @@ void Classifier::on_set_config() {
   SetConfigCall call = read_set_config(arguments, lookahead_left_);
   if (call.is_local) return;
   if (call.name == SetConfigCall::Name::Literal) return add_setting(std::move(call.literal));
-  if (call.name == SetConfigCall::Name::Computed || depth_ > 0) return raise(Trait::AnySetting);
+  if (call.name == SetConfigCall::Name::Computed || depth_ > 0) {
+    raise(Trait::NamelessSetting);
+    return raise(Trait::AnySetting);
+  }
   traits_.add_setting_parameter(call.parameter);
 }
 

@@ -52,6 +52,8 @@ enum class Trait : uint32_t {
   // The text ends inside a string, a comment or a bracket (half a text, or a mistake), or a name is spelled
   // with escapes: anything may have happened.
   Unreadable = 1U << 19,
+  // A set_config() whose name is computed (AnySetting too): were it a custom setting, nobody could say which.
+  NamelessSetting = 1U << 20,
 };
 
 struct StatementTraits {

@@ -23,7 +23,7 @@ TEST_CASE("the body of a DO is run, and read") {
       {"do $$begin case 1 when 1 then listen a; else null; end case; end$$", "Listen MayAdvance"},
       {"do $$begin perform set_config('a', b, false); end$$", "Settings(a) MayAdvance"},
       {"do $$begin perform set_config(a, b, true); end$$", "MayAdvance"},
-      {"do $$begin perform set_config($1, b, false); end$$", "AnySetting MayAdvance"},
+      {"do $$begin perform set_config($1, b, false); end$$", "AnySetting NamelessSetting MayAdvance"},
       {"do $$begin perform pg_advisory_lock(1); end$$", "AdvisoryLock MayAdvance"},
       {"do $$begin if pg_try_advisory_lock(1) then null; end if; end$$", "AdvisoryLock MayAdvance"},
       {"do $$declare a bigint := lastval(); begin end$$", "NamesCurrentValue MayAdvance"},

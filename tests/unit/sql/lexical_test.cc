@@ -45,7 +45,7 @@ TEST_CASE("with standard_conforming_strings off a backslash escapes in plain str
                   {"select \"\\\"; listen a", "Listen"},
                   {"select $$\\$$; listen a", "Listen"},
                   {"select set_config('a', '\\'', false)", "Settings(a)"},
-                  {"select set_config('\\a', '', false)", "AnySetting"}},
+                  {"select set_config('\\a', '', false)", "AnySetting NamelessSetting"}},
                  off);
 }
 
@@ -152,7 +152,7 @@ TEST_CASE("half a text is unreadable") {
       {"select /*/", "Unreadable"},
       {"set x = 'a", "Settings(x) Unreadable"},
       {"select set_config('a', 'b", "Settings(a) Unreadable"},
-      {"select set_config('a", "AnySetting Unreadable"},
+      {"select set_config('a", "AnySetting NamelessSetting Unreadable"},
       {"'", "Unreadable"},
   });
 }

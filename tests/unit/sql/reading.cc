@@ -14,6 +14,7 @@ namespace {
 constexpr std::pair<Trait, std::string_view> kNames[] = {
     {Trait::Settings, "Settings"},
     {Trait::AnySetting, "AnySetting"},
+    {Trait::NamelessSetting, "NamelessSetting"},
     {Trait::ResetsSetting, "ResetsSetting"},
     {Trait::Listen, "Listen"},
     {Trait::TemporaryObject, "TemporaryObject"},
