@@ -202,6 +202,15 @@ void ClientSession::after_server_spoke() {
   if (pooled_->mode == config::PoolMode::Statement && tracker.is_quiet() && tracker.status() != 'I')
     return end(
         {"0A000", "a transaction block was begun in pool \"" + database_ + "\", which is in statement mode"});
+  // What it owes is in doubt (a COPY failed in which a Sync was sent): that is answered by the answers to a
+  // question, too.
+  const bool doubt = tracker.in_doubt() && tracker.is_quiet() && tracker.status() == 'I' && !prelude_runs() &&
+                     !pooled_waits() && from_client_.between_messages() &&
+                     pooled_->mode != config::PoolMode::Session;
+  if (doubt && std::exchange(pooled_->may_ask, false)) {
+    pooled_->watch.note_everything("what its server owes was in doubt");
+    return ask_for_state();
+  }
   const bool may_go = pooled_->mode != config::PoolMode::Session && !prelude_runs() && !pooled_waits() &&
                       !vanished_ && !pooled_->compares_at_ready && tracker.server_is_free() &&
                       from_client_.between_messages();
@@ -257,15 +266,21 @@ bool ClientSession::question_runs() const {
   return pooled_ && pooled_->question;
 }
 
-void ClientSession::see_question_reply(const wire::Message& message) {
+// True: it is the client's.
+bool ClientSession::see_question_reply(const wire::Message& message) {
+  if (message.type == 'A') return true;
+  if (message.type == 'N') return false;
+  if (message.type == 'Z' && server_->tracker.in_doubt() && !pooled_->question->is_being_answered())
+    return true;  // it was owed
   server_->tracker.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
-  if (message.type == 'N' || message.type == 'A') return;
   pooled_->question_step = pooled_->question->server_sent(message);
+  return false;
 }
 
 void ClientSession::question_answered(bool is_answered) {
   session::SessionWatch& watch = pooled_->watch;
   if (is_answered) {
+    if (server_->tracker.in_doubt()) server_->tracker.settle_doubt();
     const session::SessionState& state = pooled_->question->answer();
     if (watch.asks_settings()) {
       pooled_->carried = session::carried_after(pooled_->carried, *greeting_, watch, state,

@@ -420,10 +420,7 @@ void ClientSession::see_long_message(const wire::Message& message) {
 bool ClientSession::see_server_message(const wire::Message& message, std::string& ours) {
   if (message.type == 'S') return see_parameter_status(message);
   if (prelude_runs()) return see_prelude_reply(message);
-  if (question_runs()) {
-    see_question_reply(message);
-    return message.type == 'A';
-  }
+  if (question_runs()) return see_question_reply(message);
   if (message.type == 'C' && watch_resets_) see_command_tag(message.body);
   if (message.type == 'C') server_->trace.command_completed(message.body);
   auto& tracker = server_->tracker;

@@ -165,7 +165,7 @@ class ClientSession final : public event::ClientSocketEvents {
   bool keep_server();
   void ask_for_state();
   bool question_runs() const;
-  void see_question_reply(const wire::Message& message);
+  bool see_question_reply(const wire::Message& message);
   void question_answered(bool is_answered);
   void update_pin();
   void end_pin();

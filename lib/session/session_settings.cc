@@ -17,6 +17,23 @@ bool is_identity(std::string_view name) {
   return name == kRole || name == kSessionAuthorization;
 }
 
+// Well-formed, so that it can be meant as such: what a startup packet gives has no encoding of its own, and
+// the server's last client may have left another one in force.
+bool is_utf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const auto first = static_cast<unsigned char>(text[at++]);
+    const int more = first < 0x80                    ? 0
+                     : first >= 0xf0 && first < 0xf8 ? 3
+                     : first >= 0xe0                 ? 2
+                     : first >= 0xc2                 ? 1
+                                                     : -1;
+    if (more < 0 || first >= 0xf8) return false;
+    for (int i = 0; i < more; ++i, ++at)
+      if (at >= text.size() || (static_cast<unsigned char>(text[at]) & 0xc0) != 0x80) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 SettingChanges WantedSettings::changes_on(ParameterMap& applied, const ParameterMap& base) const {
@@ -60,7 +77,7 @@ SettingChanges WantedSettings::changes_on(ParameterMap& applied, const Parameter
   for (const auto& [name, value] : wanted.entries()) {
     const std::string* here = applied.find(name);
     if (here == nullptr || *here != value || (anew && is_identity(name)))
-      changes.push_back({name, value, is_carried(name)});
+      changes.push_back({name, value, is_carried(name) || is_utf8(value)});
   }
   applied = std::move(wanted);
   return changes;

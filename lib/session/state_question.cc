@@ -118,6 +118,7 @@ void StateQuestion::ask(TransactionTracker& tracker, std::string& out) const {
 }
 
 StateQuestion::Step StateQuestion::server_sent(const wire::Message& message) {
+  is_being_answered_ = true;
   switch (message.type) {
     case 'D':
       failed_ = failed_ || !read_row(message.body);

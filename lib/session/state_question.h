@@ -24,6 +24,8 @@ class StateQuestion {
   // NoticeResponse and NotificationResponse excepted. Needs whole bodies of DataRow and ErrorResponse.
   // `tracker` is fed by the caller.
   Step server_sent(const wire::Message& message);
+  // Its first answer has come.
+  bool is_being_answered() const { return is_being_answered_; }
   const SessionState& answer() const { return answer_; }
   const base::Error& error() const { return error_; }
 
@@ -35,6 +37,7 @@ class StateQuestion {
   SessionState answer_;
   base::Error error_;
   bool failed_ = false;
+  bool is_being_answered_ = false;
 };
 
 }  // namespace tidepool::session

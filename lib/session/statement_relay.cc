@@ -271,11 +271,18 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
       is_changed = true;
     }
   }
+  const bool may_be_skipped = tracker_.batch_is_open();
   tracker_.client_sent_marked('P');
   Mark& parsed = mark(Mark::Kind::UnnamedParse);
   parsed.name = undo.name;
   parsed.before = std::move(undo.before);
   parsed.number = ++last_unnamed_;
+  if (may_be_skipped) {
+    parsed.keeps_unnamed = true;
+    parsed.unnamed_was_here = unnamed_of_ == client.id;
+    parsed.unnamed_before = std::exchange(own.unnamed, {});
+    parsed.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
+  }
   own.unnamed_is_long = !is_whole || message.body.size() > kLongestUnnamed;
   if (own.unnamed_is_long || is_changed)
     own.unnamed.clear();
@@ -547,11 +554,11 @@ StatementRelay::Reply StatementRelay::server_sent(const wire::Message& message, 
   if (last.is_answer_of_marked && has_marks()) reply = see_answer(marks_.front(), message, client, instead);
   // With an error in a batch those behind it are skipped: they are taken back first, the last before all.
   if (message.type == 'E' && last.ended_marked)
-    drop_front(size_t{1} + last.dropped, client.statements);
+    drop_front(size_t{1} + last.dropped, client.statements, true);
   else if (last.ended_marked)
     settle_front(client.statements);
   else if (last.dropped > 0)
-    drop_front(last.dropped, client.statements);
+    drop_front(last.dropped, client.statements, false);
   return reply;
 }
 
@@ -646,19 +653,19 @@ void StatementRelay::settle_front(ClientStatements& statements) {
     statements_.end_era();
   } else if (mark.kind == Mark::Kind::DeallocateAll ||
              (mark.kind == Mark::Kind::DeallocateOne && !mark.done)) {
-    take_back(mark, statements);
+    take_back(mark, statements, true);
   }
   pop_mark();
 }
 
 // They were skipped, or will never be answered. The last first: each leaves things as it found them.
-void StatementRelay::drop_front(size_t count, ClientStatements& statements) {
+void StatementRelay::drop_front(size_t count, ClientStatements& statements, bool first_has_run) {
   count = std::min(count, marks_.size());
-  for (size_t i = count; i-- > 0;) take_back(marks_[i], statements);
+  for (size_t i = count; i-- > 0;) take_back(marks_[i], statements, first_has_run && i == 0);
   for (; count > 0; --count) pop_mark();
 }
 
-void StatementRelay::take_back(Mark& mark, ClientStatements& statements) {
+void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool has_run) {
   using Kind = Mark::Kind;
   switch (mark.kind) {
     case Kind::ClientParse:
@@ -678,7 +685,11 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements) {
       unnamed_of_ = kSomebody;
       return;
     case Kind::UnnamedParse:
-      if (mark.number == last_unnamed_) {
+      if (!has_run && mark.keeps_unnamed) {
+        statements.unnamed = std::move(mark.unnamed_before);
+        statements.unnamed_traits = std::move(mark.unnamed_traits_before);
+        if (!mark.unnamed_was_here) unnamed_of_ = kSomebody;
+      } else if (mark.number == last_unnamed_) {
         statements.unnamed.clear();
         unnamed_of_ = kSomebody;
       }
@@ -700,7 +711,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements) {
 }
 
 void StatementRelay::take_back(ClientStatements& statements) {
-  drop_front(marks_.size(), statements);
+  drop_front(marks_.size(), statements, false);
   bound_ = nullptr;
 }
 

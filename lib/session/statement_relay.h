@@ -126,6 +126,10 @@ class StatementRelay {
     std::string name;                               // the client's
     std::optional<ClientStatements::Entry> before;  // what the name stood for
     std::unique_ptr<base::Error> error;
+    // UnnamedParse behind others of its batch, which may fail: what it replaces.
+    std::string unnamed_before;
+    sql::StatementTraits unnamed_traits_before;
+    bool keeps_unnamed = false, unnamed_was_here = false;
 
     void reset() {
       kind = Kind::Nothing;
@@ -134,6 +138,10 @@ class StatementRelay {
       name.clear();
       before.reset();
       error.reset();
+      if (!keeps_unnamed) return;
+      keeps_unnamed = unnamed_was_here = false;
+      unnamed_before.clear();
+      unnamed_traits_before = {};
     }
   };
 
@@ -158,8 +166,8 @@ class StatementRelay {
   Reply see_answer(Mark& mark, const wire::Message& message, Client& client, std::string& instead);
   Reply see_error(Mark& mark, base::Bytes body, Client& client, std::string& instead);
   void settle_front(ClientStatements& statements);
-  void drop_front(size_t count, ClientStatements& statements);
-  void take_back(Mark& mark, ClientStatements& statements);
+  void drop_front(size_t count, ClientStatements& statements, bool first_has_run);
+  void take_back(Mark& mark, ClientStatements& statements, bool has_run);
   void pop_mark();
   void tell_fakes(uint32_t count, std::string& out);
 

@@ -15,6 +15,14 @@ bool TransactionTracker::note_fake() {
   return true;
 }
 
+void TransactionTracker::settle_doubt() {
+  while (!asked_.is_empty()) asked_.pop_run();
+  ready_owed_ = swallowed_syncs_ = 0;
+  copy_ = Copy::None;
+  copy_end_was_sent_ = batch_is_open_ = skips_to_sync_ = in_doubt_ = false;
+  status_ = 'I';
+}
+
 uint32_t TransactionTracker::take_due_fakes() {
   return asked_.front_is(Asked::Fake) ? asked_.pop_run() : 0;
 }

@@ -86,6 +86,8 @@ class TransactionTracker {
   // The last ReadyForQuery's: 'I', 'T' or 'E'.
   char status() const { return status_; }
   bool in_doubt() const { return in_doubt_; }
+  // What the server owes turned out: nothing, outside a transaction.
+  void settle_doubt();
 
  private:
   enum class Asked : uint8_t { Request, MarkedRequest, Query, MarkedQuery, Function, Sync, CopyEnd, Fake };
