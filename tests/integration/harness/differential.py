@@ -13,7 +13,7 @@ import struct
 import time
 
 from harness import wire
-from harness.session_scripts import CONTENTS, EACH_CLIENT, ROLE, SHARED, normalised
+from harness.session_scripts import CONTENTS, EACH_CLIENT, ROLE, SHARED, first_difference, normalised
 from harness.waiting import SLOWNESS
 
 TIME_FOR_A_SCRIPT = 30
@@ -80,10 +80,10 @@ class Differential:
 
 
 class Difference:
-    """A script whose replies differ, step by step: [(step, direct, pooled)]; the first step that does is `at`."""
+    """A script whose replies differ; `step` is the number of the first step that does (0: the login), if it is known."""
 
-    def __init__(self, script, direct, pooled, why):
-        self.script, self.direct, self.pooled, self.why = script, direct, pooled, why
+    def __init__(self, script, direct, pooled, why, step):
+        self.script, self.direct, self.pooled, self.why, self.step = script, direct, pooled, why, step
 
     def __str__(self):
         lines = [f"script {self.script.number} of seed {self.script.seed} (client {self.script.client}): {self.why}", f"startup {self.script.startup}"]
@@ -94,6 +94,8 @@ class Difference:
             lines.append(f"{'  ' if same else '! '}{number}. {step}")
             if sides[0] is None and sides[1] is None:
                 break
+            if number == self.step:
+                lines.append("      --- here")
             if number == 0 and same:
                 continue
             for name, replies in zip((DIRECT, POOLED), sides):
@@ -182,54 +184,55 @@ class Session(Conversation):
         self.sends = ()
         self.at = 0                         # in sends
         self.step = 0                       # 0: the login
-        self.ready, self.types = 1, ""      # what it waits for
+        self.ready, self.types = 1, ""      # what it waits for: so many ReadyForQuery in this step, or a type
+        self.came = 0                       # ReadyForQuery in this step
+        self.waits = True                   # else it goes on in a moment
         self.leaving = False
         self.key = None
-        self.last = ""
+        self.last = ""                      # what ended the last wait
         super().__init__(seat.engine, *seat.engine.addresses[side], self.script.startup)
 
     def said(self, letter, body):
         self.replies[-1].append((letter, body))
         if letter == "Z":
-            self.ready -= 1
-            if self.ready <= 0 and not self.types or self.types:
-                self.types = ""
-                self.waited(letter)
-        elif self.types and letter in self.types:
-            self.types = ""
-            self.waited(letter)
+            self.came += 1
         elif letter == "K":
             self.key = body
         elif letter == "R" and body != b"\0\0\0\0":
             self.hang_up()
-            self.ended()
+            return self.ended()
+        if self.waits and (letter == "Z" or letter in self.types):
+            self.look(letter)
 
-    def waited(self, letter):
-        self.last = letter
-        chance = self.engine.chance.random()
-        if chance < 0.1:
-            self.engine.after(chance * 0.03, self.go_on)
-        else:
-            self.go_on()
+    def look(self, letter):
+        """Goes on if what it waits for has come, at once or in a moment."""
+        if self.types or self.came >= self.ready:
+            self.last = letter
+            chance = self.engine.chance.random()
+            if chance < 0.1:
+                self.waits = False
+                self.engine.after(chance * 0.03, self.go_on)
+            else:
+                self.go_on()
 
     def go_on(self):
         if self.over:
             return
+        self.waits = True
         if self.at >= len(self.sends):
             if self.step == len(self.script.steps):
                 return self.leave()
-            self.sends, self.at = self.script.steps[self.step].sends, 0
+            self.sends, self.at, self.came = self.script.steps[self.step].sends, 0, 0
             self.step += 1
             self.replies.append([])
         send = self.sends[self.at]
         self.at += 1
+        if send.cancel and send.cancel == self.last:
+            self.cancel()
         self.ready, self.types = send.ready, send.types
-        if send.cancel:
-            if send.cancel == self.last:
-                self.cancel()
-            elif self.last == "Z":
-                return self.go_on()         # there is nothing more to wait for
         self.send(send.data)
+        if not self.types and self.came >= self.ready:
+            self.look("Z")
 
     def cancel(self):
         with socket.socket(socket.AF_UNIX) as other:
@@ -321,13 +324,15 @@ class Seat:
         if self.running:
             return
         direct, pooled = (session.replies for session in self.sessions)
-        if direct != pooled and list(map(normalised, direct)) != list(map(normalised, pooled)):
-            return self.differs("the replies differ")
+        if direct != pooled:
+            step = first_difference(self.script, direct, pooled)
+            if step is not None:
+                return self.differs("the replies differ", step)
         self.empty()
 
-    def differs(self, why):
+    def differs(self, why, step=None):
         if self.engine.difference is None:
-            self.engine.difference = Difference(self.script, *(session.replies for session in self.sessions), why)
+            self.engine.difference = Difference(self.script, *(session.replies for session in self.sessions), why, step)
 
     def abandon(self):
         self.busy = False

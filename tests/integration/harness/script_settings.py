@@ -27,7 +27,7 @@ SETTINGS = {
                     '"c{0}, c{0}_b"', "c{0}_b"],
 }
 CUSTOM = ["app.user_id", "app.tenant", "APP.Tenant", "app.long"]
-CUSTOM_VALUES = ["42", "", "Value", "value", "VALUE", LONG, LONG.upper(), "O'Reilly \"quoted\" \\ back", "a,b, c", "ä€", "  blanks  ", "null"]
+CUSTOM_VALUES = ["42", "Value", "value", "VALUE", LONG, LONG.upper(), "O'Reilly \"quoted\" \\ back", "a,b, c", "ä€", "  blanks  ", "null", ""]
 BAD = [("work_mem", "lots"), ("nosuch", "1"), ("timezone", "Nowhere/There"), ("log_statement", "all"), ("datestyle", "x, y, z"),
        ("shared_buffers", "1MB"), ("server_version", "1"), ("search_path", 'a"b'), ("statement_timeout", "-5"), ("is_superuser", "on")]
 WHAT_STATEMENTS_SEE = ("TimeZone", "DateStyle", "IntervalStyle", "search_path")
@@ -44,7 +44,7 @@ def pair(w):
     r = w.r
     what = r.random()
     if what < 0.25:
-        return r.choice(CUSTOM), r.choice(CUSTOM_VALUES)
+        return r.choice(CUSTOM), r.choice(CUSTOM_VALUES if w.exact else CUSTOM_VALUES[:-1])
     if what < 0.32:
         return r.choice(BAD)
     if what < 0.5:
@@ -68,13 +68,13 @@ def change(w):
     if what < 0.65:
         return f"set local {name} to {quoted(value)}"
     if what < 0.75:
-        return r.choice((f"reset {name}", f"set {name} to default", f"set {name} = DEFAULT") if w.defaults else (f"reset {name}",))
+        return r.choice((f"reset {name}", f"set {name} to default", f"set {name} = DEFAULT") if w.exact else (f"reset {name}",))
     if what < 0.83:
         return r.choice(("set role differ", "set role none", "reset role", "set role no_such_role", "set local role differ", "set role 'differ'",
                          "select set_config('role', 'differ', false)"))
-    if what < 0.86:
+    if what < 0.86 and w.exact:
         return r.choice(("set session authorization app", "reset session authorization", "set session authorization default"))
-    if what < 0.88 and w.defaults:
+    if what < 0.88 and w.exact:
         return r.choice(("set time zone local", "set names default", "set time zone default"))
     return r.choice((
         "set time zone 'Asia/Tokyo'", "set time zone -3", "set time zone interval '+02:30' hour to minute", "set names 'LATIN1'",
@@ -98,8 +98,8 @@ def look(w):
     return f"select {', '.join(f'current_setting({quoted(name)})' for name in names)}, {custom}, current_user"
 
 
-def startup(r, client):
-    """Parameters of the startup packet."""
+def startup(r, client, exact):
+    """Parameters of the startup packet. In session mode a client's SET to what the server has by itself is taken for a reset: no such then."""
     found = {}
     if r.random() < 0.4:
         return found
@@ -108,11 +108,14 @@ def startup(r, client):
         # A long application_name is clipped with a NOTICE, which a login through the pool does not bring.
         found[name] = r.choice([value for value in SETTINGS[name] if len(value) < 64]).format(client)
     if r.random() < 0.4:
-        found["options"] = r.choice(("-c work_mem=3MB", "-c work_mem=3MB -c enable_seqscan=off", "--app.tenant=x\\ y", "-capp.user_id=7 --search-path=c0",
+        found["options"] = r.choice(("-c work_mem=3MB", "--app.tenant=x\\ y", "-capp.user_id=7 --search-path=c0", "-c DateStyle=German",
                                      "-c statement_timeout=200s -c TimeZone=Asia/Tokyo", "-c default_transaction_read_only=on", "-c role=differ",
-                                     "-c DateStyle=German"))
+                                     "-c work_mem=3MB -c enable_seqscan=off")[:8 if exact else 4])
+        if "DateStyle" in found["options"]:
+            found.pop("DateStyle", None)            # one builds upon the other there
     if r.random() < 0.2:
-        found["app.user_id"] = r.choice(CUSTOM_VALUES)
+        # PostgreSQL takes bytes at start-up as they are; a pool that sets them later has them converted.
+        found["app.user_id"] = r.choice([value for value in CUSTOM_VALUES if value.isascii() or "client_encoding" not in found])
     if r.random() < 0.02:
         found[r.choice(("TimeZone", "nosuch", "work_mem"))] = "not good"
     return found
