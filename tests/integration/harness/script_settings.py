@@ -1,5 +1,7 @@
 """Settings in session scripts: at start-up, changed in every way that SQL has, looked at."""
 
+import re
+
 LONG = "x" * 200
 SETTINGS = {
     "TimeZone": ["UTC", "Asia/Tokyo", "Europe/Rome", "america/new_york", "+02", "<+02>-02"],
@@ -54,8 +56,17 @@ def pair(w):
     return name, r.choice(SETTINGS[name]).format(w.client)
 
 
-def change(w):
-    """A statement that changes a setting, or tries to."""
+def change(w, alone=True):
+    """A statement that changes a setting, or tries to. Behind a RESET in the same request the start-up packet's values are not yet there again
+    (fact 7), so that in a session that has such there is none with company; in session mode none at all, for inside of a transaction they come back in front
+    of a BEGIN ISOLATION LEVEL, too, which fails then."""
+    while True:
+        text = any_change(w)
+        if (alone and w.exact) or not w.startup or not re.search("(?i)reset|default|local$", text):
+            return text
+
+
+def any_change(w):
     r = w.r
     what = r.random()
     name, value = pair(w)
@@ -103,6 +114,8 @@ def startup(r, client, exact):
     found = {}
     if r.random() < 0.4:
         return found
+    if not exact:
+        return {"application_name": r.choice(("one", "ONE", "it's")), "app.user_id": r.choice(("7", "x y"))}
     for name in r.sample(("TimeZone", "DateStyle", "application_name", "search_path", "client_encoding", "IntervalStyle", "extra_float_digits"),
                          r.randrange(3)):
         # A long application_name is clipped with a NOTICE, which a login through the pool does not bring.
@@ -110,7 +123,7 @@ def startup(r, client, exact):
     if r.random() < 0.4:
         found["options"] = r.choice(("-c work_mem=3MB", "--app.tenant=x\\ y", "-capp.user_id=7 --search-path=c0", "-c DateStyle=German",
                                      "-c statement_timeout=200s -c TimeZone=Asia/Tokyo", "-c default_transaction_read_only=on", "-c role=differ",
-                                     "-c work_mem=3MB -c enable_seqscan=off")[:8 if exact else 4])
+                                     "-c work_mem=3MB -c enable_seqscan=off"))
         if "DateStyle" in found["options"]:
             found.pop("DateStyle", None)            # one builds upon the other there
     if r.random() < 0.2:

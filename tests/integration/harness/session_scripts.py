@@ -124,7 +124,8 @@ class _Writer:
 
     def write(self):
         r = self.r
-        script = Script(self.seed, self.number, self.client, script_settings.startup(r, self.client, self.exact), exact=self.exact)
+        self.startup = script_settings.startup(r, self.client, self.exact)
+        script = Script(self.seed, self.number, self.client, self.startup, exact=self.exact)
         size = r.randint(5, 25)
         while len(script.steps) < size:
             if self.in_transaction and r.random() < 0.25:
@@ -267,7 +268,7 @@ def savepoints(w):
 
 @kind(1, "X")
 def transaction_in_one_write(w):
-    texts = ["begin", script_settings.change(w), w.simple(), w.r.choice(("commit", "rollback", "select 1/0; commit"))]
+    texts = ["begin", script_settings.change(w, False), w.simple(), w.r.choice(("commit", "rollback", "select 1/0; commit"))]
     w.in_transaction = False
     return said(*map(query, texts), ready=4)
 
@@ -275,7 +276,7 @@ def transaction_in_one_write(w):
 @kind(1, "X")
 def transaction_in_one_query(w):
     w.in_transaction = False
-    return said(query(f"begin; {script_settings.change(w)}; {w.simple()}; {w.r.choice(('commit', 'rollback'))}; {w.simple()}"))
+    return said(query(f"begin; {script_settings.change(w, False)}; {w.simple()}; {w.r.choice(('commit', 'rollback'))}; {w.simple()}"))
 
 
 # Settings
@@ -301,7 +302,7 @@ def set_and_show_custom(w):
 
 @kind(2)
 def several_changes(w):
-    texts = [script_settings.change(w) for _ in range(w.r.randint(2, 4))]
+    texts = [script_settings.change(w, False) for _ in range(w.r.randint(2, 4))]
     if w.r.random() < 0.3:
         texts.append(w.wrong())
     return [said(query("; ".join(texts))), said(query(script_settings.look(w)))]
@@ -318,6 +319,8 @@ def set_config_with_parameters(w):
 
 @kind(1)
 def reset_all(w):
+    if w.startup and not w.exact:
+        return said(query("reset no_such_setting"))
     return [said(query(w.r.choice(("reset all", "RESET ALL", "reset /* x */ all; select 1")))), said(query(script_settings.look(w)))]
 
 
@@ -338,13 +341,14 @@ def all_settings(w):
 # Prepared statements of the protocol
 
 TEXTS = (
+    ("reset all", 0, ()),
     ("select $1::text", 1, ()), ("select $1", 1, ()), ("select $1", 1, (23,)), ("select $1", 1, (25,)), ("select $1::int + $2::int", 2, ()),
     ("select 7", 0, ()), ("select n from shared.numbers where n <= $1::int order by n", 1, ()), ("select v from w", 0, ()),
     ("select '01/02/2020'::date", 0, ()), ("select current_user, current_setting('TimeZone'), current_setting('application_name')", 0, ()),
     ("insert into {c}.t values ($1::int, 'p') returning a", 1, ()), ("delete from {c}.t where a = $1::int", 1, ()),
     ("select * from {c}.t order by a", 0, ()), ("set timezone to 'Asia/Tokyo'", 0, ()), ("", 0, ()), ("select 1/$1::int", 1, ()),
     ("select set_config('work_mem', '5MB', $1::bool)", 1, ()), ("show datestyle", 0, ()), ("select no_such_column", 0, ()),
-    ("select pg_typeof($1)::text, $1::text", 1, (1700,)), ("reset all", 0, ()), ("select 'ä', length('ä')", 0, ()),
+    ("select pg_typeof($1)::text, $1::text", 1, (1700,)), ("select 'ä', length('ä')", 0, ()),
 )
 NAMES = ("s1", "s2", "S 1", "_pg3_0", "__asyncpg_stmt_1__")
 
@@ -354,7 +358,7 @@ def values_for(w, count):
 
 
 def a_text(w):
-    text, count, types = w.r.choice(TEXTS)
+    text, count, types = w.r.choice(TEXTS if not w.startup else TEXTS[1:])
     return text.format(c=w.schema), count, types
 
 
@@ -414,7 +418,7 @@ def batches_without_reading(w):
             data += SYNC * 2
             ready += 2
         elif what < 0.35:
-            data += query(script_settings.change(w))
+            data += query(script_settings.change(w, False))
             ready += 1
         else:
             data += pieces_of_a_batch(w) + pieces_of_a_batch(w) * (w.r.random() < 0.5) + SYNC
