@@ -3,6 +3,7 @@
 // has run, and its request may move to another server, unseen.
 #include <utility>
 
+#include "daemon/client_pooled.h"
 #include "daemon/client_session.h"
 #include "daemon/log.h"
 #include "daemon/server_connection.h"
@@ -40,21 +41,19 @@ void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
   extras_->cancelled = false;
   worker_.need_tick();
   from_client_ = {};
+  server_->relay.unnamed_is_gone();
   travelled_ = end_of_first_request(pending_);
   std::string out = extras_->prelude.bytes();
-  bool acceptable = true;
-  from_client_.walk(base::Bytes(pending_).substr(0, travelled_), {}, [&](const wire::Message& message) {
-    acceptable = acceptable && wire::is_acceptable(message);
-    server_->tracker.client_sent(message.type);
-    server_->trace.client_sent(message.type, message.body);
-    return wire::Walk::Go;
-  });
-  if (!acceptable) return protocol_violation();
   // Its answer must not wait for the request's: as long as it is unanswered, nothing of the client's has run.
   wire::append_flush(out);
   if (travelled_ > 0) {
-    out.append(pending_, 0, travelled_);
-    requested_at_ = worker_.now();
+    const base::Bytes request = base::Bytes(pending_).substr(0, travelled_);
+    std::string& changed = worker_.bytes_to_server();
+    bool is_changed = false;
+    const Passed passed = pass_on(request, changed, is_changed);
+    if (passed.stop != Stop::No || passed.broken) return protocol_violation();
+    out.append(is_changed ? base::Bytes(changed) : request);
+    requested_at_ = transaction_since_ = worker_.now();
     request_runs_ = true;
   }
   if (!server_->send(out) && may_move_) try_another_server();
@@ -64,6 +63,7 @@ void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
 void ClientSession::try_another_server() {
   if (vanished_) return leave(session::ServerCleanup::Leave::Vanished);
   if (ServerConnection* server = std::exchange(server_, nullptr)) {
+    if (pooled_) server->relay.take_back(pooled_->statements);
     server->leave_client(session::ServerCleanup::Leave::Vanished, true);
   }
   if (extras_) extras_->prelude_runs = false;
@@ -94,6 +94,7 @@ bool ClientSession::see_prelude_reply(const wire::Message& message) {
 void ClientSession::prelude_went_wrong() {
   const base::Error error = extras_->prelude.error();
   extras_->prelude_failed = false;
+  if (pooled_) server_->relay.take_back(pooled_->statements);
   if (std::exchange(extras_->cancelled, false) && may_move_) {
     extras_->prelude_runs = false;
     std::exchange(server_, nullptr)->leave_client(session::ServerCleanup::Leave::Vanished, true);

@@ -4,10 +4,12 @@
 #include <cstring>
 #include <utility>
 
+#include "daemon/client_pooled.h"
 #include "daemon/client_session.h"
 #include "daemon/log.h"
 #include "daemon/server_connection.h"
 #include "daemon/worker.h"
+#include "lib/base/ascii.h"
 #include "lib/wire/message_limits.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
@@ -19,6 +21,12 @@ namespace {
 constexpr std::string_view kApplicationName = "application_name";
 // A query that its time limit has cancelled gets so long to end.
 constexpr base::Duration kCancelGrace{5'000'000};
+
+bool keeps_time(const config::PoolSettings& limits) {
+  return limits.client_idle.count() + limits.idle_in_transaction.count() + limits.transaction.count() +
+             limits.query.count() >
+         0;
+}
 
 // PostgreSQL keeps so much of a name (NAMEDATALEN - 1), in whole characters. A longer one in the startup
 // packet of a login of ours could make that longer than PostgreSQL reads, and look like a server that is
@@ -45,6 +53,7 @@ void ClientSession::on_request(base::Bytes bytes) {
   if (bytes.front() == 'X') return leave(session::ServerCleanup::Leave::Terminated);
   const wire::Message first{bytes.front(), 0, size_t{1} + base::read_u32(bytes.data() + 1), {}};
   if (!wire::is_acceptable(first)) return protocol_violation();
+  become_pooled();
   asked_since_ = worker_.now();
   ticket_ = worker_.new_ticket(*this);
   set_state(State::Waiting);
@@ -171,19 +180,24 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   ++pool_->traffic.server_assignments;
   pool_->traffic.wait_us += static_cast<uint64_t>((now - asked_since_).count());
   const auto& limits = *pool_->settings;
-  if (limits.client_idle.count() + limits.idle_in_transaction.count() + limits.query.count() > 0)
-    worker_.need_tick();
+  if (keeps_time(limits)) worker_.need_tick();
 
   // A request that moved here from another server keeps what its client was told of that one.
   const std::unique_ptr<Extras> before = std::exchange(extras_, nullptr);
   if (before && before->told) extras().told = std::move(before->told);
   const std::string* at_login = server.open().parameters.find(kApplicationName);
+  if (pooled_) return link_pooled(server, application_name);
   const bool is_its_own_name = at_login != nullptr && *at_login == application_name;
   if (is_its_own_name) server.note_own_name();
   watch_resets_ = !greeting_->wishes.empty() || !is_its_own_name;
   std::vector<session::StartupSettings::Entry> missing;
-  if (extras_ || !server.suits(greeting_, application_name)) missing = compare_with(server, application_name);
-  if (server.is_unclean()) return session::ServerPrelude::reset_and_set(missing);
+  if (server.is_shared()) server.discard_in_front();
+  if (extras_ || !server.suits(greeting_, application_name, nullptr))
+    missing = compare_with(server, application_name);
+  if (server.is_unclean()) {
+    server.discarded();
+    return session::ServerPrelude::reset_and_set(missing);
+  }
   if (missing.empty()) return std::nullopt;
   return session::ServerPrelude::set(missing, 'I');
 }
@@ -202,14 +216,23 @@ std::vector<session::StartupSettings::Entry> ClientSession::compare_with(
     server.note_renaming(application_name);
   }
 
-  // What it is about to be set to is what the client was told.
+  tell_differences(parameters);
+  if (missing.empty() && !extras_) server.note_suits(greeting_, application_name, nullptr);
+  return missing;
+}
+
+// What the server has by itself and the client was not told. What it is about to be set to is what the client
+// was told.
+void ClientSession::tell_differences(const session::ParameterMap& parameters) {
+  const session::ParameterMap* carried = pooled_ ? pooled_->carried.get() : nullptr;
   std::string news;
   std::vector<session::ParameterMap::Entry> differences;
-  const session::ParameterMap& known = extras_ ? *extras_->told : greeting_->told;
+  const session::ParameterMap& known = extras_ && extras_->told ? *extras_->told : greeting_->told;
   parameters.each_difference(known, [&](const std::string& name, const std::string& value) {
     if (name == kApplicationName) return;
     for (const auto& wish : greeting_->wishes)
       if (wish.reported_name == name) return;
+    if (carried != nullptr && (carried->find(base::lower(name)) != nullptr || name == "is_superuser")) return;
     differences.emplace_back(name, value);
   });
   for (const auto& [name, value] : differences) {
@@ -217,27 +240,56 @@ std::vector<session::StartupSettings::Entry> ClientSession::compare_with(
     told().set(name, value);
   }
   socket_.write(news);
-  if (missing.empty() && !extras_) server.note_suits(greeting_, application_name);
-  return missing;
 }
 
 // --- relaying
 
 void ClientSession::relay_from_client(base::Bytes bytes) {
-  if (extras_) {
-    if (extras_->prelude_runs) return keep(bytes);
-    if (may_restore()) {
-      extras_->restore = Extras::Restore::No;
-      extras_->withhold = false;
+  if (extras_ && extras_->prelude_runs) return keep(bytes);
+  if (pooled_ && pooled_waits()) return keep(bytes);
+  if (extras_ && may_restore()) {
+    extras_->restore = Extras::Restore::No;
+    extras_->withhold = false;
+    auto prelude = restoring_prelude();
+    if (!prelude.is_done()) {
       pending_.append(bytes);
-      auto settings = greeting_->settings();
-      settings.emplace_back(kApplicationName, wanted_application_name());
-      return send_with_prelude(session::ServerPrelude::restore(settings, server_->tracker.status()));
+      return send_with_prelude(std::move(prelude));
     }
   }
   bytes = worker_.read_buffer().join(pending_, bytes);
-  enum class Stop : uint8_t { No, Terminated, Violation } stop = Stop::No;
+  std::string& changed = worker_.bytes_to_server();
+  bool is_changed = false;
   auto& tracker = server_->tracker;
+  const Passed walked = pass_on(bytes, changed, is_changed);
+  if (walked.consumed > 0) {
+    if (!request_runs_ && !tracker.is_quiet()) {
+      requested_at_ = worker_.now();
+      request_runs_ = true;
+      if (tracker.status() == 'I') transaction_since_ = requested_at_;
+    }
+    pool_->traffic.received += walked.consumed;
+    if (!server_->send(is_changed ? base::Bytes(changed) : bytes.substr(0, walked.consumed))) {
+      if (may_move_) {
+        pending_.assign(bytes);
+        return try_another_server();
+      }
+      return;  // its end is about to be read, after what it said last
+    }
+    may_move_ = false;
+  }
+  if (walked.stop == Stop::Terminated) return leave(session::ServerCleanup::Leave::Terminated);
+  if (walked.stop == Stop::Violation || walked.broken) return protocol_violation();
+  pending_.assign(bytes.substr(walked.consumed));
+  if (server_->is_congested()) {
+    socket_.pause_reading();
+    worker_.need_tick();
+  }
+}
+
+// What of `bytes` may go to the server. `out` gets what is to be sent instead of it, if that is not the same.
+ClientSession::Passed ClientSession::pass_on(base::Bytes bytes, std::string& out, bool& is_changed) {
+  if (pooled_) return pass_on_pooled(bytes, out, is_changed);
+  Stop stop = Stop::No;
   const auto walked = from_client_.walk(bytes, {}, [&](const wire::Message& message) {
     if (message.type == 'X') {
       stop = Stop::Terminated;
@@ -247,32 +299,21 @@ void ClientSession::relay_from_client(base::Bytes bytes) {
       stop = Stop::Violation;
       return wire::Walk::StopBefore;
     }
-    tracker.client_sent(message.type);
+    server_->tracker.client_sent(message.type);
     server_->trace.client_sent(message.type, message.body);
     return wire::Walk::Go;
   });
-  if (walked.consumed > 0) {
-    if (!request_runs_ && !tracker.is_quiet()) {
-      requested_at_ = worker_.now();
-      request_runs_ = true;
-    }
-    pool_->traffic.received += walked.consumed;
-    if (!server_->send(bytes.substr(0, walked.consumed))) {
-      if (may_move_) {
-        pending_.assign(bytes);
-        return try_another_server();
-      }
-      return;  // its end is about to be read, after what it said last
-    }
-    may_move_ = false;
-  }
-  if (stop == Stop::Terminated) return leave(session::ServerCleanup::Leave::Terminated);
-  if (stop == Stop::Violation || walked.broken) return protocol_violation();
-  pending_.assign(bytes.substr(walked.consumed));
-  if (server_->is_congested()) {
-    socket_.pause_reading();
-    worker_.need_tick();
-  }
+  return {walked.consumed, stop, walked.broken};
+}
+
+// What has to be set again after a RESET, to the client's own startup values.
+session::ServerPrelude ClientSession::restoring_prelude() {
+  // Between transactions it is known what there is; within one the server is asked.
+  if (pooled_ && server_->tracker.status() == 'I')
+    return session::ServerPrelude::change(changes_on(*server_, wanted_application_name()));
+  auto settings = greeting_->settings();
+  settings.emplace_back(kApplicationName, wanted_application_name());
+  return session::ServerPrelude::restore(settings, server_->tracker.status());
 }
 
 void ClientSession::on_server_drained() {
@@ -285,21 +326,29 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   static const wire::TypeSet kWatching{'S', 'Z', 'C', 'E'};
   // What is left out is seen whole: its rest, which the next read brings, would pass for the client's.
   static const wire::TypeSet kLeavingOut{'S', 'Z', 'C', 'E', 'D', 'N'};
+  static const wire::TypeSet kAsking{'S', 'Z', 'C', 'E', 'D', 'N'};
   ServerConnection& server = *server_;
   bytes = worker_.read_buffer().join(server.tail, bytes);
-  std::string changed;   // what goes to the client instead of `bytes`, once something is left out
-  size_t kept_from = 0;  // bytes before are in `changed`, or left out
+  std::string& changed =
+      worker_.bytes_to_client();  // what goes to the client instead of `bytes`, once something is left out
+  size_t kept_from = 0;           // bytes before are in `changed`, or left out
   size_t at = 0;
   bool something_left_out = false;
   bool prelude_ended = false;
   for (;;) {
     const bool prelude_ran = prelude_runs();
-    const auto& whole = prelude_ran ? kLeavingOut : watch_resets_ ? kWatching : kUsual;
+    const bool watches_errors = watch_resets_ || (pooled_ && server.relay.has_marks());
+    const auto& whole = question_runs()  ? kAsking
+                        : prelude_ran    ? kLeavingOut
+                        : watches_errors ? kWatching
+                                         : kUsual;
     auto walked = server.from_server.walk(bytes.substr(at), whole, [&](wire::Message message) {
       message.at += at;
-      if (!see_server_message(message)) {
-        changed.append(bytes.substr(kept_from, message.at - kept_from));
-        kept_from = std::min(message.end(), bytes.size());
+      std::string ours;  // what is told in front of it, or in its place
+      const bool is_passed = see_server_message(message, ours);
+      if (!is_passed || !ours.empty()) {
+        changed.append(bytes.substr(kept_from, message.at - kept_from)).append(ours);
+        kept_from = is_passed ? message.at : std::min(message.end(), bytes.size());
         something_left_out = true;
       }
       return prelude_ran && extras_->prelude_failed ? wire::Walk::StopAfter : wire::Walk::Go;
@@ -311,7 +360,7 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     if (walked.needed > event::ReadBuffer::kHeadroom) {
       if (bytes[at] == 'S') server.parameters_unknown = true;
       walked = server.from_server.walk(bytes.substr(at), {}, [&](const wire::Message& message) {
-        server.tracker.server_sent(message.type, {});
+        see_long_message(message);
         return wire::Walk::StopAfter;
       });
       at += walked.consumed;
@@ -320,6 +369,15 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     break;
   }
   server.tail.assign(bytes.substr(at));
+  if (pooled_ && server.relay.has_marks() && server.from_server.between_messages() && server.tail.empty()) {
+    std::string due;
+    server.relay.server_paused(due);
+    if (!due.empty()) {
+      changed.append(bytes.substr(kept_from, at - kept_from)).append(due);
+      kept_from = at;
+      something_left_out = true;
+    }
+  }
   if (something_left_out) {
     changed.append(bytes.substr(kept_from, at - kept_from));
     socket_.write(changed);
@@ -336,21 +394,45 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     if (vanished_ && !retired_ && state_ == State::Linked && !prelude_runs())
       leave(session::ServerCleanup::Leave::Vanished);
   }
+  if (pooled_ && state_ == State::Linked && !retired_) after_server_spoke();
 }
 
-// True: it is the client's. False: it is left out.
-bool ClientSession::see_server_message(const wire::Message& message) {
+// Of a message too long to be read whole, nothing but its type is looked at.
+void ClientSession::see_long_message(const wire::Message& message) {
+  if (!pooled_ || question_runs()) return server_->tracker.server_sent(message.type, {});
+  auto client = relay_client();
+  std::string ignored;
+  server_->relay.server_sent(message, client, ignored, ignored);
+}
+
+// True: it is the client's. False: it is left out. `ours` comes in front of it, or in its place.
+bool ClientSession::see_server_message(const wire::Message& message, std::string& ours) {
   if (message.type == 'S') return see_parameter_status(message);
   if (prelude_runs()) return see_prelude_reply(message);
+  if (question_runs()) {
+    see_question_reply(message);
+    return message.type == 'A';
+  }
   if (message.type == 'C' && watch_resets_) see_command_tag(message.body);
   if (message.type == 'C') server_->trace.command_completed(message.body);
   auto& tracker = server_->tracker;
-  tracker.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
+  bool is_passed = true;
+  if (pooled_) {
+    auto client = relay_client();
+    is_passed =
+        server_->relay.server_sent(message, client, ours, ours) == session::StatementRelay::Reply::Pass;
+  } else {
+    tracker.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
+  }
   error_was_last_ = message.type == 'E';
-  if (message.type != 'Z') return true;
+  if (message.type != 'Z') return is_passed;
   auto& traffic = pool_->traffic;
   ++traffic.queries;
-  if (tracker.status() == 'I') ++traffic.transactions;
+  if (tracker.status() == 'I') {
+    ++traffic.transactions;
+    if (request_runs_)
+      traffic.transaction_us += static_cast<uint64_t>((worker_.now() - transaction_since_).count());
+  }
   if (!tracker.is_quiet()) return true;
   quiet_since_ = worker_.now();
   if (std::exchange(request_runs_, false))
@@ -379,6 +461,7 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
   const std::string* before = known.find(status->name);
   if (before != nullptr && *before == status->value) return false;  // what the prelude has set, reported late
   server_->trace.parameter_changed();
+  if (pooled_) note_parameter(status->name, status->value);
   if (extras_->withhold) {
     // The server's own value, which the restore is about to replace by the client's; unless they are the
     // same.
@@ -396,8 +479,12 @@ void ClientSession::on_server_lost() {
   ServerConnection* server = std::exchange(server_, nullptr);
   if (state_ == State::AskingServer) return ask_pool_again();
   if (state_ != State::Linked || server == nullptr) return;
-  if (may_move_ && prelude_runs() && ++moves_ <= kMostMoves) return try_another_server();
+  if (may_move_ && prelude_runs() && ++moves_ <= kMostMoves) {
+    if (pooled_) server->relay.take_back(pooled_->statements);
+    return try_another_server();
+  }
   if (extras_) extras_->prelude_runs = false;
+  if (pooled_) end_pin();
   log::info(shown() + " disconnected: its server_pid=" + std::to_string(server->open().process_id) +
             " is lost");
   std::string last_words;
@@ -466,7 +553,17 @@ bool ClientSession::tick_linked(base::TimePoint now) {
     leave(session::ServerCleanup::Leave::Vanished);
     return false;
   }
+  if (question_runs()) {
+    if (now - pooled_->asked_at < pool_->cleanup.timeout) return true;
+    end({"08006", "the server did not answer within reset_timeout what the session has left there"});
+    return false;
+  }
   const auto& tracker = server_->tracker;
+  const bool in_transaction = !tracker.is_quiet() || tracker.status() != 'I';
+  if (limits.transaction.count() > 0 && in_transaction && now - transaction_since_ >= limits.transaction) {
+    end({"25P04", "terminating connection due to the transaction time limit of pool \"" + database_ + "\""});
+    return false;
+  }
   if (!tracker.is_quiet()) {
     if (limits.query.count() > 0 && request_runs_ && now - requested_at_ >= limits.query) {
       if (!std::exchange(cancel_sent_, true)) {
@@ -486,7 +583,15 @@ bool ClientSession::tick_linked(base::TimePoint now) {
     end({"25P03", "terminating connection due to idle_in_transaction of pool \"" + database_ + "\""});
     return false;
   }
-  return paused || limits.client_idle.count() + limits.idle_in_transaction.count() + limits.query.count() > 0;
+  return paused || keeps_time(limits);
+}
+
+bool ClientSession::tick_idle(base::TimePoint now) {
+  const auto limit = pool_->settings->client_idle;
+  if (limit.count() == 0) return false;
+  if (now - state_since_ < limit) return true;
+  end({"57P05", "terminating connection due to client_idle of pool \"" + database_ + "\""});
+  return false;
 }
 
 }  // namespace tidepool::daemon

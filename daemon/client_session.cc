@@ -7,6 +7,7 @@
 
 #include <utility>
 
+#include "daemon/client_pooled.h"
 #include "daemon/gathering.h"
 #include "daemon/log.h"
 #include "daemon/server_connection.h"
@@ -127,6 +128,7 @@ void ClientSession::on_accepted(session::Accepted accepted) {
   if (pool_ == nullptr)  // a reload took it away meanwhile
     return refuse_login({"3D000", "there is no pool named \"" + database_ + "\""});
   ++pool_->sessions;
+  become_pooled();
   greet_or_ask_server();
 }
 
@@ -160,6 +162,7 @@ void ClientSession::greet() {
     console_ = std::make_unique<admin::Console>();
     admin::Console::append_parameters(out, TIDEPOOL_VERSION, settings_.application_name.value_or(""));
   } else {
+    if (pooled_) greeted_pooled();
     out.append(greeting_->bytes);
     wire::append_parameter_status(out, "application_name", wanted_application_name());
     ++pool_->traffic.logins;
@@ -217,7 +220,8 @@ bool ClientSession::cancel(std::string_view secret, std::function<void()> done) 
       refuse_request({"57014", "canceling statement due to user request", "",
                       "It was waiting for a server of the pool."});
     }
-  } else if (state_ == State::Linked && (prelude_runs() || !server_->tracker.is_quiet())) {
+  } else if (state_ == State::Linked && !question_runs() &&
+             (prelude_runs() || !server_->tracker.is_quiet())) {
     // One that is on its way already will do; further ones would only be more packets.
     if (server_->cancels_in_flight() >= kMostCancels) {
       done();
@@ -284,7 +288,16 @@ void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
   ServerConnection* server = std::exchange(server_, nullptr);
   if (server == nullptr) return;
   // A request that travels behind a prelude whose answer is not known yet: what has run is in doubt.
-  server->leave_client(how, prelude_runs() || !from_client_.between_messages());
+  bool half_sent = prelude_runs() || !from_client_.between_messages();
+  if (!pooled_) return server->leave_client(how, half_sent);
+  const session::Pins pins = pooled_->watch.pins();
+  const bool is_known =
+      server->relay.leave() && !question_runs() && !pooled_->watch.is_suspicious() && pins == 0;
+  // What a library or a function has left there, DISCARD ALL does not take away.
+  half_sent |= (pins & (session::Pin::Load | session::Pin::Function)) != 0;
+  end_pin();
+  using Left = ServerConnection::Left;
+  server->leave_client(how, half_sent, is_known ? Left::Known : Left::Unknown);
 }
 
 void ClientSession::end(const base::Error& error) {
@@ -313,6 +326,7 @@ void ClientSession::retire() {
   state_ = State::Ending;
   socket_.pause_reading();
   if (std::exchange(counted_, false)) worker_.client_count().leave();
+  if (pooled_) end_pin();
   if (pool_ != nullptr) --pool_->sessions;
   worker_.retire(*this);
 }
@@ -337,6 +351,8 @@ bool ClientSession::tick(base::TimePoint now) {
       return true;
     case State::Linked:
       return tick_linked(now);
+    case State::Idle:
+      return pooled_ && tick_idle(now);
     default:
       return false;
   }
@@ -406,6 +422,7 @@ stats::ClientRow ClientSession::row(base::TimePoint now) const {
   row.id = uint64_t{CancelKey::process_id(id_.worker, id_.slot)};
   row.link = server_ != nullptr ? server_->number() : 0;
   row.application_name = settings_.application_name.value_or("");
+  if (pooled_) pooled_->show(row);
   return row;
 }
 

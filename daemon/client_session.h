@@ -5,7 +5,9 @@
 //   Console: the administration console.   Cancelling: a cancel request, held until it had its effect.
 //   Ending: last words are being sent.
 //
-// In session mode a server is taken at the first request and kept until the client leaves.
+// A server is taken at the first request. In session mode it is kept until the client leaves; in transaction
+// mode (client_pooling.cc) it is given back when the client's transaction is over, Linked -> Idle, unless it
+// has to be pinned.
 #pragma once
 
 #include <memory>
@@ -22,7 +24,9 @@
 #include "lib/session/request_refusal.h"
 #include "lib/session/server_cleanup.h"
 #include "lib/session/server_prelude.h"
+#include "lib/session/session_settings.h"
 #include "lib/session/settings_trial.h"
+#include "lib/session/statement_relay.h"
 #include "lib/stats/snapshot.h"
 #include "lib/wire/frame_cursor.h"
 
@@ -114,9 +118,18 @@ class ClientSession final : public event::ClientSocketEvents {
   std::vector<session::StartupSettings::Entry> compare_with(ServerConnection& server,
                                                             const std::string& application_name);
   void relay_from_client(base::Bytes bytes);
-  bool see_server_message(const wire::Message& message);
+  bool see_server_message(const wire::Message& message, std::string& ours);
+  void see_long_message(const wire::Message& message);
+  session::ServerPrelude restoring_prelude();
   bool see_parameter_status(const wire::Message& message);
   void ask_pool_again();
+  enum class Stop : uint8_t { No, Terminated, Violation, Waits };
+  struct Passed {
+    size_t consumed;
+    Stop stop;
+    bool broken;
+  };
+  Passed pass_on(base::Bytes bytes, std::string& out, bool& is_changed);
   void refuse_request(const base::Error& error);
   void skip_request(base::Bytes bytes);
   void protocol_violation();
@@ -135,6 +148,27 @@ class ClientSession final : public event::ClientSocketEvents {
   void see_command_tag(base::Bytes body);
   bool may_restore() const;
 
+  // Transaction mode (client_pooling.cc).
+  struct Pooled;
+  void become_pooled();
+  void greeted_pooled();
+  void tell_differences(const session::ParameterMap& parameters);
+  std::optional<session::ServerPrelude> link_pooled(ServerConnection& server,
+                                                    const std::string& application_name);
+  session::SettingChanges changes_on(ServerConnection& server, const std::string& application_name);
+  session::StatementRelay::Client relay_client();
+  Passed pass_on_pooled(base::Bytes bytes, std::string& out, bool& is_changed);
+  void note_parameter(std::string_view name, std::string_view value);
+  void after_server_spoke();
+  void ask_for_state();
+  bool question_runs() const;
+  void see_question_reply(const wire::Message& message);
+  void question_answered(bool is_answered);
+  void update_pin();
+  void end_pin();
+  void release_server();
+  bool pooled_waits() const;
+
   void console_step(admin::ConsoleStep step, std::string& out);
 
   // Leaving.
@@ -143,6 +177,7 @@ class ClientSession final : public event::ClientSocketEvents {
   void let_server_go(session::ServerCleanup::Leave how);
   void retire();
   bool tick_linked(base::TimePoint now);
+  bool tick_idle(base::TimePoint now);
   // Bytes that were kept go the way of fresh ones. Not while the worker's read buffer is in use.
   void replay(std::string kept);
   std::string shown() const;   // for logs
@@ -174,6 +209,7 @@ class ClientSession final : public event::ClientSocketEvents {
   base::TimePoint asked_since_{};  // when the ticket's first checkout was
   base::TimePoint requested_at_{};
   base::TimePoint quiet_since_{};  // the server owes nothing since then
+  base::TimePoint transaction_since_{};
   std::shared_ptr<const session::Greeting> greeting_;
   // Bytes of the client's that are not passed on yet: a request that waits for its server (up to one read
   // buffer), one that travelled behind a prelude and may have to move, or the unfinished header at the end of
@@ -205,6 +241,7 @@ class ClientSession final : public event::ClientSocketEvents {
   }
   std::unique_ptr<LoginState> login_;
   std::unique_ptr<Extras> extras_;
+  std::unique_ptr<Pooled> pooled_;  // in transaction and statement mode
   std::optional<session::RequestRefusal> refusal_;
   std::unique_ptr<admin::Console> console_;
   session::StartupSettings settings_;

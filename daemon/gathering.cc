@@ -30,7 +30,7 @@ Gathering::Gathering(Switchboard& switchboard, std::optional<SessionId> console,
     stats::PoolRow row{};
     const auto settings = pool->settings();
     row.name = name;
-    row.mode = "session";
+    row.mode = config::name_of(settings->mode);
     row.max_lifetime_s = settings->max_lifetime.count() / 1'000'000;
     if (const auto summary = summarize_conninfo(settings->conninfo)) {
       row.server_user = summary->user;

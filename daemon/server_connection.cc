@@ -69,7 +69,7 @@ void ServerConnection::set_state(State state) {
 void ServerConnection::lend_to(ClientSession& client) {
   // What it reports as it is cleaned, and what a check or a trial was told of by the way: a reload of
   // PostgreSQL's settings.
-  if (!is_unclean() && parameters_when_clean_.version() != parameters.version())
+  if (!is_unclean() && applied.entries().empty() && parameters_when_clean_.version() != parameters.version())
     parameters_when_clean_ = parameters;
   set_state(State::Lent);
   client_ = &client;
@@ -85,7 +85,20 @@ bool ServerConnection::may_be_lent() const {
   return size > 0 || (size < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent) {
+bool ServerConnection::discard_in_front() {
+  if (!is_unclean() && reset_may_wait_) unclean_since_ = worker_->now();
+  return is_unclean();
+}
+
+void ServerConnection::release() {
+  // A cancel that is on its way keeps it, and so does what else a cleanup looks at.
+  if (is_held() || parameters_unknown)
+    return leave_client(ServerCleanup::Leave::Terminated, false, Left::Known);
+  client_ = nullptr;
+  rest(true);
+}
+
+void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent, Left left) {
   client_ = nullptr;
   if (state_ == State::Closing) return;
   if (state_ == State::Cleaning) {  // for a trial of its settings, which is not wanted any more
@@ -97,9 +110,14 @@ void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent) 
   set_state(State::Cleaning);
   then_ = Then::GiveBack;
   // A pool that checks a server before each use has a round trip to wait for anyway.
-  const bool may_wait = reset_may_wait_ && !trace.is_found() && pool_->settings->check != base::Duration(0);
+  const bool may_wait = left == Left::Session && reset_may_wait_ && !trace.is_found() &&
+                        pool_->settings->check != base::Duration(0);
   const auto reset = may_wait ? ServerCleanup::Reset::MayWait : ServerCleanup::Reset::AtOnce;
-  cleanup_.emplace(pool_->cleanup, tracker, leave, half_sent, reset);
+  const auto& policy = left == Left::Session ? pool_->cleanup
+                       : left == Left::Known ? pool_->cleanup_of_known
+                                             : pool_->cleanup_of_unknown;
+  if (left == Left::Unknown) discarded();
+  cleanup_.emplace(policy, tracker, leave, half_sent, reset);
   std::string out;
   const auto step = cleanup_->start(worker_->now(), out);
   carry_out(step, out);
@@ -111,7 +129,9 @@ void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent) 
 void ServerConnection::clean(Then then) {
   set_state(State::Cleaning);
   then_ = then;
-  cleanup_.emplace(pool_->cleanup, tracker, ServerCleanup::Leave::Terminated, false);
+  const auto& policy = is_shared() ? pool_->cleanup_of_unknown : pool_->cleanup;
+  if (is_shared()) discarded();
+  cleanup_.emplace(policy, tracker, ServerCleanup::Leave::Terminated, false);
   std::string out;
   const auto step = cleanup_->start(worker_->now(), out);
   carry_out(step, out);
@@ -170,7 +190,7 @@ void ServerConnection::rest(bool used) {
 }
 
 void ServerConnection::try_settings() {
-  if (is_unclean()) return clean(Then::Try);
+  if (is_unclean() || is_shared()) return clean(Then::Try);
   set_state(State::Trying);
   deadline_ = worker_->now() + kTrialTime;
   worker_->need_tick();
@@ -190,6 +210,7 @@ void ServerConnection::check() {
   std::string out;
   wire::append_query(out, pool_->settings->check_query);
   tracker.client_sent('Q');
+  relay.unnamed_is_gone();
   if (!socket_.write(out)) close(pool::CloseReason::CheckFailed, "its check could not be sent");
 }
 
@@ -441,6 +462,7 @@ stats::ServerRow ServerConnection::row() const {
   row.link = client_ != nullptr ? CancelKey::process_id(client_->id().worker, client_->id().slot) : 0;
   row.remote_pid = open_->process_id;
   row.tls = open_->tls_version;
+  row.prepared_statements = static_cast<uint32_t>(relay.statements().size());
   if (const std::string* name = parameters.find("application_name")) row.application_name = *name;
   return row;
 }

@@ -13,8 +13,10 @@
 #include "lib/session/greeting_book.h"
 #include "lib/session/parameter_map.h"
 #include "lib/session/server_cleanup.h"
+#include "lib/session/session_settings.h"
 #include "lib/session/session_trace.h"
 #include "lib/session/settings_trial.h"
+#include "lib/session/statement_relay.h"
 #include "lib/session/transaction_tracker.h"
 #include "lib/stats/snapshot.h"
 #include "lib/wire/frame_cursor.h"
@@ -44,24 +46,46 @@ class ServerConnection final : public event::ServerSocketEvents {
   // Lent -> Cleaning -> given back, or closed. The client is forgotten at once. A session that showed no
   // trace may be given back unclean: what its client left is discarded by what goes in front of the next
   // one's first message, or a few milliseconds later, whichever comes first.
-  void leave_client(session::ServerCleanup::Leave leave, bool half_sent);
+  // Lent -> Cleaning as in session mode, by the pool's `reset`; or, in transaction mode, to a rollback only
+  // if all that the client did is known, and to DISCARD ALL if it is not.
+  enum class Left : uint8_t { Session, Known, Unknown };
+  void leave_client(session::ServerCleanup::Leave leave, bool half_sent, Left left = Left::Session);
+  // Lent -> given back, between two transactions. What `applied` and the relay's statements say is all that
+  // is left of the client.
+  void release();
   bool is_unclean() const { return unclean_since_.has_value(); }
   // The DISCARD ALL in front of the client's message is done.
   void cleaned_in_front() { unclean_since_.reset(); }
+  // Clients in transaction mode have left settings and prepared statements here, which one in session mode
+  // must not meet. False: a DISCARD ALL cannot go in front of its message on this server.
+  bool is_shared() const { return !applied.entries().empty() || !relay.statements().is_empty(); }
+  bool discard_in_front();
+  // DISCARD ALL is about to run, or has run.
+  void discarded() {
+    relay.discarded();
+    applied.clear();
+  }
   // What it reports, or will as soon as it is clean.
   const session::ParameterMap& parameters_when_clean() const {
-    return is_unclean() ? parameters_when_clean_ : parameters;
+    return is_unclean() || !applied.entries().empty() ? parameters_when_clean_ : parameters;
   }
   // A client of this greeting and application_name was found to have nothing to be told and nothing to be set
   // here. As long as suits() says so, that holds for others like it.
-  void note_suits(std::shared_ptr<const session::Greeting> greeting, const std::string& application_name) {
-    suited_ = {std::move(greeting), application_name, parameters.version(), parameters_when_clean_.version(),
+  void note_suits(std::shared_ptr<const session::Greeting> greeting, const std::string& application_name,
+                  const session::CarriedSettings& carried) {
+    suited_ = {std::move(greeting),
+               application_name,
+               carried,
+               parameters.version(),
+               parameters_when_clean_.version(),
+               applied.version(),
                is_unclean()};
   }
-  bool suits(const std::shared_ptr<const session::Greeting>& greeting,
-             const std::string& application_name) const {
+  bool suits(const std::shared_ptr<const session::Greeting>& greeting, const std::string& application_name,
+             const session::CarriedSettings& carried) const {
     return suited_.greeting == greeting && suited_.version == parameters.version() &&
            suited_.version_when_clean == parameters_when_clean_.version() &&
+           suited_.version_applied == applied.version() && suited_.carried == carried &&
            suited_.was_unclean == is_unclean() && suited_.application_name == application_name;
   }
   // It is unclean and reports what its last client had set.
@@ -117,6 +141,9 @@ class ServerConnection final : public event::ServerSocketEvents {
 
   // The conversation, for the relay.
   session::TransactionTracker tracker;
+  session::StatementRelay relay{tracker};  // in transaction mode
+  // What clients in transaction mode have set here and not taken back, by names in lower case.
+  session::ParameterMap applied;
   session::SessionTrace trace;  // of the client that has it
   wire::FrameCursor from_server;
   session::ParameterMap parameters;
@@ -157,7 +184,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   struct Suited {
     std::shared_ptr<const session::Greeting> greeting;
     std::string application_name;
-    uint64_t version = 0, version_when_clean = 0;
+    session::CarriedSettings carried;
+    uint64_t version = 0, version_when_clean = 0, version_applied = 0;
     bool was_unclean = false;
   } suited_;
   session::ParameterMap parameters_when_clean_;  // kept while it is unclean

@@ -210,6 +210,19 @@ std::shared_ptr<const session::Greeting> SharedPool::learn_greeting(const sessio
   return greetings_.learn(settings, server, changed);
 }
 
+session::StatementPtr SharedPool::share_statement(std::string_view text, std::string_view types,
+                                                  std::string_view fingerprint, const sql::Options& options) {
+  std::lock_guard lock(statements_mutex_);
+  return statements_.share(text, types, fingerprint, options);
+}
+
+bool SharedPool::pin(uint32_t most) {
+  uint32_t now = pinned();
+  while (now < most)
+    if (pinned_.compare_exchange_weak(now, now + 1, std::memory_order_relaxed)) return true;
+  return false;
+}
+
 std::optional<base::Error> SharedPool::why_down(pool::WorkerId worker, base::TimePoint now) {
   Turn turn(*this);
   auto why = ledger_.why_down();

@@ -3,6 +3,7 @@
 // else happens under it. Any thread.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "lib/config/settings.h"
 #include "lib/pool/pool_ledger.h"
 #include "lib/session/greeting_book.h"
+#include "lib/session/statement_book.h"
 
 namespace tidepool::daemon {
 
@@ -51,6 +53,14 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   std::shared_ptr<const session::Greeting> learn_greeting(const session::StartupSettings& settings,
                                                           const session::ParameterMap& server,
                                                           const session::ParameterMap& changed);
+  // The prepared statement of that text, types and settings, which all sessions share. Null: they take too
+  // much memory.
+  session::StatementPtr share_statement(std::string_view text, std::string_view types,
+                                        std::string_view fingerprint, const sql::Options& options);
+  // Sessions that keep a server beyond their transactions. pin() says whether there is room for one more.
+  bool pin(uint32_t most);
+  void unpin() { pinned_.fetch_sub(1, std::memory_order_relaxed); }
+  uint32_t pinned() const { return pinned_.load(std::memory_order_relaxed); }
   // What a login of `worker` is to be told instead of a greeting, if anything. Its asking sends a probe if
   // one is due.
   std::optional<base::Error> why_down(pool::WorkerId worker, base::TimePoint now);
@@ -73,6 +83,9 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   session::GreetingBook greetings_;
   std::optional<std::string> application_name_;  // the one asked for last
   std::optional<base::TimePoint> wanted_tick_;
+  std::atomic<uint32_t> pinned_ = 0;
+  std::mutex statements_mutex_;
+  session::StatementBook statements_;  // guarded by statements_mutex_
 };
 
 // The ledger's part of the settings.

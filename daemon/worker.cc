@@ -46,7 +46,10 @@ session::CleanupPolicy cleanup_policy_of(const config::PoolSettings& settings) {
 
 void learn_settings(PoolHere& pool) {
   pool.settings = pool.shared->settings();
-  pool.cleanup = cleanup_policy_of(*pool.settings);
+  pool.cleanup = pool.cleanup_of_known = pool.cleanup_of_unknown = cleanup_policy_of(*pool.settings);
+  pool.cleanup_of_known.reset = session::CleanupPolicy::Reset::None;
+  if (pool.cleanup.reset != session::CleanupPolicy::Reset::Close)
+    pool.cleanup_of_unknown.reset = session::CleanupPolicy::Reset::DiscardAll;
   const auto summary = summarize_conninfo(pool.settings->conninfo);
   pool.application_name = summary ? summary->application_name : "";
 }
@@ -190,6 +193,13 @@ ClientSession* Worker::find(SessionId id) {
 ServerConnection* Worker::find_server(PoolHere& pool, pool::ConnectionId id) {
   const auto found = pool.servers.find(id);
   return found == pool.servers.end() ? nullptr : found->second.get();
+}
+
+std::string& Worker::emptied(std::string& bytes) {
+  constexpr size_t kMostKept = size_t{256} * 1024;
+  if (bytes.capacity() > kMostKept) std::string().swap(bytes);
+  bytes.clear();
+  return bytes;
 }
 
 void Worker::retire(ClientSession& session) {

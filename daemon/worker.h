@@ -36,6 +36,8 @@ struct PoolHere {
   std::shared_ptr<SharedPool> shared;
   std::shared_ptr<const config::PoolSettings> settings;
   session::CleanupPolicy cleanup;
+  // In transaction mode, of a client that has left in the middle of one: all that it left is known, or not.
+  session::CleanupPolicy cleanup_of_known, cleanup_of_unknown;
   std::string application_name;  // the conninfo's, for clients that have none of their own
   stats::Traffic traffic;
   std::unordered_map<pool::ConnectionId, std::unique_ptr<ServerConnection>> servers;
@@ -87,6 +89,12 @@ class Worker {
   pool::Ticket new_ticket(const ClientSession& session);
   ClientSession* find(SessionId id);
   ServerConnection* find_server(PoolHere& pool, pool::ConnectionId id);
+  // Of no other session of this process.
+  uint64_t new_session_number() { return uint64_t{id_} << kSessionNumberBits | ++session_number_; }
+  // Strings for bytes on their way, empty, to be used until the call returns: their storage is kept.
+  std::string& bytes_to_server() { return emptied(bytes_to_server_); }
+  std::string& bytes_to_client() { return emptied(bytes_to_client_); }
+  std::string& bytes_of_message() { return emptied(bytes_of_message_); }
   // Removed at the end of the loop's turn; no object deletes itself.
   void retire(ClientSession& session);
   void retire(ServerConnection& server);
@@ -101,6 +109,8 @@ class Worker {
     uint32_t generation = 0;
   };
 
+  static constexpr unsigned kSessionNumberBits = 48;
+  static std::string& emptied(std::string& bytes);
   void run();
   void end_turn();
   void handle(WorkerMessage message);
@@ -165,6 +175,8 @@ class Worker {
   base::TimePoint stops_by_{};
   uint32_t ticket_number_ = 0;
   uint64_t server_number_ = 0;
+  uint64_t session_number_ = 0;
+  std::string bytes_to_server_, bytes_to_client_, bytes_of_message_;
   std::thread thread_;
 };
 

@@ -15,7 +15,7 @@ namespace tidepool::event {
 
 class ReadBuffer {
  public:
-  static constexpr size_t kHeadroom = 16 * 1024;
+  static constexpr size_t kHeadroom = 64 * 1024;
   static constexpr size_t kSize = 64 * 1024;
 
   char* data() { return bytes_.get() + kHeadroom; }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <limits>
+#include <unordered_map>
 
 namespace tidepool::admin {
 
@@ -28,6 +29,11 @@ Cell number(int64_t value) {
 }
 Cell text_or_null(const std::string& value) {
   return value.empty() ? Cell() : Cell(value);
+}
+
+// The column `id`: an int4, as in PgBouncer.
+Cell short_id(uint64_t id) {
+  return number(static_cast<int64_t>(id & 0x7fffffff));
 }
 
 // PgBouncer shows an object's address, and scripts join `link` to `ptr` by it.
@@ -162,6 +168,14 @@ constexpr std::array kSocketColumns = {
     int4("id"),
 };
 
+// One more, at the end, so that what reads PgBouncer's columns by their places finds them there.
+constexpr auto kClientsColumns = [] {
+  std::array<wire::Column, kSocketColumns.size() + 1> columns{};
+  std::copy(kSocketColumns.begin(), kSocketColumns.end(), columns.begin());
+  columns.back() = text("pinned");
+  return columns;
+}();
+
 const char* word(ClientState state) {
   switch (state) {
     case ClientState::Login:
@@ -220,15 +234,25 @@ Row socket_row(const char* type, const Socket& socket, int64_t wait_us, bool clo
           number(socket.remote_pid),
           tls,
           socket.application_name,
-          "0",
-          number(static_cast<int64_t>(socket.id & 0x7fffffff))};
+          clipped(socket.prepared_statements),
+          short_id(socket.id)};
+}
+
+// "LISTEN since 2026-11-22 19:44:25 UTC, by: listen jobs"
+Cell pinned(const ClientRow& client) {
+  if (client.pinned_since_us == 0) return "";
+  std::string text = client.pinned_why + " since " + *time_stamp(client.pinned_since_us);
+  if (!client.pinned_by.empty()) text += ", by: " + client.pinned_by;
+  return text;
 }
 
 Rows clients_rows(const Snapshot& snapshot) {
   Rows rows;
-  for (const ClientRow& client : snapshot.clients)
-    if (client.state != ClientState::Login)
-      rows.push_back(socket_row("C", client, client.wait_us, false, ""));
+  for (const ClientRow& client : snapshot.clients) {
+    if (client.state == ClientState::Login) continue;
+    rows.push_back(socket_row("C", client, client.wait_us, false, ""));
+    rows.back().push_back(pinned(client));
+  }
   return rows;
 }
 
@@ -236,6 +260,31 @@ Rows servers_rows(const Snapshot& snapshot) {
   Rows rows;
   for (const ServerRow& server : snapshot.servers)
     rows.push_back(socket_row("S", server, 0, server.close_needed, server.tls));
+  return rows;
+}
+
+// SHOW PINS: who keeps a server between transactions, and why.
+
+constexpr std::array kPinsColumns = {
+    text("pool"),    text("user"), int4("client"),    int4("server_pid"),       text("since"),
+    int8("seconds"), text("why"),  text("statement"), text("application_name"),
+};
+
+Rows pins_rows(const Snapshot& snapshot) {
+  std::unordered_map<uint64_t, int> pids;
+  for (const ServerRow& server : snapshot.servers) pids.emplace(server.id, server.remote_pid);
+  Rows rows;
+  for (const ClientRow& client : snapshot.clients) {
+    if (client.pinned_since_us == 0) continue;
+    // The workers' copies are not of the same instant: the server may be gone from them, and time go
+    // backwards.
+    const auto server = pids.find(client.link);
+    const int64_t held_us = std::max<int64_t>(0, snapshot.now_us - client.pinned_since_us);
+    rows.push_back({client.database, client.user, short_id(client.id),
+                    server == pids.end() ? Cell() : number(server->second),
+                    time_stamp(client.pinned_since_us), number(held_us / kMicroseconds), client.pinned_why,
+                    client.pinned_by, client.application_name});
+  }
   return rows;
 }
 
@@ -360,10 +409,11 @@ Rows version_rows(const Snapshot& snapshot) {
 }
 
 constexpr std::array kShowTables = {
-    ShowTable{"clients", kSocketColumns, clients_rows},
+    ShowTable{"clients", kClientsColumns, clients_rows},
     ShowTable{"config", kConfigColumns, config_rows},
     ShowTable{"databases", kDatabasesColumns, databases_rows},
     ShowTable{"lists", kListsColumns, lists_rows},
+    ShowTable{"pins", kPinsColumns, pins_rows},
     ShowTable{"pools", kPoolsColumns, pools_rows},
     ShowTable{"pool_stats", kPoolStatsColumns, pool_stats_rows},
     ShowTable{"servers", kSocketColumns, servers_rows},

@@ -1,6 +1,6 @@
 // The SHOW commands that answer with a table: a row for each, with its columns and what fills them from a
-// snapshot. Names, order and types are PgBouncer's, since exporters and dashboards read them; POOL_STATS is
-// ours.
+// snapshot. Names, order and types are PgBouncer's, since exporters and dashboards read them; POOL_STATS and
+// PINS are ours, and so is the last column of CLIENTS.
 #pragma once
 
 #include <span>

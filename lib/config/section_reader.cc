@@ -48,6 +48,15 @@ Wrong not_of_kind(const YamlNode& node, YamlNode::Kind wanted, const std::string
   return std::nullopt;
 }
 
+std::string mistake_in_name(std::string_view name) {
+  if (name.empty()) return "a name is empty; write it";
+  for (char c : name) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      return "a name has a control character; write it without";
+  }
+  return "";
+}
+
 std::optional<Value> read_scalar(const YamlNode& node, Place place, const std::string& path,
                                  const std::string& allowed, Findings& findings) {
   if (const Wrong wrong = not_of_kind(node, YamlNode::Kind::Scalar, allowed)) {

@@ -71,26 +71,49 @@ Wrong not_of_kind(const YamlNode& node, YamlNode::Kind wanted, const std::string
 std::optional<Value> read_scalar(const YamlNode& node, Place place, const std::string& path,
                                  const std::string& allowed, Findings& findings);
 
+// A name that clients give, that logs show and that is matched byte by byte. Empty: it is fine.
+std::string mistake_in_name(std::string_view name);
+
+// Whether take(value) took it.
+template <class Take>
+bool read_value(const YamlNode& node, Place place, const std::string& path, const std::string& allowed,
+                Findings& findings, const Take& take) {
+  const auto value = read_scalar(node, place, path, allowed, findings);
+  if (!value) return false;
+  const Wrong wrong = take(*value);
+  if (wrong) findings.wrong(place, path, *wrong);
+  return !wrong;
+}
+
 // Whether the value was taken.
 template <class Section>
 bool read_setting(const Setting<Section>& setting, const YamlEntry& entry, const std::string& path,
                   Section& section, Findings& findings) {
   const std::string allowed = setting.kind.allowed();
-  const auto read = [&](const YamlNode& node, Place place) {
-    const auto value = read_scalar(node, place, path, allowed, findings);
-    if (!value) return false;
-    const Wrong wrong = setting.kind.read(*value, section);
-    if (wrong) findings.wrong(place, path, *wrong);
-    return !wrong;
-  };
-  if (setting.kind.shape == Shape::Scalar) return read(*entry.value, entry.value_place);
-
-  if (const Wrong wrong = not_of_kind(*entry.value, YamlNode::Kind::List, allowed)) {
+  const auto take = [&](const Value& value) { return setting.kind.read(value, section); };
+  if (setting.kind.shape == Shape::Scalar) {
+    return read_value(*entry.value, entry.value_place, path, allowed, findings, take);
+  }
+  const bool is_map = setting.kind.shape == Shape::Map;
+  const auto wanted = is_map ? YamlNode::Kind::Map : YamlNode::Kind::List;
+  if (const Wrong wrong = not_of_kind(*entry.value, wanted, allowed)) {
     findings.wrong(entry.value_place, path, *wrong);
     return false;
   }
   bool is_taken = true;
-  for (const YamlItem& item : entry.value->items) is_taken &= read(*item.value, item.place);
+  for (const YamlItem& item : entry.value->items) {
+    is_taken &= read_value(*item.value, item.place, path, allowed, findings, take);
+  }
+  if (!is_map) return is_taken;
+  for_each_entry(*entry.value, path, findings, [&](const YamlEntry& inner) {
+    const std::string inner_path = path_of(path, shortened(inner.key));
+    const std::string mistake = mistake_in_name(inner.key);
+    if (!mistake.empty()) findings.wrong(inner.place, inner_path, mistake);
+    is_taken &= mistake.empty() && read_value(*inner.value, inner.value_place, inner_path, allowed, findings,
+                                              [&](const Value& value) {
+                                                return setting.kind.read_entry(inner.key, value, section);
+                                              });
+  });
   return is_taken;
 }
 

@@ -2,6 +2,7 @@
 // default, and what it means. `Section` is the struct that the row belongs to, such as PoolSettings.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -10,15 +11,16 @@
 namespace tidepool::config {
 
 enum class Reload : bool { No, Yes };  // whether a running daemon takes a new value
-enum class Shape : bool { Scalar, List };
+enum class Shape : uint8_t { Scalar, List, Map };
 
-// How values of one type get into one member. A list is read item by item.
+// How values of one type get into one member. A list is read item by item, a map entry by entry.
 template <class Section>
 struct Kind {
-  Wrong (*read)(const Value& value, Section& section);
+  Wrong (*read)(const Value& value, Section& section);  // null for a map
   std::string (*show)(const Section& section);
   std::string (*allowed)();  // in words, for the documentation and for messages
   Shape shape = Shape::Scalar;
+  Wrong (*read_entry)(const std::string& name, const Value& value, Section& section) = nullptr;  // a map's
 };
 
 template <class Section>

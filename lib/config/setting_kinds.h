@@ -60,6 +60,12 @@ constexpr Kind<S> text() {
           [](const S& section) { return section.*member; }, [] { return std::string("text"); }};
 }
 
+inline std::string listed(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
 template <auto member, class S = SectionOfMember<member>>
 constexpr Kind<S> names() {
   return {[](const Value& value, S& section) -> Wrong {
@@ -71,11 +77,7 @@ constexpr Kind<S> names() {
             list.push_back(value.text);
             return std::nullopt;
           },
-          [](const S& section) {
-            std::string out;
-            for (const std::string& name : section.*member) out += (out.empty() ? "" : ", ") + name;
-            return out;
-          },
+          [](const S& section) { return listed(section.*member); },
           [] { return std::string("a list of names, as in [app, report]"); }, Shape::List};
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/auth/auth_method.h"
@@ -32,7 +33,21 @@ struct ListenSettings {
   bool operator==(const ListenSettings&) const = default;
 };
 
-enum class PoolMode : uint8_t { Session };
+// How long a client holds a server.
+enum class PoolMode : uint8_t { Session, Transaction, Statement };
+constexpr const char* name_of(PoolMode mode) {
+  switch (mode) {
+    case PoolMode::Session:
+      return "session";
+    case PoolMode::Transaction:
+      return "transaction";
+    case PoolMode::Statement:
+      return "statement";
+  }
+  return "";
+}
+// What happens in the other modes than Session if a client makes state that cannot travel to another server.
+enum class OnSessionState : uint8_t { Pin, Error, Allow };
 enum class ResetKind : uint8_t { DiscardAll, Rollback, None, Close, Sql };
 enum class Orphans : uint8_t { Cancel, Finish };
 enum class WhenDown : uint8_t { Wait, Fail };
@@ -43,8 +58,13 @@ struct PoolSettings {
   std::string server_user;         // the user that the conninfo logs in as, as libpq resolves it
   std::vector<std::string> users;  // who may use it; never empty after loading (default: server_user)
   PoolMode mode = PoolMode::Session;
+  std::map<std::string, PoolMode, std::less<>> user_modes;  // of users who have another one; ask mode_for
   uint32_t min_size = 4;
-  uint32_t max_size = 4;  // default: min_size
+  uint32_t max_size = 4;                   // default: min_size
+  uint32_t max_prepared_statements = 200;  // on each server; 0 = named ones are not shared
+  OnSessionState on_session_state = OnSessionState::Pin;
+  uint32_t max_pinned = 3;                 // default: max_size - 1, at least 1; 0 = nobody may be
+  std::vector<std::string> pin_functions;  // in lower case, "lock_it" or "app.lock_it"
   base::Duration timeout = 30s;
   uint32_t max_waiting = 0;
   base::Duration max_lifetime = 1h;
@@ -61,14 +81,25 @@ struct PoolSettings {
   WhenDown when_down = WhenDown::Wait;
   base::Duration notice_after = 5s;
   uint32_t max_dials = 3;
-  base::Duration client_idle{0};  // 0 = off, these three
+  base::Duration client_idle{0};  // 0 = off, these four
   base::Duration idle_in_transaction{0};
+  base::Duration transaction{0};
   base::Duration query{0};
   std::string server_application_name = "%a";
   std::optional<auth::AuthMethod> auth;  // replaces the listener's
 
   bool operator==(const PoolSettings&) const = default;
 };
+
+// max_pinned if it is left out: one server stays for everybody else.
+constexpr uint32_t most_pinned_by_default(uint32_t max_size) {
+  return max_size > 2 ? max_size - 1 : 1;
+}
+
+inline PoolMode mode_for(const PoolSettings& pool, std::string_view user) {
+  const auto found = pool.user_modes.find(user);
+  return found == pool.user_modes.end() ? pool.mode : found->second;
+}
 
 struct UserSettings {
   std::string name;

@@ -30,16 +30,6 @@ bool is_among(std::string_view name, const Names& names) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// A name that clients give, that logs show and that is matched byte by byte. Empty: it is fine.
-std::string mistake_in_name(std::string_view name) {
-  if (name.empty()) return "a name is empty; write it";
-  for (char c : name) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      return "a name has a control character; write it without";
-  }
-  return "";
-}
-
 void check_sizes(const Given& given, const std::string& path, PoolSettings& pool, Findings& findings) {
   const YamlEntry* min_size = given.taken("min_size");
   const YamlEntry* max_size = given.taken("max_size");
@@ -59,6 +49,39 @@ void check_sizes(const Given& given, const std::string& path, PoolSettings& pool
             ? most + " is less than min_size (" + least + "); write " + least + " or more, or lower min_size"
             : most + " is less than min_size, which is " + least + " if left out; write min_size: " + most +
                   " or less beside it, or max_size: " + least + " or more");
+  }
+}
+
+// max_size is known by now, or a mistake.
+void check_pinned(const Given& given, const std::string& path, PoolSettings& pool, Findings& findings) {
+  if (given.written("max_pinned") == nullptr) {
+    pool.max_pinned = most_pinned_by_default(pool.max_size);
+    return;
+  }
+  const YamlEntry* max_pinned = given.taken("max_pinned");
+  const auto is_wrong = [&](std::string_view key) {
+    return given.is_misspelt(key) || (given.written(key) != nullptr && given.taken(key) == nullptr);
+  };
+  const bool size_is_wrong = is_wrong("max_size") || is_wrong("min_size");
+  if (max_pinned == nullptr || size_is_wrong || pool.max_pinned <= pool.max_size) return;
+  const std::string most = std::to_string(pool.max_size);
+  findings.wrong(max_pinned->value_place, path_of(path, "max_pinned"),
+                 std::to_string(pool.max_pinned) + " is more than max_size (" + most + "); write " + most +
+                     " or less, or raise max_size");
+}
+
+// Users are known by now.
+void check_user_modes(const Given& given, const std::string& path, const PoolSettings& pool,
+                      Findings& findings) {
+  const YamlEntry* user_modes = given.written("user_modes");
+  if (user_modes == nullptr) return;
+  const std::vector<std::string_view> users(pool.users.begin(), pool.users.end());
+  for (const YamlEntry& entry : user_modes->value->entries) {
+    if (pool.user_modes.count(entry.key) == 0 || is_among(entry.key, users)) continue;
+    const std::string_view meant = nearest(entry.key, users);
+    findings.wrong(entry.place, path_of(path_of(path, "user_modes"), shortened(entry.key)),
+                   "may not use this pool; write the name in users, or remove it here" +
+                       (meant.empty() ? "" : " (did you mean " + std::string(meant) + "?)"));
   }
 }
 
@@ -337,6 +360,7 @@ void SettingsReader::read_pool(const YamlEntry& entry) {
   pool.name = entry.key;
   const Given given = read_section(*entry.value, path, pool, findings_);
   check_sizes(given, path, pool, findings_);
+  check_pinned(given, path, pool, findings_);
 
   const YamlEntry* conninfo = given.written("conninfo");
   if (conninfo != nullptr) {
@@ -356,6 +380,10 @@ void SettingsReader::read_pool(const YamlEntry& entry) {
     pool.users = {pool.server_user};
     places_[path_of(path, "users")] = (conninfo != nullptr ? *conninfo : entry).place;
   }
+  const bool users_are_known = given.written("users") != nullptr
+                                   ? given.taken("users") != nullptr && !pool.users.empty()
+                                   : !given.is_misspelt("users") && !pool.server_user.empty();
+  if (users_are_known) check_user_modes(given, path, pool, findings_);
   if (const YamlEntry* auth_entry = given.taken("auth"))
     places_[path_of(path, "auth")] = auth_entry->value_place;
   settings_.pools.emplace(entry.key, std::move(pool));

@@ -14,10 +14,15 @@ using auth::AuthMethod;
 constexpr uint32_t kMostServers = 262'143;  // PostgreSQL's own limit for max_connections
 constexpr uint32_t kMostClients = 1'000'000;
 constexpr uint32_t kMostDials = 256;  // each is a thread
+constexpr uint32_t kMostPrepared = 100'000;
 constexpr uint32_t kMostWorkers = 1'024;
 constexpr int64_t kLongestKeepalive = 32'767 * kSecond;  // Linux's
 
-constexpr std::array<Word<PoolMode>, 1> kModes{{{"session", PoolMode::Session}}};
+constexpr std::array<Word<PoolMode>, 3> kModes{{{name_of(PoolMode::Session), PoolMode::Session},
+                                                {name_of(PoolMode::Transaction), PoolMode::Transaction},
+                                                {name_of(PoolMode::Statement), PoolMode::Statement}}};
+constexpr std::array<Word<OnSessionState>, 3> kOnSessionState{
+    {{"pin", OnSessionState::Pin}, {"error", OnSessionState::Error}, {"allow", OnSessionState::Allow}}};
 constexpr std::array<Word<Orphans>, 2> kOrphans{{{"cancel", Orphans::Cancel}, {"finish", Orphans::Finish}}};
 constexpr std::array<Word<WhenDown>, 2> kWhenDown{{{"wait", WhenDown::Wait}, {"fail", WhenDown::Fail}}};
 constexpr std::array<Word<LogFormat>, 2> kFormats{{{"text", LogFormat::Text}, {"json", LogFormat::Json}}};
@@ -156,6 +161,62 @@ constexpr Kind<PoolSettings> kReset{[](const Value& value, PoolSettings& pool) -
                                       return out + "or SQL";
                                     }};
 
+constexpr Kind<PoolSettings> kUserModes{
+    nullptr,
+    [](const PoolSettings& pool) {
+      std::string out;
+      for (const auto& [user, mode] : pool.user_modes) {
+        out += (out.empty() ? "" : ", ") + user + ": " + name_of(mode);
+      }
+      return out;
+    },
+    [] { return std::string("a mode for each user, as in {report: session}"); }, Shape::Map,
+    [](const std::string& user, const Value& value, PoolSettings& pool) -> Wrong {
+      for (const auto& [word, mode] : kModes) {
+        if (word != value.text) continue;
+        pool.user_modes.emplace(user, mode);
+        return std::nullopt;
+      }
+      return not_one_of(value, all_words<kModes>());
+    }};
+
+// Whether it could be "lock_it" or "app.lock_it".
+bool is_function_name(std::string_view name) {
+  const size_t dot = name.find('.');
+  if (dot != std::string_view::npos) {
+    const std::string_view function = name.substr(dot + 1);
+    return is_function_name(name.substr(0, dot)) && function.find('.') == std::string_view::npos &&
+           is_function_name(function);
+  }
+  const auto cannot_be = [](char c) {
+    return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f ||
+           std::string_view("()[]'\"`,;").find(c) != std::string_view::npos;
+  };
+  return !name.empty() && std::none_of(name.begin(), name.end(), cannot_be);
+}
+
+constexpr Kind<PoolSettings> kPinFunctions{
+    [](const Value& value, PoolSettings& pool) -> Wrong {
+      if (value.text.empty()) return "a name is empty; write it, or remove it";
+      if (!is_function_name(value.text)) {
+        return value.shown +
+               " is not the name of a function; write it as in lock_it or app.lock_it, without blanks, "
+               "parentheses and quotes";
+      }
+      std::string name = value.text;
+      for (char& c : name) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+      }
+      auto& functions = pool.pin_functions;
+      if (std::find(functions.begin(), functions.end(), name) != functions.end()) {
+        return value.shown + " is named twice; remove one";
+      }
+      functions.push_back(std::move(name));
+      return std::nullopt;
+    },
+    [](const PoolSettings& pool) { return listed(pool.pin_functions); },
+    [] { return std::string("a list of functions, as in [lock_it, app.lock_it]"); }, Shape::List};
+
 constexpr Kind<PoolSettings> kServerApplicationName{
     [](const Value& value, PoolSettings& pool) -> Wrong {
       for (size_t at = value.text.find('%'); at != std::string::npos; at = value.text.find('%', at + 2)) {
@@ -249,12 +310,28 @@ const Setting<PoolSettings> kPoolSettings[] = {
     {"users", names<&PoolSettings::users>(), "the conninfo's user", Reload::Yes, "Who may use this pool.",
      [](const PoolSettings& pool) { return pool.server_user; }},
     {"mode", words<&PoolSettings::mode, kModes>(), "session", Reload::Yes,
-     "How long a client holds a server: session is from its first query until it leaves."},
+     "How long a client holds a server: session is from its first query until it leaves; transaction until "
+     "each transaction ends; statement until each statement ends, where BEGIN is refused."},
+    {"user_modes", kUserModes, "", Reload::Yes, "Users of this pool who have another mode."},
     {"min_size", number<&PoolSettings::min_size, 0, kMostServers>(), "4", Reload::Yes,
      "Server connections that are kept open even if nobody needs them."},
     {"max_size", number<&PoolSettings::max_size, 1, kMostServers>(), "min_size", Reload::Yes,
      "The most server connections, exactly, over all workers. Left out: min_size, a pool of fixed size.",
      [](const PoolSettings& pool) { return std::to_string(pool.min_size); }},
+    {"max_prepared_statements", number<&PoolSettings::max_prepared_statements, 0, kMostPrepared>(), "200",
+     Reload::Yes,
+     "How many named prepared statements a server keeps for all clients of transaction and statement mode. 0 "
+     "shares none: a client that makes one keeps its server."},
+    {"on_session_state", words<&PoolSettings::on_session_state, kOnSessionState>(), "pin", Reload::Yes,
+     "What happens, in transaction and statement mode, to a statement that makes state which cannot travel "
+     "(LISTEN, temporary tables, session locks): pin keeps the server with the client, error refuses it, "
+     "allow loses the state."},
+    {"max_pinned", number<&PoolSettings::max_pinned, 0, kMostServers>(), "max_size - 1, at least 1",
+     Reload::Yes, "How many servers may be kept by clients in that way; one more is refused. 0 allows none.",
+     [](const PoolSettings& pool) { return std::to_string(most_pinned_by_default(pool.max_size)); }},
+    {"pin_functions", kPinFunctions, "", Reload::Yes,
+     "Functions that make such state inside, where it cannot be noticed; their callers keep their server "
+     "until they leave. Upper and lower case are the same."},
     {"timeout", duration<&PoolSettings::timeout, Zero::Refused>(), "30s", Reload::Yes,
      "How long a client waits for a server before it gets an error; it keeps its session."},
     {"max_waiting", number<&PoolSettings::max_waiting, 0, kMostClients>(), "0", Reload::Yes,
@@ -294,6 +371,8 @@ const Setting<PoolSettings> kPoolSettings[] = {
      "disconnected. 0 is no limit."},
     {"idle_in_transaction", duration<&PoolSettings::idle_in_transaction, Zero::Allowed>(), "0", Reload::Yes,
      "How long a client may do nothing inside of a transaction before it is disconnected. 0 is no limit."},
+    {"transaction", duration<&PoolSettings::transaction, Zero::Allowed>(), "0", Reload::Yes,
+     "How long a transaction may be open, busy or not, before its client is disconnected. 0 is no limit."},
     {"query", duration<&PoolSettings::query, Zero::Allowed>(), "0", Reload::Yes,
      "How long one query may run before it is cancelled; if that does not end it, its client is "
      "disconnected. 0 is no limit."},

@@ -30,6 +30,19 @@ void ParameterMap::set(std::string_view name, std::string_view value) {
   ++version_;
 }
 
+void ParameterMap::erase(std::string_view name) {
+  const auto place = place_of(entries_, name);
+  if (place == entries_.end() || place->first != name) return;
+  entries_.erase(place);
+  ++version_;
+}
+
+void ParameterMap::clear() {
+  if (entries_.empty()) return;
+  entries_.clear();
+  ++version_;
+}
+
 const std::string* ParameterMap::find(std::string_view name) const {
   const auto place = place_of(entries_, name);
   return place != entries_.end() && place->first == name ? &place->second : nullptr;

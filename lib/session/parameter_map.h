@@ -18,6 +18,8 @@ class ParameterMap {
   using Entry = std::pair<std::string, std::string>;
 
   void set(std::string_view name, std::string_view value);
+  void erase(std::string_view name);
+  void clear();
   const std::string* find(std::string_view name) const;
   // Reads the body of a ParameterStatus message. False: it is malformed.
   bool apply_status(base::Bytes body);

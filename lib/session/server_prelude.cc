@@ -1,6 +1,5 @@
 #include "lib/session/server_prelude.h"
 
-#include "lib/session/settings_statement.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
 
@@ -36,14 +35,14 @@ struct Batch {
 
 // The unnamed statement may be parsed over. It is closed in the end, so that a client that uses it without a
 // Parse of its own gets PostgreSQL's error.
-ServerPrelude ServerPrelude::set(const Entries& settings, char status, bool resets) {
+ServerPrelude ServerPrelude::of(const std::vector<SettingsStatement>& statements, char status, bool resets) {
   ServerPrelude prelude;
-  if (settings.empty() && !resets) return prelude;
+  if (statements.empty() && !resets) return prelude;
   Batch batch{prelude.bytes_, prelude.expected_, ""};
   if (resets) batch.run("DISCARD ALL", {}, "C");
-  if (!settings.empty()) {
+  if (!statements.empty()) {
     if (status == 'I') batch.run(kBegin, {}, "C");
-    for (const auto& [sql, parameters] : statements_that_set(settings)) batch.run(sql, parameters, "DC");
+    for (const auto& [sql, parameters] : statements) batch.run(sql, parameters, "DC");
     if (status == 'I') batch.run("COMMIT", {}, "C");
   }
   batch.close();
@@ -51,8 +50,12 @@ ServerPrelude ServerPrelude::set(const Entries& settings, char status, bool rese
 }
 
 ServerPrelude ServerPrelude::reset_and_set(const Entries& settings) {
-  static const ServerPrelude kResetOnly = set({}, 'I', true);
-  return settings.empty() ? kResetOnly : set(settings, 'I', true);
+  static const ServerPrelude kResetOnly = of({}, 'I', true);
+  return settings.empty() ? kResetOnly : of(statements_that_set(settings), 'I', true);
+}
+
+ServerPrelude ServerPrelude::change(const SettingChanges& changes, bool resets) {
+  return of(statements_that_change(changes), 'I', resets);
 }
 
 // A named statement must be closed before its name is used again; so must its portal, which would otherwise

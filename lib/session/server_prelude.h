@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "lib/base/result.h"
+#include "lib/session/settings_statement.h"
 #include "lib/session/startup_settings.h"
 #include "lib/wire/frame_cursor.h"
 
@@ -24,9 +25,14 @@ class ServerPrelude {
   ServerPrelude() = default;
   // Sets all `settings`. `status` is 'I' or 'T'. For a server that a client has just got: uses the unnamed
   // statement and portal, of which nothing is left.
-  static ServerPrelude set(const Entries& settings, char status) { return set(settings, status, false); }
+  static ServerPrelude set(const Entries& settings, char status) {
+    return of(statements_that_set(settings), status, false);
+  }
   // The same behind a DISCARD ALL, for a server that its last client has left unclean ('I').
   static ServerPrelude reset_and_set(const Entries& settings);
+  // Between two clients that do not begin with a clean server (transaction mode): what the next one wants to
+  // be otherwise.
+  static ServerPrelude change(const SettingChanges& changes, bool resets = false);
   // Sets those of `settings` that are at the server's own value now: after RESET x, RESET ALL or DISCARD ALL,
   // which go back to the server's values where they should go back to the client's. A setting that the client
   // has SET itself is left as it is. In the middle of a session: leaves the client's unnamed statement and
@@ -47,7 +53,7 @@ class ServerPrelude {
   const base::Error& error() const { return error_; }
 
  private:
-  static ServerPrelude set(const Entries& settings, char status, bool resets);
+  static ServerPrelude of(const std::vector<SettingsStatement>& statements, char status, bool resets);
 
   std::string bytes_;
   std::string expected_;  // the types of the messages that answer bytes_, and how many of them have come

@@ -1,36 +1,30 @@
 #include "lib/session/settings_statement.h"
 
-#include <algorithm>
+#include "lib/base/ascii.h"
 
 namespace tidepool::session {
 
 namespace {
 
 // Setting the session authorization takes the role back, and either changes what the user may set.
-int turn_of(std::string_view name) {
-  const auto is = [name](std::string_view other) {
-    return std::equal(name.begin(), name.end(), other.begin(), other.end(),
-                      [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b; });
-  };
-  return is("role") ? 2 : is("session_authorization") ? 1 : 0;
+int turn_of(std::string_view name, bool is_reset) {
+  const bool is_role = base::same_letters(name, "role");
+  if (!is_role && !base::same_letters(name, "session_authorization")) return 1;
+  if (is_reset) return 0;
+  return is_role ? 3 : 2;
+}
+
+void add(std::string_view name, wire::Value value, std::vector<SettingsStatement>& to) {
+  if (to.empty() || to.back().parameters.size() == 2 * kSettingsPerStatement) to.emplace_back();
+  to.back().parameters.emplace_back(name);
+  to.back().parameters.push_back(value);
 }
 
 std::vector<SettingsStatement> parameters_of(const SettingEntries& settings) {
   std::vector<SettingsStatement> statements;
-  size_t in_last = kSettingsPerStatement;
-  for (int turn = 0; turn < 3; ++turn) {
-    for (const auto& [name, value] : settings) {
-      if (turn_of(name) != turn) continue;
-      if (in_last == kSettingsPerStatement) {
-        statements.emplace_back();
-        in_last = 0;
-      }
-      auto& parameters = statements.back().parameters;
-      parameters.emplace_back(name);
-      parameters.emplace_back(value);
-      ++in_last;
-    }
-  }
+  for (int turn = 0; turn <= 3; ++turn)
+    for (const auto& [name, value] : settings)
+      if (turn_of(name, false) == turn) add(name, value, statements);
   return statements;
 }
 
@@ -60,16 +54,30 @@ std::string parameter(size_t index) {
   return "$" + std::to_string(index + 1);
 }
 
-}  // namespace
-
-std::vector<SettingsStatement> statements_that_set(const SettingEntries& settings) {
-  auto statements = parameters_of(settings);
+void write_set_config(std::vector<SettingsStatement>& statements) {
   for (auto& [sql, parameters] : statements) {
     for (size_t i = 0; i < parameters.size(); i += 2) {
       sql += i == 0 ? "SELECT " : ",";
       sql += "pg_catalog.set_config(" + parameter(i) + "," + parameter(i + 1) + ",false)";
     }
   }
+}
+
+}  // namespace
+
+std::vector<SettingsStatement> statements_that_set(const SettingEntries& settings) {
+  auto statements = parameters_of(settings);
+  write_set_config(statements);
+  return statements;
+}
+
+std::vector<SettingsStatement> statements_that_change(const SettingChanges& changes) {
+  std::vector<SettingsStatement> statements;
+  for (int turn = 0; turn <= 3; ++turn) {
+    for (const auto& [name, value] : changes)
+      if (turn_of(name, !value) == turn) add(name, value ? wire::Value(*value) : std::nullopt, statements);
+  }
+  write_set_config(statements);
   return statements;
 }
 

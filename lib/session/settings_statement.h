@@ -2,6 +2,7 @@
 // name, value, ... Everything in them is schema-qualified, operators too: the search_path is the client's.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,19 @@ inline constexpr size_t kSettingsPerStatement = 100;
 
 using SettingEntries = std::vector<StartupSettings::Entry>;
 
+// A setting as it is to be; without a value: as it would be after RESET.
+struct SettingChange {
+  std::string name;
+  std::optional<std::string> value;
+  bool operator==(const SettingChange&) const = default;
+};
+using SettingChanges = std::vector<SettingChange>;
+
 // One row for each statement. In the order given, but `role` last: what it may not set any more, the login's
 // user may.
 std::vector<SettingsStatement> statements_that_set(const SettingEntries& settings);
+// The same for changes; a role or session authorization that ends does so first.
+std::vector<SettingsStatement> statements_that_change(const SettingChanges& changes);
 // The same, for those that are at the server's own value now.
 std::vector<SettingsStatement> statements_that_restore(const SettingEntries& settings);
 

@@ -2,16 +2,11 @@
 
 #include <algorithm>
 
+#include "lib/base/ascii.h"
+
 namespace tidepool::session {
 
 namespace {
-
-// As PostgreSQL's guc_name_compare(): ASCII letters only, whatever the locale.
-bool same_name(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [&](char x, char y) { return lower(x) == lower(y); });
-}
 
 bool is_space(char c) {
   return c == ' ' || (c >= '\t' && c <= '\r');
@@ -129,12 +124,12 @@ base::Status set_switch(char letter, const std::string& argument, const std::str
 }  // namespace
 
 void StartupSettings::set(std::string_view name, std::string_view value) {
-  if (same_name(name, "application_name")) {
+  if (base::same_letters(name, "application_name")) {
     application_name = value;
     return;
   }
   for (Entry& entry : entries) {
-    if (!same_name(entry.first, name)) continue;
+    if (!base::same_letters(entry.first, name)) continue;
     entry = Entry(name, value);
     return;
   }

@@ -4,17 +4,30 @@ namespace tidepool::session {
 
 void TransactionTracker::ask(Asked what) {
   asked_.push(what);
-  if (what == Asked::Query || what == Asked::Function || what == Asked::Sync) ++ready_owed_;
+  if (what == Asked::Query || what == Asked::MarkedQuery || what == Asked::Function || what == Asked::Sync)
+    ++ready_owed_;
 }
 
-void TransactionTracker::note_request(char type) {
-  if (skips_to_sync_ && type != 'S') return;
+bool TransactionTracker::note_fake() {
+  if (skips_to_sync_) return false;
+  batch_is_open_ = true;
+  ask(Asked::Fake);
+  return true;
+}
+
+uint32_t TransactionTracker::take_due_fakes() {
+  return asked_.front_is(Asked::Fake) ? asked_.pop_run() : 0;
+}
+
+// True: an answer is owed for it.
+bool TransactionTracker::note_request(char type, bool marked) {
+  if (skips_to_sync_ && type != 'S') return false;
   // A COPY that is still on swallows Syncs, ignores Flush, and takes anything but data and its end for a
   // broken client; unless it has failed meanwhile, which cannot be known here.
   if (copy_in()) {
     if (type == 'S') {
       ++swallowed_syncs_;
-      return;
+      return false;
     }
     doubt_unless(type == 'c' || type == 'f' || type == 'H');
   }
@@ -26,36 +39,46 @@ void TransactionTracker::note_request(char type) {
     case 'E':
     case 'C':
       batch_is_open_ = true;
-      return ask(Asked::Request);
+      ask(marked ? Asked::MarkedRequest : Asked::Request);
+      return true;
     case 'S':
       batch_is_open_ = false;
       skips_to_sync_ = false;
-      return ask(Asked::Sync);
+      ask(Asked::Sync);
+      return true;
     case 'Q':  // ends a batch as a Sync does
       batch_is_open_ = false;
-      return ask(Asked::Query);
+      ask(marked ? Asked::MarkedQuery : Asked::Query);
+      return true;
     case 'F':
       batch_is_open_ = false;
-      return ask(Asked::Function);
+      ask(Asked::Function);
+      return true;
     case 'c':
     case 'f':
-      if (asked_.is_empty()) return;  // no COPY can be there for it to end
+      if (asked_.is_empty()) return false;  // no COPY can be there for it to end
       copy_end_was_sent_ = copy_ != Copy::None;
-      return ask(Asked::CopyEnd);
+      ask(Asked::CopyEnd);
+      return true;
     case 'd':
     case 'H':
-      return;
+      return false;
     default:
       in_doubt_ = true;
+      return false;
   }
 }
 
 void TransactionTracker::note_answer(char type, base::Bytes body) {
+  if (type == 'N' || type == 'A' || type == 'S')
+    return;  // NoticeResponse, NotificationResponse, ParameterStatus: at any time
+  last_.fakes_before = take_due_fakes();
+  last_.is_answer_of_marked = front_is_marked();
+  note_owed_answer(type, body);
+}
+
+void TransactionTracker::note_owed_answer(char type, base::Bytes body) {
   switch (type) {
-    case 'N':  // NoticeResponse, NotificationResponse, ParameterStatus: at any time
-    case 'A':
-    case 'S':
-      return;
     case 'Z':
       return ready_for_query(body);
     case 'E':
@@ -65,25 +88,25 @@ void TransactionTracker::note_answer(char type, base::Bytes body) {
     case '3':
     case 'n':
     case 's':
-      doubt_unless(asked_.front_is(Asked::Request));
+      doubt_unless(front_is_request());
       return request_answered();
     case 'C':
-      doubt_unless(asked_.front_is(Asked::Request) || asked_.front_is(Asked::Query));
+      doubt_unless(front_is_request() || front_is_query());
       if (copy_ != Copy::None) copy_in_completed();
       return request_answered();
     case 'T':  // one statement of a simple Query may give any number of these
     case 'I':
-      doubt_unless(asked_.front_is(Asked::Request) || asked_.front_is(Asked::Query));
+      doubt_unless(front_is_request() || front_is_query());
       return request_answered();
     case 't':  // RowDescription or NoData follows
-      return doubt_unless(asked_.front_is(Asked::Request));
+      return doubt_unless(front_is_request());
     case 'G':
       return copy_in_begins();
     case 'D':
     case 'd':
     case 'c':
     case 'H':  // COPY OUT
-      return doubt_unless(asked_.front_is(Asked::Request) || asked_.front_is(Asked::Query));
+      return doubt_unless(front_is_request() || front_is_query());
     case 'V':
       return doubt_unless(asked_.front_is(Asked::Function));
     default:  // CopyBothResponse (replication) too
@@ -93,7 +116,8 @@ void TransactionTracker::note_answer(char type, base::Bytes body) {
 
 void TransactionTracker::request_answered() {
   doubt_unless(copy_ == Copy::None);
-  if (!asked_.front_is(Asked::Request)) return;
+  if (!front_is_request()) return;
+  last_.ended_marked = front_is_marked();
   asked_.pop_one();
   forget_useless_copy_ends();
 }
@@ -103,12 +127,12 @@ void TransactionTracker::ready_for_query(base::Bytes body) {
   doubt_unless(status == 'I' || status == 'T' || status == 'E');
   status_ = status;
 
-  const bool is_owed =
-      asked_.front_is(Asked::Query) || asked_.front_is(Asked::Function) || asked_.front_is(Asked::Sync);
+  const bool is_owed = front_is_query() || asked_.front_is(Asked::Function) || asked_.front_is(Asked::Sync);
   doubt_unless(is_owed && copy_ == Copy::None);
   copy_ = Copy::None;
   if (!is_owed) drop_to_ready_owner();
   if (asked_.is_empty()) return;
+  last_.ended_marked = front_is_marked();
   asked_.pop_one();
   --ready_owed_;
   forget_useless_copy_ends();
@@ -116,7 +140,8 @@ void TransactionTracker::ready_for_query(base::Bytes body) {
 
 // In doubt anyway: the count goes on as well as it can, and the queue does not grow for ever.
 void TransactionTracker::drop_to_ready_owner() {
-  while (asked_.front_is(Asked::Request) || asked_.front_is(Asked::CopyEnd)) asked_.pop_run();
+  while (front_is_request() || asked_.front_is(Asked::CopyEnd) || asked_.front_is(Asked::Fake))
+    pop_front_run_as_dropped();
 }
 
 void TransactionTracker::failed() {
@@ -127,15 +152,21 @@ void TransactionTracker::failed() {
     swallowed_syncs_ = 0;
   }
   // Else it was a Query, a function call or a Sync that failed: its ReadyForQuery follows.
-  if (asked_.front_is(Asked::Request)) skip_to_sync();
+  if (front_is_request()) skip_to_sync();
+}
+
+void TransactionTracker::pop_front_run_as_dropped() {
+  const Asked what = asked_.front().thing;
+  const uint32_t count = asked_.pop_run();
+  if (what == Asked::Query || what == Asked::MarkedQuery || what == Asked::Function) ready_owed_ -= count;
+  if (what == Asked::MarkedRequest || what == Asked::MarkedQuery || what == Asked::Fake)
+    last_.dropped += count;
 }
 
 void TransactionTracker::skip_to_sync() {
-  while (!asked_.is_empty() && !asked_.front_is(Asked::Sync)) {
-    const Asked what = asked_.front().thing;
-    const uint32_t count = asked_.pop_run();
-    if (what == Asked::Query || what == Asked::Function) ready_owed_ -= count;
-  }
+  last_.ended_marked = front_is_marked();
+  asked_.pop_one();
+  while (!asked_.is_empty() && !asked_.front_is(Asked::Sync)) pop_front_run_as_dropped();
   if (!asked_.is_empty()) return;
   skips_to_sync_ = true;
   batch_is_open_ = true;  // also if a Query seemed to have ended it
@@ -144,8 +175,8 @@ void TransactionTracker::skip_to_sync() {
 // The front is a Query or an Execute that is a COPY. Its end is the first CopyEnd behind it, if that has been
 // sent already.
 void TransactionTracker::copy_in_begins() {
-  const bool by_query = asked_.front_is(Asked::Query);
-  doubt_unless(copy_ == Copy::None && (by_query || asked_.front_is(Asked::Request)));
+  const bool by_query = front_is_query();
+  doubt_unless(copy_ == Copy::None && (by_query || front_is_request()));
   if (asked_.is_empty()) return;
   copy_ = by_query ? Copy::ByQuery : Copy::ByExecute;
 

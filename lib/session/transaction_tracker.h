@@ -12,6 +12,11 @@
 //            Execute                       up to the next Sync
 //   Query, Function, Sync                  ReadyForQuery
 //   CopyEnd  CopyDone, CopyFail            the CommandComplete of its COPY; outside of COPY it means nothing
+//   Fake     nothing: an answer of ours    its place has been reached
+//
+// A Request or Query may be marked, and a Fake always is: last() says what became of the marked ones, in the
+// order in which they were asked, so that the caller can keep what it knows of them in a queue of its own
+// (StatementRelay does).
 //
 // Rules that broke poolers: a Sync (or Flush) that the server reads while in COPY IN is ignored and gets no
 // ReadyForQuery, so when CopyInResponse arrives, Syncs already sent after it and before CopyDone/CopyFail are
@@ -34,13 +39,31 @@ class TransactionTracker {
  public:
   // A message of this type is passed on to the server (its header at least).
   void client_sent(char type) {
-    if (type != 'd') note_request(type);  // CopyData, in bulk
+    if (type != 'd') note_request(type, false);  // CopyData, in bulk
   }
+  // The same for a Parse, Bind, Describe, Execute, Close or Query of which last() is to tell. False: the
+  // server will ignore it.
+  bool client_sent_marked(char type) { return note_request(type, true); }
+  // An answer of ours has its place behind what was asked so far. False: as above.
+  bool note_fake();
   // A message came from the server. `body` is needed for ReadyForQuery only.
   void server_sent(char type, base::Bytes body) {
-    if ((type == 'D' || type == 'd') && !asked_.is_empty()) return;  // rows, in bulk
+    last_ = {};
+    if ((type == 'D' || type == 'd') && !asked_.is_empty() && !asked_.front_is(Asked::Fake))
+      return;  // rows, in bulk
     note_answer(type, body);
   }
+  // What the last message from the server meant for marked requests, in this order.
+  struct Last {
+    uint32_t fakes_before = 0;         // their place is in front of this message
+    bool is_answer_of_marked = false;  // the message belongs to a marked request
+    bool ended_marked = false;         // ... and is the last one that does
+    uint32_t dropped = 0;      // marked ones (fakes too) behind it that the server skips after this error
+    uint32_t fakes_after = 0;  // their place is behind this message
+  };
+  const Last& last() const { return last_; }
+  // Those whose place is reached already: with nothing more to come from the server, they may be told now.
+  uint32_t take_due_fakes();
 
   // Nothing asked is unanswered, no batch is open, no COPY runs: the client may be silent for ever.
   bool is_quiet() const { return asked_.is_empty() && !batch_is_open_; }
@@ -54,6 +77,8 @@ class TransactionTracker {
   // Extended-query messages were sent after the last Sync: the server waits for one (and may hold back
   // answers).
   bool batch_is_open() const { return batch_is_open_; }
+  // The open batch has failed: the server ignores everything up to its Sync.
+  bool skips_to_sync() const { return skips_to_sync_; }
   // The server waits for CopyData.
   bool copy_in() const { return copy_ != Copy::None && !copy_end_was_sent_; }
   // That COPY was started by Execute, so that a Sync must follow its end.
@@ -63,13 +88,22 @@ class TransactionTracker {
   bool in_doubt() const { return in_doubt_; }
 
  private:
-  enum class Asked : uint8_t { Request, Query, Function, Sync, CopyEnd };
+  enum class Asked : uint8_t { Request, MarkedRequest, Query, MarkedQuery, Function, Sync, CopyEnd, Fake };
   enum class Copy : uint8_t { None, ByQuery, ByExecute };
 
-  void note_request(char type);
+  bool note_request(char type, bool marked);
   void note_answer(char type, base::Bytes body);
+  void note_owed_answer(char type, base::Bytes body);
   void ask(Asked what);
   void request_answered();
+  bool front_is_request() const {
+    return asked_.front_is(Asked::Request) || asked_.front_is(Asked::MarkedRequest);
+  }
+  bool front_is_query() const { return asked_.front_is(Asked::Query) || asked_.front_is(Asked::MarkedQuery); }
+  bool front_is_marked() const {
+    return asked_.front_is(Asked::MarkedRequest) || asked_.front_is(Asked::MarkedQuery);
+  }
+  void pop_front_run_as_dropped();
   void ready_for_query(base::Bytes body);
   void failed();
   void copy_in_begins();
@@ -80,6 +114,7 @@ class TransactionTracker {
   void doubt_unless(bool as_expected) { in_doubt_ = in_doubt_ || !as_expected; }
 
   RunQueue<Asked> asked_;
+  Last last_;
   uint32_t ready_owed_ = 0;       // Query, Function and Sync in asked_
   uint32_t swallowed_syncs_ = 0;  // that the COPY that runs has read, or will have if it does not fail before
   Copy copy_ = Copy::None;        // a COPY IN between its CopyInResponse and its end

@@ -51,6 +51,10 @@ struct ClientRow {
   uint64_t id = 0, link = 0;       // link: the server's id, or 0
   int remote_pid = 0;              // of a client on a Unix socket
   std::string application_name;
+  uint32_t prepared_statements = 0;  // named ones, where the pool shares them
+  int64_t pinned_since_us = 0;     // since the epoch; 0 = it is not pinned
+  std::string pinned_why;          // "LISTEN", "temporary objects, advisory locks", ...
+  std::string pinned_by;           // the statement that did it, clipped
 };
 
 enum class ServerState : uint8_t { New, Idle, Active, Used, Tested, Cancelling };  // Tested: being checked or cleaned
@@ -68,6 +72,7 @@ struct ServerRow {
   int remote_pid = 0;
   std::string tls;                 // "TLSv1.3/...", or empty
   std::string application_name;
+  uint32_t prepared_statements = 0;  // shared ones that it has
 };
 
 struct PoolRow {
@@ -75,11 +80,12 @@ struct PoolRow {
   std::string server_user, host, server_database;  // as libpq resolves the conninfo
   int port = 0;
   bool shuffles_hosts = false;     // each dial tries them in another order
-  std::string mode;                // "session"
+  std::string mode;                // "session", "transaction", "statement"
   pool::PoolStats stats;
   Traffic traffic;
   Traffic averages;                // filled in by a StatsHistory
   uint32_t clients_active = 0, clients_idle = 0, clients_waiting = 0, clients_cancelling = 0;
+  uint32_t clients_pinned = 0;
   uint32_t servers_cleaning = 0, servers_cancelling = 0;
   int64_t max_lifetime_s = 0;
 };

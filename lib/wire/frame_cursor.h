@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <utility>
 
 #include "lib/base/bytes.h"
 
@@ -62,6 +63,17 @@ class FrameCursor {
   // `wanted`, whose body is too.
   template <class Visitor>
   Result walk(base::Bytes bytes, const TypeSet& wanted, Visitor&& visit) {
+    return walk_if(
+        bytes,
+        [&wanted](char type, base::Bytes body, size_t size) {
+          return body.size() == size || !wanted.has(type);
+        },
+        std::forward<Visitor>(visit));
+  }
+  // The same for each message of which enough is in `bytes`: enough(type, what is here of the body, the
+  // body's size).
+  template <class Enough, class Visitor>
+  Result walk_if(base::Bytes bytes, Enough&& enough, Visitor&& visit) {
     size_t at = 0;
     if (body_left_ > 0) {
       at = body_left_ < bytes.size() ? static_cast<size_t>(body_left_) : bytes.size();
@@ -72,8 +84,8 @@ class FrameCursor {
       if (length < 4 || length > kMaxMessageLength) return {at, true, 0};
       const size_t size = size_t{1} + length;
       const size_t here = bytes.size() - at < size ? bytes.size() - at : size;
-      if (here < size && wanted.has(bytes[at])) return {at, false, size};
       const Message message{bytes[at], at, size, bytes.substr(at + kHeaderSize, here - kHeaderSize)};
+      if (!enough(message.type, message.body, size - kHeaderSize)) return {at, false, size};
       const Walk next = visit(message);
       if (next == Walk::StopBefore) return {at, false, 0};
       at += here;

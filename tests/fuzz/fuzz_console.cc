@@ -22,7 +22,10 @@ const stats::Snapshot& snapshot() {
     stats::Snapshot made;
     made.version = "tidepool";
     made.pools.emplace_back().name = "orders";
-    made.clients.emplace_back().state = stats::ClientState::Active;
+    stats::ClientRow& client = made.clients.emplace_back();
+    client.state = stats::ClientState::Active;
+    client.pinned_since_us = 1;
+    client.pinned_why = "LISTEN";
     made.servers.emplace_back().state = stats::ServerState::Idle;
     made.config.push_back({"workers", "1", "auto", false});
     return made;

@@ -99,6 +99,21 @@ def test_a_shorter_max_lifetime_and_max_idle_hold_for_servers_that_are_there(tid
     wait_until(lambda: not pids & {row["pid"] for row in daemon.backends("bench")}, "the old ones go")
 
 
+def test_the_mode_and_what_belongs_to_it_change(tidepool):
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 4}})
+
+    def rows():
+        return {row["key"]: row["value"] for row in daemon.console("SHOW CONFIG")}
+
+    assert daemon.console("SHOW POOLS")[0]["pool_mode"] == "session" and rows()["pools.bench.max_pinned"] == "3"
+    wanted = {"mode": "transaction", "user_modes": {"app": "statement"}, "max_prepared_statements": 7, "on_session_state": "error", "max_pinned": 2,
+              "pin_functions": ["App.Lock_It"], "transaction": "90s"}
+    reload(daemon, changed(daemon, **wanted))
+    assert daemon.console("SHOW POOLS")[0]["pool_mode"] == daemon.console("SHOW DATABASES")[0]["pool_mode"] == "transaction"
+    shown = {**wanted, "user_modes": "app: statement", "max_prepared_statements": "7", "max_pinned": "2", "pin_functions": "app.lock_it"}
+    assert {key: rows()[f"pools.bench.{key}"] for key in wanted} == shown
+
+
 def test_max_clients_and_the_log_level_change(tidepool):
     daemon = tidepool(pools={"bench": {"min_size": 1, "max_size": 3}}, limits={"max_clients": 50}, log={"level": "info"})
     first = daemon.wire("bench")

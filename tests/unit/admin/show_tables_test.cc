@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <vector>
 
 using namespace tidepool;
 using namespace tidepool::admin;
@@ -100,14 +101,14 @@ TEST_CASE("SHOW POOLS has PgBouncer's columns") {
         "sv_login int4, maxwait int4, maxwait_us int4, pool_mode text, load_balance_hosts text");
 }
 
-TEST_CASE("SHOW CLIENTS and SHOW SERVERS have PgBouncer's columns") {
+TEST_CASE("SHOW SERVERS has PgBouncer's columns, and SHOW CLIENTS one more at the end") {
   const std::string columns =
       "type text, user text, database text, replication text, state text, addr text, port int4, local_addr "
       "text, "
       "local_port int4, connect_time text, request_time text, wait int4, wait_us int4, close_needed int4, "
       "ptr text, "
       "link text, remote_pid int4, tls text, application_name text, prepared_statements int4, id int4";
-  CHECK(columns_of("clients") == columns);
+  CHECK(columns_of("clients") == columns + ", pinned text");
   CHECK(columns_of("servers") == columns);
 }
 
@@ -147,7 +148,8 @@ TEST_CASE("SHOW POOL_STATS has psycopg_pool's statistics in psycopg_pool's order
         "int8, usage_ms int8, "
         "requests_num int8, requests_queued int8, requests_wait_ms int8, requests_errors int8, returns_bad "
         "int8, "
-        "connections_num int8, connections_ms int8, connections_errors int8, connections_lost int8, gave_up int8");
+        "connections_num int8, connections_ms int8, connections_errors int8, connections_lost int8, gave_up "
+        "int8");
 }
 
 TEST_CASE("SHOW POOL_STATS shows zeros, and numbers beyond 32 bits") {
@@ -208,6 +210,7 @@ TEST_CASE("SHOW CLIENTS has a row for each client that is logged in") {
   client.link = 255;
   client.application_name = "psql";
   snapshot.clients.push_back(client);
+  client.prepared_statements = 3;
   client.state = stats::ClientState::Waiting;
   client.address = "unix";
   client.port = 0;
@@ -222,10 +225,61 @@ TEST_CASE("SHOW CLIENTS has a row for each client that is logged in") {
   CHECK(rows_of("clients", snapshot) ==
         "C|app|orders|none|active|127.0.0.1|50000|127.0.0.1|6432|2026-11-22 19:44:25 UTC|2026-11-22 19:45:00 "
         "UTC|0|0|0|"
-        "0x1f|0xff|0||psql|0|31\n"
+        "0x1f|0xff|0||psql|0|31|\n"
         "C|app|orders|none|waiting|unix|0|127.0.0.1|6432|2026-11-22 19:44:25 UTC|2026-11-22 19:44:25 "
         "UTC|1|200000|0|"
-        "0x380000020||4711||psql|0|32\n");
+        "0x380000020||4711||psql|3|32|\n");
+}
+
+// Two clients that are pinned, the second to a server that is not in the snapshot, and one that is not.
+stats::Snapshot pinned_snapshot() {
+  stats::Snapshot snapshot;
+  snapshot.now_us = 1'795'376'668'600'000;
+  stats::ClientRow client{};
+  client.state = stats::ClientState::Active;
+  client.user = "app";
+  client.database = "orders";
+  client.application_name = "worker";
+  client.id = (uint64_t{7} << 31) + 31;
+  client.link = 255;
+  client.pinned_since_us = 1'795'376'665'999'999;
+  client.pinned_why = "LISTEN";
+  client.pinned_by = "listen jobs";
+  snapshot.clients.push_back(client);
+  client.id = 32;
+  client.link = 256;
+  client.pinned_since_us = snapshot.now_us + 1;  // another worker's clock was read later
+  client.pinned_why = "temporary objects, advisory locks";
+  client.pinned_by = "";
+  snapshot.clients.push_back(client);
+  client = {};
+  client.state = stats::ClientState::Active;
+  client.id = 33;
+  client.link = 255;
+  snapshot.clients.push_back(client);
+  stats::ServerRow& server = snapshot.servers.emplace_back();
+  server.state = stats::ServerState::Active;
+  server.id = 255;
+  server.remote_pid = 4711;
+  return snapshot;
+}
+
+TEST_CASE("SHOW PINS says who keeps a server, since when, why, and by which statement") {
+  CHECK(columns_of("pins") ==
+        "pool text, user text, client int4, server_pid int4, since text, seconds int8, why text, statement "
+        "text, application_name text");
+  CHECK(rows_of("pins", pinned_snapshot()) ==
+        "orders|app|31|4711|2026-11-22 19:44:25 UTC|2|LISTEN|listen jobs|worker\n"
+        "orders|app|32|-|2026-11-22 19:44:28 UTC|0|temporary objects, advisory locks||worker\n");
+  CHECK(rows_of("pins", {}).empty());
+}
+
+TEST_CASE("the last column of SHOW CLIENTS says the same in a sentence") {
+  std::vector<std::string> pinned;
+  for (const Row& row : find_show_table("clients")->rows(pinned_snapshot())) pinned.push_back(*row.back());
+  CHECK(pinned == std::vector<std::string>{"LISTEN since 2026-11-22 19:44:25 UTC, by: listen jobs",
+                                           "temporary objects, advisory locks since 2026-11-22 19:44:28 UTC",
+                                           ""});
 }
 
 TEST_CASE("the states have PgBouncer's words") {
@@ -259,10 +313,11 @@ TEST_CASE("SHOW SERVERS tells what is to be closed, and the encryption") {
   server.link = 31;
   server.remote_pid = 99;
   server.tls = "TLSv1.3/TLS_AES_256_GCM_SHA384";
+  server.prepared_statements = 17;
   CHECK(rows_of("servers", snapshot) ==
         "S|app|orders|none|active|10.0.0.5|5432||0|1970-01-01 00:00:00 UTC|1970-01-01 00:00:00 "
         "UTC|0|0|1|0xff|0x1f|99|"
-        "TLSv1.3/TLS_AES_256_GCM_SHA384||0|255\n");
+        "TLSv1.3/TLS_AES_256_GCM_SHA384||17|255\n");
 }
 
 TEST_CASE("SHOW LISTS has PgBouncer's rows") {

@@ -107,7 +107,7 @@ TEST_CASE("RECONNECT takes a pool by its exact name") {
 TEST_CASE("SHOW HELP is a NOTICE and no table") {
   CHECK(talk(query("SHOW HELP")) ==
         "NoticeResponse S \"NOTICE\" V \"NOTICE\" C \"00000\" M \"Console usage\" D \"\\x0a\\x09SHOW "
-        "HELP|CLIENTS|CONFIG|DATABASES|LISTS|POOLS|POOL_STATS|SERVERS|STATS|"
+        "HELP|CLIENTS|CONFIG|DATABASES|LISTS|PINS|POOLS|POOL_STATS|SERVERS|STATS|"
         "VERSION\\x0a\\x09RELOAD\\x0a\\x09RECONNECT "
         "[<pool>]\\x0a\\x09SHUTDOWN [WAIT_FOR_CLIENTS]\"\n" +
             complete("SHOW") + kIdle);

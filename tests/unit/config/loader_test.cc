@@ -18,9 +18,14 @@ pools:
   orders:
     conninfo: "host=/var/run/postgresql dbname=orders user=app"
     users: [app, report]
-    mode: session
+    mode: transaction
+    user_modes: {report: session, app: statement}
     min_size: 2
     max_size: 20
+    max_prepared_statements: 300
+    on_session_state: error
+    max_pinned: 5
+    pin_functions: [Lock_It, app.lock_it]
     timeout: 31s
     max_waiting: 7
     max_lifetime: 2h
@@ -38,6 +43,7 @@ pools:
     max_dials: 4
     client_idle: 1
     idle_in_transaction: 2
+    transaction: 4
     query: 3
     server_application_name: "%a/%p/%u/%c/100%%"
     auth: md5
@@ -71,8 +77,14 @@ TEST_CASE("every setting reaches its field") {
   pool.conninfo = "host=/var/run/postgresql dbname=orders user=app";
   pool.server_user = "app";
   pool.users = {"app", "report"};
+  pool.mode = PoolMode::Transaction;
+  pool.user_modes = {{"report", PoolMode::Session}, {"app", PoolMode::Statement}};
   pool.min_size = 2;
   pool.max_size = 20;
+  pool.max_prepared_statements = 300;
+  pool.on_session_state = OnSessionState::Error;
+  pool.max_pinned = 5;
+  pool.pin_functions = {"lock_it", "app.lock_it"};
   pool.timeout = 31s;
   pool.max_waiting = 7;
   pool.max_lifetime = 2h;
@@ -91,6 +103,7 @@ TEST_CASE("every setting reaches its field") {
   pool.max_dials = 4;
   pool.client_idle = 1s;
   pool.idle_in_transaction = 2s;
+  pool.transaction = 4s;
   pool.query = 3s;
   pool.server_application_name = "%a/%p/%u/%c/100%%";
   pool.auth = auth::AuthMethod::Md5;
@@ -131,6 +144,42 @@ TEST_CASE("what is left out has its default") {
 TEST_CASE("max_size is min_size if left out") {
   CHECK(settings_in(with_pool("min_size: 9")).pools.at("orders").max_size == 9);
   CHECK(settings_in(with_pool("max_size: 9")).pools.at("orders").min_size == 4);
+}
+
+TEST_CASE("max_pinned is one server less than max_size if left out, and at least one") {
+  const auto max_pinned = [](const std::string& text) {
+    return settings_in(with_pool(text)).pools.at("orders").max_pinned;
+  };
+  CHECK(max_pinned("max_size: 20") == 19);
+  CHECK(max_pinned("min_size: 9") == 8);
+  CHECK(max_pinned("min_size: 0\n    max_size: 2") == 1);
+  CHECK(max_pinned("min_size: 1\n    max_size: 1") == 1);
+  CHECK(max_pinned("max_pinned: 0") == 0);
+  CHECK(max_pinned("max_pinned: 4") == 4);
+}
+
+TEST_CASE("a pool has a mode, and a user may have another") {
+  CHECK(settings_in(with_pool("mode: session")).pools.at("orders").mode == PoolMode::Session);
+  const PoolSettings pool =
+      settings_in(with_pool("mode: statement\n    users: [app, report]\n    user_modes: {report: session}"))
+          .pools.at("orders");
+  CHECK(mode_for(pool, "report") == PoolMode::Session);
+  CHECK(mode_for(pool, "app") == PoolMode::Statement);
+  CHECK(mode_for(pool, "repor") == PoolMode::Statement);
+  for (const char* mode : {"session", "transaction", "statement"}) {
+    CHECK(name_of(settings_in(with_pool(std::string("mode: ") + mode)).pools.at("orders").mode) ==
+          std::string(mode));
+  }
+  // The conninfo's user may use a pool that names nobody.
+  CHECK(mode_for(settings_in(with_pool("user_modes: {app: transaction}")).pools.at("orders"), "app") ==
+        PoolMode::Transaction);
+  CHECK(settings_in(with_pool("user_modes: {}")).pools.at("orders").user_modes.empty());
+}
+
+TEST_CASE("a mode of a user can come from the environment") {
+  setenv("TIDEPOOL_TEST_NAME", "statement", 1);
+  const auto pool = settings_in(with_pool("user_modes: {app: \"${TIDEPOOL_TEST_NAME}\"}")).pools.at("orders");
+  CHECK(mode_for(pool, "app") == PoolMode::Statement);
 }
 
 TEST_CASE("check is never, always, or after so long") {
@@ -211,21 +260,39 @@ TEST_CASE("the rows of SHOW CONFIG name every setting, its value and its default
       "listen: [{unix: /run/t, port: 5}, {tcp: \"::1\"}]\nworkers: 2\nusers: {app: {password: "
       "hunter2}}\npeer_map: {root: [app, x]}\n"
       "pools: {orders: {conninfo: \"user=app password=hunter2\", min_size: 6, check: never, reset: RESET "
-      "ALL}}\n");
+      "ALL, users: [app, x], user_modes: {x: session, app: transaction}, pin_functions: [A.b, c], "
+      "transaction: "
+      "90}}\n");
   std::string rows;
   for (const SettingRow& row : rows_of(settings)) {
     rows += row.key + "=" + row.value + "(" + row.fallback + ")" + (row.changeable ? "\n" : " fixed\n");
   }
   CHECK(rows.find("hunter2") == std::string::npos);
-  for (const char* row :
-       {"listen[0].unix=/run/t() fixed\n", "listen[0].port=5(6432) fixed\n",
-        "listen[0].auth=peer(peer) fixed\n", "listen[0].mode=0660(0660) fixed\n",
-        "listen[1].tcp=::1() fixed\n", "listen[1].auth=scram-sha-256(scram-sha-256) fixed\n",
-        "listen[1].keepalive=60s(60s) fixed\n", "workers=2(auto) fixed\n", "users.app.password=<hidden>()\n",
-        "peer_map.root=app, x()\n", "pools.orders.conninfo=user=app password=<hidden>()\n",
-        "pools.orders.users=app(app)\n", "pools.orders.max_size=6(6)\n", "pools.orders.check=never(30s)\n",
-        "pools.orders.reset=RESET ALL(discard_all)\n", "pools.orders.server_application_name=%a(%a)\n",
-        "limits.max_clients=10000(10000)\n", "log.to=stderr(stderr)\n"}) {
+  for (const char* row : {"listen[0].unix=/run/t() fixed\n",
+                          "listen[0].port=5(6432) fixed\n",
+                          "listen[0].auth=peer(peer) fixed\n",
+                          "listen[0].mode=0660(0660) fixed\n",
+                          "listen[1].tcp=::1() fixed\n",
+                          "listen[1].auth=scram-sha-256(scram-sha-256) fixed\n",
+                          "listen[1].keepalive=60s(60s) fixed\n",
+                          "workers=2(auto) fixed\n",
+                          "users.app.password=<hidden>()\n",
+                          "peer_map.root=app, x()\n",
+                          "pools.orders.conninfo=user=app password=<hidden>()\n",
+                          "pools.orders.users=app, x(app)\n",
+                          "pools.orders.max_size=6(6)\n",
+                          "pools.orders.check=never(30s)\n",
+                          "pools.orders.mode=session(session)\n",
+                          "pools.orders.user_modes=app: transaction, x: session()\n",
+                          "pools.orders.max_pinned=5(5)\n",
+                          "pools.orders.on_session_state=pin(pin)\n",
+                          "pools.orders.max_prepared_statements=200(200)\n",
+                          "pools.orders.pin_functions=a.b, c()\n",
+                          "pools.orders.transaction=90s(0)\n",
+                          "pools.orders.reset=RESET ALL(discard_all)\n",
+                          "pools.orders.server_application_name=%a(%a)\n",
+                          "limits.max_clients=10000(10000)\n",
+                          "log.to=stderr(stderr)\n"}) {
     INFO(row);
     CHECK(("\n" + rows).find(std::string("\n") + row) != std::string::npos);
   }

@@ -133,6 +133,82 @@ TEST_CASE("sizes have to fit each other, as in psycopg_pool") {
   CHECK(mistakes_in(with_pool("min_size: 0\n    max_size: 1")) == "");
 }
 
+TEST_CASE("no more servers can be pinned than there may be") {
+  CHECK(mistakes_in(with_pool("max_size: 6\n    max_pinned: 7")) ==
+        "t.yaml:6:17: pools.orders.max_pinned: 7 is more than max_size (6); write 6 or less, or raise "
+        "max_size\n");
+  CHECK(mistakes_in(with_pool("max_pinned: 5")) ==
+        "t.yaml:5:17: pools.orders.max_pinned: 5 is more than max_size (4); write 4 or less, or raise "
+        "max_size\n");
+  CHECK(mistakes_in(with_pool("max_pinned: -1")) ==
+        "t.yaml:5:17: pools.orders.max_pinned: \"-1\" is negative; write a number from 0 to 262143\n");
+  // What is wrong already is said once.
+  CHECK(mistakes_in(with_pool("max_size: x\n    max_pinned: 7")) ==
+        "t.yaml:5:15: pools.orders.max_size: \"x\" is not a whole number; write a number from 1 to 262143\n");
+  CHECK(mistakes_in(with_pool("max_szie: 9\n    max_pinned: 7")) ==
+        "t.yaml:5:5: pools.orders.max_szie: unknown setting; did you mean max_size?\n");
+}
+
+TEST_CASE("a mode is one of three, of the pool and of those of its users who are named") {
+  CHECK(mistakes_in(with_pool("mode: transactions")) ==
+        "t.yaml:5:11: pools.orders.mode: \"transactions\" is not known here; write session, transaction or "
+        "statement (did you mean transaction?)\n");
+  CHECK(mistakes_in(with_pool("users: [app, report, x]\n    user_modes: {report: sesion, '': session, app: "
+                              "[session], x:, repotr: session}")) ==
+        "t.yaml:6:26: pools.orders.user_modes.report: \"sesion\" is not known here; write session, "
+        "transaction or statement (did you mean session?)\n"
+        "t.yaml:6:34: pools.orders.user_modes.: a name is empty; write it\n"
+        "t.yaml:6:52: pools.orders.user_modes.app: is a list; write a mode for each user, as in {report: "
+        "session}\n"
+        "t.yaml:6:63: pools.orders.user_modes.x: has no value; write a mode for each user, as in {report: "
+        "session}, or remove the key\n"
+        "t.yaml:6:67: pools.orders.user_modes.repotr: may not use this pool; write the name in users, or "
+        "remove it here (did you mean report?)\n");
+  CHECK(mistakes_in(with_pool("user_modes: {zoe: session}")) ==
+        "t.yaml:5:18: pools.orders.user_modes.zoe: may not use this pool; write the name in users, or remove "
+        "it here\n");
+  CHECK(mistakes_in(with_pool("user_modes: {app: session, app: statement}")) ==
+        "t.yaml:5:32: pools.orders.user_modes.app: is written a second time (the first is in line 5); remove "
+        "one\n");
+  CHECK(mistakes_in(with_pool("user_modes: [app]")) ==
+        "t.yaml:5:17: pools.orders.user_modes: is a list; write a mode for each user, as in {report: "
+        "session}\n");
+  CHECK(mistakes_in(with_pool("user_modes: session")) ==
+        "t.yaml:5:17: pools.orders.user_modes: is a single value; write a mode for each user, as in {report: "
+        "session}\n");
+  // What is wrong already is said once.
+  CHECK(mistakes_in(with_pool("users: []\n    user_modes: {zoe: session}")) ==
+        "t.yaml:5:12: pools.orders.users: lets nobody use the pool; write a name, or remove it: then the "
+        "conninfo's user may\n");
+  CHECK(mistakes_in(with_pool("usesr: [zoe]\n    user_modes: {zoe: session}")) ==
+        "t.yaml:5:5: pools.orders.usesr: unknown setting; did you mean users?\n");
+}
+
+TEST_CASE("pin_functions are names of functions") {
+  const std::string shape =
+      " is not the name of a function; write it as in lock_it or app.lock_it, without blanks, parentheses "
+      "and quotes\n";
+  CHECK(mistakes_in(with_pool("pin_functions: [lock_it, Lock_It, '', 'a b', 'f()', '\"F\"', .f, a., a.b.c, "
+                              "\"'f'\", [f]]")) ==
+        "t.yaml:5:30: pools.orders.pin_functions: \"Lock_It\" is named twice; remove one\n"
+        "t.yaml:5:39: pools.orders.pin_functions: a name is empty; write it, or remove it\n"
+        "t.yaml:5:43: pools.orders.pin_functions: \"a b\"" +
+            shape + "t.yaml:5:50: pools.orders.pin_functions: \"f()\"" + shape +
+            "t.yaml:5:57: pools.orders.pin_functions: \"\"F\"\"" + shape +
+            "t.yaml:5:64: pools.orders.pin_functions: \".f\"" + shape +
+            "t.yaml:5:68: pools.orders.pin_functions: \"a.\"" + shape +
+            "t.yaml:5:72: pools.orders.pin_functions: \"a.b.c\"" + shape +
+            "t.yaml:5:79: pools.orders.pin_functions: \"'f'\"" + shape +
+            "t.yaml:5:86: pools.orders.pin_functions: is a list; write a list of functions, as in [lock_it, "
+            "app.lock_it]\n");
+  CHECK(
+      mistakes_in(with_pool("on_session_state: alow\n    max_prepared_statements: 100001")) ==
+      "t.yaml:5:23: pools.orders.on_session_state: \"alow\" is not known here; write pin, error or allow "
+      "(did you mean allow?)\n"
+      "t.yaml:6:30: pools.orders.max_prepared_statements: \"100001\" is too large; write a number from 0 to "
+      "100000\n");
+}
+
 TEST_CASE("a listener is one socket, at a place of its own") {
   CHECK(
       mistakes_in(with_listeners(
@@ -274,11 +350,12 @@ TEST_CASE("who cannot log in anywhere is worth a warning") {
 TEST_CASE("a finding is one line, whatever the file holds") {
   const std::string mistakes = mistakes_in(with_pool("\"a\\nb\": 1\n    orphans: \"x\\n\\ty\""));
   CHECK(mistakes ==
-        "t.yaml:5:5: pools.orders.a b: unknown setting; write conninfo, users, mode, min_size, max_size, "
-        "timeout, max_waiting, "
+        "t.yaml:5:5: pools.orders.a b: unknown setting; write conninfo, users, mode, user_modes, min_size, "
+        "max_size, "
+        "max_prepared_statements, on_session_state, max_pinned, pin_functions, timeout, max_waiting, "
         "max_lifetime, max_idle, reconnect_timeout, check, check_query, check_timeout, configure, reset, "
         "reset_timeout, orphans, "
-        "when_down, notice_after, max_dials, client_idle, idle_in_transaction, query, "
+        "when_down, notice_after, max_dials, client_idle, idle_in_transaction, transaction, query, "
         "server_application_name or auth\n"
         "t.yaml:6:14: pools.orders.orphans: \"x  y\" is not known here; write cancel or finish\n");
 }

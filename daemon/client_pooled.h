@@ -1,0 +1,58 @@
+// What a client in transaction or statement mode has beyond one in session mode. Part of ClientSession.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "daemon/client_session.h"
+#include "daemon/worker.h"
+#include "lib/config/settings.h"
+#include "lib/session/client_statements.h"
+#include "lib/session/session_settings.h"
+#include "lib/session/session_watch.h"
+#include "lib/session/state_question.h"
+
+namespace tidepool::daemon {
+
+struct ClientSession::Pooled final : session::StatementSource {
+  Pooled(PoolHere& pool_here, uint64_t number_, config::PoolMode mode_)
+      : pool(pool_here), number(number_), mode(mode_) {}
+
+  session::StatementPtr share(std::string_view text, std::string_view types,
+                              std::string_view fingerprint) override {
+    return pool.shared->share_statement(text, types, fingerprint, options);
+  }
+  void show(stats::ClientRow& row) const {
+    row.prepared_statements = static_cast<uint32_t>(statements.size());
+    if (!is_pinned) return;
+    row.pinned_since_us = pinned_since_us;
+    row.pinned_why = session::words_of(watch.pins());
+    row.pinned_by = watch.suspect();
+  }
+
+  PoolHere& pool;
+  const uint64_t number;  // of no other session
+  config::PoolMode mode;
+  bool waits = false;      // a message of the client's depends on what is not answered yet
+  bool may_ask = false;    // the client has run something since the last question
+  bool is_pinned = false;  // counted in max_pinned
+  session::ClientStatements statements;
+  session::SessionWatch watch;
+  session::CarriedSettings carried;
+  session::SessionWatch::Policy policy;
+  sql::Options options;
+  // Parameters that the server has reported anew since it was taken, as they were before.
+  session::ParameterMap reported_before;
+  // What the client was last told all about: a server, and the versions of what it had and of what the client
+  // knew.
+  struct {
+    uint64_t server = 0, base_version = 0, told_version = 0;
+  } told_all;
+  std::optional<session::StateQuestion> question;
+  session::StateQuestion::Step question_step = session::StateQuestion::Step::More;
+  base::TimePoint asked_at{};
+  int64_t pinned_since_us = 0;
+};
+
+}  // namespace tidepool::daemon

@@ -1,0 +1,275 @@
+// A client in transaction mode: its server goes back when nothing of the client's is left there that the next
+// one must not meet. The client's settings are brought to each server it gets, its prepared statements have
+// names of ours there, and what cannot travel keeps the server with the client. lib/session knows how; here
+// it is carried out.
+#include <utility>
+
+#include "daemon/client_pooled.h"
+#include "daemon/client_session.h"
+#include "daemon/clock.h"
+#include "daemon/log.h"
+#include "daemon/server_connection.h"
+#include "daemon/worker.h"
+#include "lib/base/ascii.h"
+#include "lib/wire/message_limits.h"
+#include "lib/wire/message_writer.h"
+
+namespace tidepool::daemon {
+
+namespace {
+
+constexpr std::string_view kApplicationName = "application_name";
+constexpr std::string_view kConformingStrings = "standard_conforming_strings";
+
+session::SessionWatch::OnState on_state_of(config::OnSessionState setting) {
+  switch (setting) {
+    case config::OnSessionState::Pin:
+      return session::SessionWatch::OnState::Pin;
+    case config::OnSessionState::Error:
+      return session::SessionWatch::OnState::Error;
+    case config::OnSessionState::Allow:
+      return session::SessionWatch::OnState::Allow;
+  }
+  return session::SessionWatch::OnState::Pin;
+}
+
+}  // namespace
+
+// By the pool's mode for its user, which a reload may have changed. A session that has begun to keep its
+// server goes on so.
+void ClientSession::become_pooled() {
+  const auto mode = config::mode_for(*pool_->settings, user_);
+  if (pooled_) {
+    pooled_->mode = mode;
+  } else if (mode != config::PoolMode::Session) {
+    pooled_ = std::make_unique<Pooled>(*pool_, worker_.new_session_number(), mode);
+    if (greeting_) greeted_pooled();
+  }
+}
+
+void ClientSession::greeted_pooled() {
+  const session::WantedSettings wanted{*greeting_, "", nullptr};
+  pooled_->statements.fingerprint = wanted.fingerprint();
+  if (const std::string* value = greeting_->told.find(kConformingStrings))
+    pooled_->options.standard_conforming_strings = *value != "off";
+}
+
+// -- A server for one transaction -----------------------------------------------------------------
+
+std::optional<session::ServerPrelude> ClientSession::link_pooled(ServerConnection& server,
+                                                                 const std::string& application_name) {
+  const std::string* dialed = server.open().parameters.find(kApplicationName);
+  watch_resets_ = !greeting_->wishes.empty() || dialed == nullptr || *dialed != application_name;
+  const bool resets = server.is_unclean();
+  if (resets) server.discarded();
+
+  const bool suits = !resets && server.suits(greeting_, application_name, pooled_->carried);
+  const session::ParameterMap& base = server.parameters_when_clean();
+  const auto& told_all = pooled_->told_all;
+  const bool knows_all = extras_ ? told_all.server == server.number() &&
+                                       told_all.base_version == base.version() &&
+                                       told_all.told_version == extras_->told->version()
+                                 : suits;
+  if (!knows_all) tell_differences(base);
+  if (extras_ && extras_->told)
+    pooled_->told_all = {server.number(), base.version(), extras_->told->version()};
+  if (suits) return std::nullopt;
+
+  const auto changes = changes_on(server, application_name);
+  if (resets || !changes.empty()) return session::ServerPrelude::change(changes, resets);
+  if (!extras_) server.note_suits(greeting_, application_name, pooled_->carried);
+  return std::nullopt;
+}
+
+// The server counts as having them from now on: if they fail, it is closed.
+session::SettingChanges ClientSession::changes_on(ServerConnection& server,
+                                                  const std::string& application_name) {
+  const session::WantedSettings wanted{*greeting_, application_name, pooled_->carried.get()};
+  return wanted.changes_on(server.applied, server.parameters_when_clean());
+}
+
+session::StatementRelay::Client ClientSession::relay_client() {
+  const config::PoolSettings& settings = *pool_->settings;
+  pooled_->options.pin_functions = settings.pin_functions;
+  return {pooled_->number,
+          pooled_->statements,
+          pooled_->watch,
+          *pooled_,
+          pooled_->policy,
+          pooled_->options,
+          settings.max_prepared_statements};
+}
+
+ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::string& out, bool& is_changed) {
+  const config::PoolSettings& settings = *pool_->settings;
+  auto client = relay_client();
+  pooled_->policy = {on_state_of(settings.on_session_state), pooled_->mode == config::PoolMode::Statement,
+                     pool_->shared->pinned() < settings.max_pinned, database_};
+  pooled_->may_ask = true;
+  Stop stop = Stop::No;
+  std::string& piece = worker_.bytes_of_message();
+  std::string due;  // answers of ours that wait for nothing
+  size_t kept_from = 0;
+  const auto walked =
+      from_client_.walk_if(bytes, session::StatementRelay::is_enough, [&](const wire::Message& message) {
+        if (message.type == 'X') {
+          stop = Stop::Terminated;
+          return wire::Walk::StopBefore;
+        }
+        if (!wire::is_acceptable(message)) {
+          stop = Stop::Violation;
+          return wire::Walk::StopBefore;
+        }
+        piece.clear();
+        const auto pass = server_->relay.client_sent(message, client, piece, due);
+        if (pass == session::StatementRelay::Pass::Wait) {
+          stop = Stop::Waits;
+          pooled_->waits = true;
+          return wire::Walk::StopBefore;
+        }
+        if (pass == session::StatementRelay::Pass::AsItIs) return wire::Walk::Go;
+        out.append(bytes.substr(kept_from, message.at - kept_from)).append(piece);
+        kept_from = std::min(message.end(), bytes.size());
+        is_changed = true;
+        return wire::Walk::Go;
+      });
+  if (is_changed) out.append(bytes.substr(kept_from, walked.consumed - kept_from));
+  if (!due.empty()) socket_.write(due);
+  return {walked.consumed, stop, walked.broken};
+}
+
+bool ClientSession::pooled_waits() const {
+  return pooled_->waits || pooled_->question.has_value();
+}
+
+// A parameter has another value than the client was told last. If that is still so at the end of the
+// transaction, the session has set it.
+void ClientSession::note_parameter(std::string_view name, std::string_view value) {
+  if (name == kConformingStrings) pooled_->options.standard_conforming_strings = value != "off";
+  if (pooled_->reported_before.find(name) != nullptr) return;
+  const std::string* before = told().find(name);
+  pooled_->reported_before.set(name, before != nullptr ? std::string_view(*before) : std::string_view());
+}
+
+// -- When it is over ------------------------------------------------------------------------------
+
+// A read of the server's has been passed on.
+void ClientSession::after_server_spoke() {
+  if (pooled_->question && pooled_->question_step != session::StateQuestion::Step::More)
+    return question_answered(pooled_->question_step == session::StateQuestion::Step::Answered);
+  if (pooled_->waits && server_->tracker.ready_owed() == 0) {
+    pooled_->waits = false;
+    replay(std::exchange(pending_, {}));
+    if (retired_ || state_ != State::Linked) return;
+  }
+  const auto& tracker = server_->tracker;
+  if (pooled_->mode == config::PoolMode::Statement && tracker.is_quiet() && tracker.status() != 'I')
+    return end(
+        {"0A000", "a transaction block was begun in pool \"" + database_ + "\", which is in statement mode"});
+  if (pooled_->mode == config::PoolMode::Session || prelude_runs() || pooled_waits() || vanished_ ||
+      !tracker.server_is_free() || !from_client_.between_messages())
+    return;
+
+  for (const auto& [name, before] : pooled_->reported_before.entries()) {
+    const std::string* now = told().find(name);
+    if (now == nullptr || *now != before)
+      pooled_->watch.note_setting(base::lower(name), "(reported by the server)");
+  }
+  pooled_->reported_before.clear();
+  if (pooled_->watch.is_suspicious()) {
+    if (std::exchange(pooled_->may_ask, false)) return ask_for_state();
+    return update_pin();
+  }
+  if (pooled_->watch.pins() != 0) return update_pin();
+  release_server();
+}
+
+void ClientSession::ask_for_state() {
+  std::vector<std::string> custom;
+  const auto add = [&custom](std::string_view name) {
+    if (name.find('.') != std::string_view::npos) custom.push_back(base::lower(name));
+  };
+  for (const auto& wish : greeting_->wishes) add(wish.setting.first);
+  if (pooled_->carried)
+    for (const auto& [name, value] : pooled_->carried->entries()) add(name);
+  pooled_->question.emplace(pooled_->watch, custom);
+  pooled_->question_step = session::StateQuestion::Step::More;
+  pooled_->asked_at = worker_.now();
+  std::string out;
+  pooled_->question->ask(server_->tracker, out);
+  server_->relay.unnamed_is_gone();
+  worker_.need_tick();
+  server_->send(out);  // if it is refused, reading tells
+}
+
+bool ClientSession::question_runs() const {
+  return pooled_ && pooled_->question;
+}
+
+void ClientSession::see_question_reply(const wire::Message& message) {
+  server_->tracker.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
+  if (message.type == 'N' || message.type == 'A') return;
+  pooled_->question_step = pooled_->question->server_sent(message);
+}
+
+void ClientSession::question_answered(bool is_answered) {
+  session::SessionWatch& watch = pooled_->watch;
+  if (is_answered) {
+    const session::SessionState& state = pooled_->question->answer();
+    if (watch.asks_settings()) {
+      pooled_->carried = session::carried_after(pooled_->carried, *greeting_, watch, state,
+                                                server_->parameters_when_clean(), server_->applied);
+      const session::WantedSettings wanted{*greeting_, "", pooled_->carried.get()};
+      pooled_->statements.fingerprint = wanted.fingerprint();
+    }
+    watch.answered(state);
+  } else {
+    const base::Error& error = pooled_->question->error();
+    log::warning(shown() +
+                 " what the session has left on server_pid=" + std::to_string(server_->open().process_id) +
+                 " could not be asked for, so that it stays there: " + error.sqlstate + " " +
+                 log::shown(error.message));
+    watch.question_failed();
+  }
+  pooled_->question.reset();
+  update_pin();
+  if (retired_ || state_ != State::Linked) return;
+  if (watch.pins() == 0 && !watch.is_suspicious()) return release_server();
+  if (!pending_.empty() || !socket_.is_reading()) replay(std::exchange(pending_, {}));
+}
+
+void ClientSession::update_pin() {
+  const session::Pins pins = pooled_->watch.pins();
+  if (pins == 0) return end_pin();
+  if (pooled_->is_pinned) return;
+  if (!pool_->shared->pin(pool_->settings->max_pinned))
+    return end({"53400", "the session would keep a server of pool \"" + database_ + "\" because of " +
+                             session::words_of(pins) + ", and max_pinned of them are kept already"});
+  pooled_->is_pinned = true;
+  pooled_->pinned_since_us = now_wall_us();
+  log::info(shown() + " keeps server_pid=" + std::to_string(server_->open().process_id) + " because of " +
+            session::words_of(pins) + ": " + log::shown(pooled_->watch.suspect()));
+}
+
+void ClientSession::end_pin() {
+  if (!std::exchange(pooled_->is_pinned, false)) return;
+  pool_->shared->unpin();
+  log::info(shown() + " does not keep its server any more");
+}
+
+void ClientSession::release_server() {
+  ServerConnection* server = std::exchange(server_, nullptr);
+  server->relay.leave();
+  if (extras_) {
+    extras_->restore = Extras::Restore::No;
+    extras_->withhold = false;
+  }
+  moves_ = 0;
+  request_runs_ = false;
+  set_state(State::Idle);
+  if (pool_->settings->client_idle.count() > 0) worker_.need_tick();
+  server->release();
+  if (!pending_.empty() || !socket_.is_reading()) replay(std::exchange(pending_, {}));
+}
+
+}  // namespace tidepool::daemon

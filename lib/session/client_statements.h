@@ -1,0 +1,79 @@
+// The prepared statements of one client's session, by the names that the client gave them. What each stands
+// for is the client's alone to change: no server event does.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "lib/session/prepared_statement.h"
+
+namespace tidepool::session {
+
+class ClientStatements {
+ public:
+  struct Entry {
+    StatementPtr statement;
+    bool told = false;  // what its rows look like: a change of that must not stay hidden from the client
+    uint32_t era = 0;
+  };
+
+  // Null: there is none of that name (any more).
+  Entry* find(std::string_view name) {
+    const auto found = entries_.find(name);
+    return found != entries_.end() && found->second.era >= era_ ? &found->second : nullptr;
+  }
+  void set(std::string_view name, StatementPtr statement) { put(name, {std::move(statement), false, era_}); }
+  // Takes the name away. What it stood for can be put back.
+  std::optional<Entry> take(std::string_view name) {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) return std::nullopt;
+    name_bytes_ -= name.size() + sizeof(Entry);
+    Entry taken = std::move(found->second);
+    entries_.erase(found);
+    return taken;
+  }
+  void put(std::string_view name, Entry entry) {
+    const auto [place, is_new] = entries_.try_emplace(std::string(name));
+    if (is_new) name_bytes_ += name.size() + sizeof(Entry);
+    place->second = std::move(entry);
+  }
+  bool has_room_for(std::string_view name) const { return name_bytes_ + name.size() <= kMostNameBytes; }
+  size_t size() const { return entries_.size(); }
+
+  // DEALLOCATE ALL is on its way: what comes behind it finds no names. Returns what ends it.
+  uint32_t begin_era() { return era_++; }
+  // It did happen, or (the era that begin_era() returned) did not.
+  void end_era() {
+    std::erase_if(entries_, [this](const auto& entry) {
+      if (entry.second.era >= era_) return false;
+      name_bytes_ -= entry.first.size() + sizeof(Entry);
+      return true;
+    });
+  }
+  void undo_era(uint32_t before) { era_ = before; }
+
+  // Of the unnamed statement: the Parse message that made it, whole. Empty: there is none, or
+  // `unnamed_is_long`.
+  std::string unnamed;
+  sql::StatementTraits unnamed_traits;
+  bool unnamed_is_long = false;  // too long to be kept: it lives on its server only
+  // Of the settings that the client has now, but for its application_name.
+  std::string fingerprint;
+
+ private:
+  static constexpr size_t kMostNameBytes = size_t{16} * 1024 * 1024;
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
+  };
+
+  std::unordered_map<std::string, Entry, Hash, std::equal_to<>> entries_;
+  size_t name_bytes_ = 0;
+  uint32_t era_ = 0;
+};
+
+}  // namespace tidepool::session

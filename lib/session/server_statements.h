@@ -1,0 +1,56 @@
+// The shared prepared statements that one server has, under names of ours: "tidepool_1", "tidepool_2", ...,
+// no number ever used twice on a server. The one used longest ago goes when there are too many.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "lib/session/prepared_statement.h"
+
+namespace tidepool::session {
+
+class ServerStatements {
+ public:
+  static constexpr std::string_view kPrefix = "tidepool_";
+  static std::string name_of(uint32_t number) { return std::string(kPrefix) + std::to_string(number); }
+
+  // Its number, or 0. Counts as its latest use.
+  uint32_t find(const PreparedStatement& statement);
+  // A Parse of it is on its way, under the number returned.
+  uint32_t add(StatementPtr statement);
+  // A number for a name of our own that nothing else will have.
+  uint32_t fresh_number() { return ++last_number_; }
+  // One that is to be closed: unwanted, or used longest ago if there are `most` or more. It is forgotten. 0:
+  // none.
+  uint32_t take_surplus(size_t most);
+  // It is not there, or must not be used any more.
+  void remove(uint32_t number);
+  // Numbers of statements that are there, but not to be used any more.
+  std::vector<uint32_t> unwanted;
+
+  // As in ClientStatements.
+  uint32_t begin_era() { return era_++; }
+  void end_era();
+  void undo_era(uint32_t before) { era_ = before; }
+  void clear();
+
+  size_t size() const { return by_statement_.size(); }
+  bool is_empty() const { return slots_.empty() && unwanted.empty(); }
+
+ private:
+  struct Slot {
+    StatementPtr statement;
+    uint32_t number;
+    uint32_t era;
+  };
+  std::list<Slot> slots_;  // the latest used first
+  std::unordered_map<const PreparedStatement*, std::list<Slot>::iterator> by_statement_;
+  uint32_t last_number_ = 0;
+  uint32_t era_ = 0;
+};
+
+}  // namespace tidepool::session

@@ -1,0 +1,130 @@
+#include "lib/session/session_settings.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "lib/base/ascii.h"
+
+namespace tidepool::session {
+
+namespace {
+
+constexpr std::string_view kApplicationName = "application_name";
+constexpr std::string_view kRole = "role";
+constexpr std::string_view kSessionAuthorization = "session_authorization";
+
+bool is_identity(std::string_view name) {
+  return name == kRole || name == kSessionAuthorization;
+}
+
+}  // namespace
+
+SettingChanges WantedSettings::changes_on(ParameterMap& applied, const ParameterMap& base) const {
+  ParameterMap wanted;  // but for what the server has by itself
+  const auto want = [&](std::string_view name, std::string_view value, const std::string* of_base) {
+    if (carried != nullptr && carried->find(name) != nullptr) return;
+    // What it has by itself need not be set; what was set there must be set again.
+    if (of_base == nullptr || *of_base != value || applied.find(name) != nullptr) wanted.set(name, value);
+  };
+  for (const auto& wish : greeting.wishes) {
+    const std::string* of_base = wish.reported_name.empty() ? nullptr : base.find(wish.reported_name);
+    const bool is_own = of_base != nullptr && *of_base == wish.reported_value;
+    const std::string name = base::lower(wish.setting.first);
+    if (!is_own || applied.find(name) != nullptr) want(name, wish.setting.second, nullptr);
+  }
+  want(kApplicationName, application_name, base.find(kApplicationName));
+  if (carried != nullptr)
+    for (const auto& [name, value] : carried->entries()) wanted.set(name, value);
+
+  SettingChanges changes;
+  // Under another role than the one that set them, settings might not be allowed: it ends first, and begins
+  // anew in the end.
+  const auto differs = [&](std::string_view name) {
+    const std::string* here = applied.find(name);
+    const std::string* there = wanted.find(name);
+    return here != nullptr && (there == nullptr || *here != *there);
+  };
+  const bool anew = differs(kRole) || differs(kSessionAuthorization);
+  if (anew) {
+    for (std::string_view name : {kSessionAuthorization, kRole})
+      if (applied.find(name) != nullptr) changes.push_back({std::string(name), std::nullopt});
+  }
+  for (const auto& [name, value] : applied.entries())
+    if (wanted.find(name) == nullptr && !is_identity(name)) changes.push_back({name, std::nullopt});
+  for (const auto& [name, value] : wanted.entries()) {
+    const std::string* here = applied.find(name);
+    if (here == nullptr || *here != value || (anew && is_identity(name))) changes.push_back({name, value});
+  }
+  applied = std::move(wanted);
+  return changes;
+}
+
+std::string WantedSettings::fingerprint() const {
+  ParameterMap all;
+  for (const auto& wish : greeting.wishes) all.set(base::lower(wish.setting.first), wish.setting.second);
+  if (carried != nullptr)
+    for (const auto& [name, value] : carried->entries()) all.set(name, value);
+  std::string text;
+  for (const auto& [name, value] : all.entries()) {
+    if (name == kApplicationName) continue;
+    text.append(name).push_back('\0');
+    text.append(value).push_back('\0');
+  }
+  return text;
+}
+
+CarriedSettings carried_after(const CarriedSettings& before, const Greeting& greeting,
+                              const SessionWatch& watch, const SessionState& state, const ParameterMap& base,
+                              ParameterMap& applied) {
+  ParameterMap now;
+  if (before) now = *before;
+  const auto is_asked_for = [&](const std::string& name) {
+    if (watch.asks_all_settings()) return true;
+    return std::any_of(watch.settings().begin(), watch.settings().end(),
+                       [&](const std::string& asked) { return base::same_letters(asked, name); });
+  };
+  const auto has = [&](const std::string& name, const std::string& value) {
+    // As it was brought to: by a wish of the client's, or carried already.
+    const std::string* here = applied.find(name);
+    if (here != nullptr && *here == value) return;
+    now.set(name, value);
+    applied.set(name, value);
+  };
+  const auto is_wish = [&](const std::string& name) {
+    return std::any_of(greeting.wishes.begin(), greeting.wishes.end(),
+                       [&](const auto& wish) { return base::same_letters(wish.setting.first, name); });
+  };
+  const auto has_not = [&](const std::string& name) {
+    now.erase(name);
+    applied.erase(name);
+  };
+
+  // Those that the server has by itself (again) are not in the answer.
+  ParameterMap set;
+  for (const auto& [name, value] : state.settings) set.set(name, value.value_or(""));
+  std::vector<std::string> gone;
+  for (const ParameterMap* known :
+       {static_cast<const ParameterMap*>(&now), static_cast<const ParameterMap*>(&applied)})
+    for (const auto& [name, value] : known->entries())
+      if (is_asked_for(name) && set.find(name) == nullptr && name.find('.') == std::string::npos &&
+          !is_identity(name))
+        gone.push_back(name);
+  for (const std::string& name : gone) has_not(name);
+  for (const auto& [name, value] : set.entries())
+    if (is_asked_for(name)) has(name, value);
+
+  for (const auto& [name, value] : state.asked) {
+    if (!is_asked_for(name)) continue;
+    if (!value || (name == kRole && *value == "none") || (value->empty() && is_wish(name))) {
+      has_not(name);
+    } else if (const std::string* login = name == kSessionAuthorization ? base.find(name) : nullptr;
+               login != nullptr && *login == *value) {
+      has_not(name);
+    } else {
+      has(name, *value);
+    }
+  }
+  return now.entries().empty() ? nullptr : std::make_shared<const ParameterMap>(std::move(now));
+}
+
+}  // namespace tidepool::session

@@ -1,0 +1,40 @@
+// The settings of a session in transaction mode, which follow it to every server: what its startup packet
+// asked for, what it has SET since, its application_name. And what a server has of them, which the last
+// client left there. All names in lower case.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/session/greeting_book.h"
+#include "lib/session/parameter_map.h"
+#include "lib/session/session_watch.h"
+#include "lib/session/settings_statement.h"
+
+namespace tidepool::session {
+
+// What a session has SET, as the server told it. Never changed once it is shared.
+using CarriedSettings = std::shared_ptr<const ParameterMap>;  // null: nothing
+
+struct WantedSettings {
+  const Greeting& greeting;
+  const std::string& application_name;
+  const ParameterMap* carried;  // or null
+
+  // What has to be changed on a server that has `applied` over its own `base` (what it reports without them).
+  // `applied` becomes what the server has then.
+  SettingChanges changes_on(ParameterMap& applied, const ParameterMap& base) const;
+  // The same for two sessions whose statements mean the same: application_name is not in it.
+  std::string fingerprint() const;
+};
+
+// What `before` becomes by the server's answer to what `watch` asked. `applied`, what the server was brought
+// to for this session, becomes what it has now: a setting that went back to the server's own value is not
+// there any more. (Of a custom setting that `greeting` gives, empty counts as that: docs/decisions.md, 7.)
+CarriedSettings carried_after(const CarriedSettings& before, const Greeting& greeting,
+                              const SessionWatch& watch, const SessionState& state, const ParameterMap& base,
+                              ParameterMap& applied);
+
+}  // namespace tidepool::session

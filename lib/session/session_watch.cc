@@ -1,0 +1,152 @@
+#include "lib/session/session_watch.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace tidepool::session {
+
+using sql::StatementTraits;
+using sql::Trait;
+
+namespace {
+
+constexpr size_t kMostOfSuspect = 200;
+
+struct Row {
+  Pin pin;
+  Trait trait;
+  const char* words;
+};
+constexpr std::array kRows{
+    Row{Pin::Listen, Trait::Listen, "LISTEN"},
+    Row{Pin::Temporary, Trait::TemporaryObject, "temporary objects"},
+    Row{Pin::AdvisoryLock, Trait::AdvisoryLock, "advisory locks"},
+    Row{Pin::HoldCursor, Trait::HoldCursor, "cursors WITH HOLD"},
+    Row{Pin::Prepared, Trait::PreparedStatement, "PREPARE"},
+    Row{Pin::Load, Trait::Load, "LOAD"},
+    Row{Pin::Function, Trait::Unaskable, "a function that leaves state"},
+};
+
+Pins pins_of(const StatementTraits& traits) {
+  Pins pins = 0;
+  for (const Row& row : kRows)
+    if (traits.has(row.trait)) pins |= bit(row.pin);
+  return pins;
+}
+
+base::Error refused_state(Pins pins, const SessionWatch::Policy& policy) {
+  return {"0A000",
+          words_of(pins) + " would leave state in the session, and pool \"" + std::string(policy.pool) +
+              "\" gives its servers back after each transaction",
+          "The pool's on_session_state is error.",
+          "Use a pool in session mode for this, or set on_session_state: pin."};
+}
+
+base::Error refused_pin(Pins pins, const SessionWatch::Policy& policy) {
+  return {"53400",
+          words_of(pins) + " would keep a server of pool \"" + std::string(policy.pool) +
+              "\" for this session, and max_pinned of them are kept already",
+          "",
+          "SHOW PINS on the console says who keeps them; raise max_pinned, or use a pool in session mode."};
+}
+
+base::Error refused_transaction(const SessionWatch::Policy& policy) {
+  return {"0A000",
+          "transaction blocks are not possible in pool \"" + std::string(policy.pool) +
+              "\", which is in statement mode",
+          "", "Use a pool in transaction mode for this."};
+}
+
+}  // namespace
+
+std::string words_of(Pins pins) {
+  std::string words;
+  const auto add = [&](Pin pin, const char* name) {
+    if ((pins & bit(pin)) != 0) words += (words.empty() ? "" : ", ") + std::string(name);
+  };
+  for (const Row& row : kRows) add(row.pin, row.words);
+  add(Pin::Sequence, "currval or lastval");
+  add(Pin::OwnStatement, "a prepared statement that is not shared");
+  add(Pin::Unknown, "its state could not be asked for");
+  return words;
+}
+
+std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std::string_view text,
+                                              const Policy& policy) {
+  if (traits.is_empty()) return std::nullopt;
+  if (policy.one_statement_only && traits.has(Trait::BeginsTransaction)) return refused_transaction(policy);
+
+  const Pins pins = policy.on_state == OnState::Allow ? Pins{0} : pins_of(traits);
+  if (pins != 0) {
+    if (policy.on_state == OnState::Error) return refused_state(pins, policy);
+    if (!policy.may_pin && pins_ == 0) return refused_pin(pins, policy);
+    suspect(pins & kAskablePins, text);
+    for (Pin pin : {Pin::Load, Pin::Function})
+      if ((pins & bit(pin)) != 0) note_pin(pin, text);
+  }
+  if (traits.has(Trait::Dynamic) || traits.has(Trait::Unreadable)) {
+    note_everything(text);
+    if (policy.on_state == OnState::Allow) suspected_ = 0;
+  }
+  if (traits.has(Trait::Settings)) {
+    asks_settings_ = true;
+    for (const std::string& name : traits.settings) note_setting(name, text);
+  }
+  if (traits.has(Trait::AnySetting) || traits.has(Trait::ResetsSetting)) asks_all_settings_ = true;
+  // Whatever is known to be there may be gone now.
+  if (traits.has(Trait::RemovesState)) suspected_ |= pins_ & kAskablePins;
+  if (names_current_value_ && traits.has(Trait::MayAdvance) && policy.on_state == OnState::Pin &&
+      (policy.may_pin || pins_ != 0))
+    note_pin(Pin::Sequence, text);
+  if (traits.has(Trait::NamesCurrentValue)) names_current_value_ = true;
+  return std::nullopt;
+}
+
+void SessionWatch::note_setting(std::string_view name, std::string_view text) {
+  asks_settings_ = true;
+  remember(text);
+  if (std::find(settings_.begin(), settings_.end(), name) == settings_.end()) settings_.emplace_back(name);
+}
+
+void SessionWatch::note_everything(std::string_view text) {
+  asks_all_settings_ = true;
+  suspect(kAskablePins, text);
+}
+
+void SessionWatch::note_pin(Pin pin, std::string_view text) {
+  if (pins_ == 0) suspect_.clear();
+  pins_ |= bit(pin);
+  remember(text);
+}
+
+void SessionWatch::suspect(Pins pins, std::string_view text) {
+  if (pins_ == 0 && suspected_ == 0) suspect_.clear();
+  suspected_ |= pins;
+  remember(text);
+}
+
+void SessionWatch::remember(std::string_view text) {
+  if (suspect_.empty()) suspect_ = text.substr(0, kMostOfSuspect);
+}
+
+void SessionWatch::answered(const SessionState& state) {
+  pins_ = static_cast<Pins>((pins_ & ~(suspected_ | bit(Pin::Unknown))) | (state.pins & suspected_));
+  suspected_ = 0;
+  asks_settings_ = asks_all_settings_ = false;
+  settings_.clear();
+  if (pins_ == 0) suspect_.clear();
+}
+
+// What was suspected still is, and is asked about after the client's next transaction.
+void SessionWatch::question_failed() {
+  pins_ |= bit(Pin::Unknown);
+}
+
+void SessionWatch::discarded() {
+  const bool named = names_current_value_;
+  forget();
+  names_current_value_ = named;
+}
+
+}  // namespace tidepool::session

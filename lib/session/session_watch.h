@@ -1,0 +1,111 @@
+// What one client's session may have left on its server that the next client must not meet, and that the
+// session must find again: in transaction mode a server is given back only when this is known. What the
+// client runs raises a suspicion (by its text, by what the server reports); before the server would go back
+// it is asked once (StateQuestion), and the answer decides: settings are carried to the next server
+// (CarriedSettings), everything else keeps the session on this one until it is gone. Knows no bytes of the
+// protocol.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/base/result.h"
+#include "lib/sql/statement_traits.h"
+
+namespace tidepool::session {
+
+// State that cannot travel. A set of them is an OR of bits.
+enum class Pin : uint16_t {
+  Listen = 1 << 0,
+  Temporary = 1 << 1,
+  AdvisoryLock = 1 << 2,
+  HoldCursor = 1 << 3,
+  Prepared = 1 << 4,
+  // From here on, until the client leaves: there is nothing to ask.
+  Load = 1 << 5,
+  Function = 1 << 6,
+  Sequence = 1 << 7,  // currval, lastval
+  OwnStatement =
+      1 << 8,        // prepared by the protocol, but not shared: it is too long, or the pool does not share
+  Unknown = 1 << 9,  // the question failed: until the next one is answered
+};
+using Pins = uint16_t;
+constexpr Pins operator|(Pin a, Pin b) {
+  return static_cast<Pins>(static_cast<Pins>(a) | static_cast<Pins>(b));
+}
+constexpr Pins bit(Pin pin) {
+  return static_cast<Pins>(pin);
+}
+inline constexpr Pins kAskablePins = bit(Pin::Listen) | bit(Pin::Temporary) | bit(Pin::AdvisoryLock) |
+                                     bit(Pin::HoldCursor) | bit(Pin::Prepared);
+// "LISTEN, advisory locks": for logs, the console and errors.
+std::string words_of(Pins pins);
+
+// What the server answered.
+struct SessionState {
+  struct Setting {
+    std::string name;  // in lower case
+    std::optional<std::string> value;
+  };
+  std::vector<Setting> settings;  // those that the session has set
+  std::vector<Setting>
+      asked;  // custom ones, role, session_authorization: as they are now; nothing: not there
+  Pins pins = 0;
+};
+
+class SessionWatch {
+ public:
+  enum class OnState : uint8_t { Pin, Error, Allow };
+  struct Policy {
+    OnState on_state = OnState::Pin;
+    bool one_statement_only = false;  // statement mode: no transaction blocks
+    bool may_pin = true;              // max_pinned is not reached
+    std::string_view pool = {};       // its name, for errors
+  };
+
+  // The client is about to run this. An error: it must not.
+  std::optional<base::Error> note(const sql::StatementTraits& traits, std::string_view text,
+                                  const Policy& policy);
+  // It sets a setting whose name is not in the text (a parameter of set_config, or reported by the server).
+  void note_setting(std::string_view name, std::string_view text);
+  // It may have done anything.
+  void note_everything(std::string_view text);
+  void note_pin(Pin pin, std::string_view text);
+
+  // There is something to ask before the server may go back.
+  bool is_suspicious() const { return asks_settings_ || asks_all_settings_ || suspected_ != 0; }
+  bool asks_settings() const { return asks_settings_ || asks_all_settings_; }
+  // Of custom settings the names are needed; others are found by themselves.
+  const std::vector<std::string>& settings() const { return settings_; }
+  bool asks_all_settings() const { return asks_all_settings_; }
+  Pins asked_pins() const { return suspected_; }
+  void answered(const SessionState& state);
+  void question_failed();
+
+  // Non-zero: the server stays with the client.
+  Pins pins() const { return pins_; }
+  // What the server was last found to have, or will keep, and the statement that was the first to raise the
+  // suspicion, clipped.
+  const std::string& suspect() const { return suspect_; }
+  // The session is over, or its server was reset: nothing of it is left.
+  void forget() { *this = SessionWatch(); }
+  // The server was lost or reset by DISCARD ALL of the client's own.
+  void discarded();
+
+ private:
+  void suspect(Pins pins, std::string_view text);
+  void remember(std::string_view text);
+
+  Pins suspected_ = 0;  // to be asked about
+  Pins pins_ = 0;
+  bool asks_settings_ = false;
+  bool asks_all_settings_ = false;
+  bool names_current_value_ = false;  // currval or lastval was named: the next nextval pins
+  std::vector<std::string> settings_;
+  std::string suspect_;
+};
+
+}  // namespace tidepool::session

@@ -1,0 +1,135 @@
+#include "lib/session/state_question.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "lib/base/ascii.h"
+#include "lib/wire/message_reader.h"
+#include "lib/wire/message_writer.h"
+
+namespace tidepool::session {
+
+namespace {
+
+// Everything is schema-qualified, operators too: the search_path is the client's. Each part gives (what,
+// name, value).
+constexpr std::string_view kSettings =
+    "SELECT 's', s.name, s.setting FROM pg_catalog.pg_settings s WHERE s.source OPERATOR(pg_catalog.=) "
+    "'session'";
+constexpr std::string_view kLogin =
+    "SELECT 'c', 'role', pg_catalog.current_setting('role') UNION ALL "
+    "SELECT 'c', 'session_authorization', pg_catalog.current_setting('session_authorization')";
+constexpr std::string_view kListen =
+    "SELECT 'l', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
+// Whatever is in a schema depends on it, and that is indexed.
+constexpr std::string_view kTemporary =
+    "SELECT 't', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE "
+    "d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass AND "
+    "d.refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())";
+constexpr std::string_view kLocks =
+    "SELECT 'a', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks k WHERE k.locktype "
+    "OPERATOR(pg_catalog.=) 'advisory' "
+    "AND k.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
+constexpr std::string_view kCursors =
+    "SELECT 'h', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors c WHERE c.is_holdable)";
+constexpr std::string_view kPrepared =
+    "SELECT 'p', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql)";
+
+struct PinPart {
+  Pin pin;
+  char letter;
+  std::string_view sql;
+};
+constexpr PinPart kPinParts[] = {
+    {Pin::Listen, 'l', kListen},      {Pin::Temporary, 't', kTemporary}, {Pin::AdvisoryLock, 'a', kLocks},
+    {Pin::HoldCursor, 'h', kCursors}, {Pin::Prepared, 'p', kPrepared},
+};
+
+// A question for more names would be longer than a statement should.
+constexpr size_t kMostNames = 1000;
+
+bool is_custom(std::string_view name) {
+  return name.find('.') != std::string_view::npos;
+}
+
+// These belong to a transaction, not to a session.
+bool is_of_transaction(std::string_view name) {
+  return name.starts_with("transaction_");
+}
+
+}  // namespace
+
+StateQuestion::StateQuestion(const SessionWatch& watch, const std::vector<std::string>& custom_settings) {
+  const auto add = [this](std::string_view part) {
+    if (!sql_.empty()) sql_ += " UNION ALL ";
+    sql_ += part;
+  };
+  if (watch.asks_settings()) {
+    for (const auto* names : {&watch.settings(), &custom_settings}) {
+      for (const std::string& name : *names) {
+        if (!is_custom(name) || names_.size() >= kMostNames) continue;
+        if (std::find(names_.begin(), names_.end(), name) == names_.end()) names_.push_back(name);
+      }
+    }
+    add(kSettings);
+    add(kLogin);
+    for (size_t i = 1; i <= names_.size(); ++i) {
+      const std::string parameter = "$" + std::to_string(i) + "::pg_catalog.text";
+      add("SELECT 'c', " + parameter + ", pg_catalog.current_setting(" + parameter + ", true)");
+    }
+  }
+  for (const PinPart& part : kPinParts)
+    if ((watch.asked_pins() & bit(part.pin)) != 0) add(part.sql);
+}
+
+void StateQuestion::ask(TransactionTracker& tracker, std::string& out) const {
+  std::vector<wire::Value> parameters(names_.begin(), names_.end());
+  wire::append_parse(out, "", sql_);
+  wire::append_bind(out, "", "", parameters);
+  wire::append_execute(out, "");
+  wire::append_close(out, 'S', "");
+  wire::append_sync(out);
+  for (char type : {'P', 'B', 'E', 'C', 'S'}) tracker.client_sent(type);
+}
+
+StateQuestion::Step StateQuestion::server_sent(const wire::Message& message) {
+  switch (message.type) {
+    case 'D':
+      failed_ = failed_ || !read_row(message.body);
+      return Step::More;
+    case 'E':
+      failed_ = true;
+      error_ = wire::read_error(message.body);
+      return Step::More;
+    case 'Z':
+      return failed_ || message.body != "I" ? Step::Failed : Step::Answered;
+    default:
+      return Step::More;
+  }
+}
+
+bool StateQuestion::read_row(base::Bytes body) {
+  wire::FieldReader fields(body);
+  if (fields.u16() != 3) return false;
+  std::optional<std::string> columns[3];
+  for (auto& column : columns) {
+    const auto size = static_cast<int32_t>(fields.u32());
+    if (size >= 0) column = fields.bytes(static_cast<size_t>(size));
+  }
+  if (!fields.ok_and_at_end() || !columns[0] || columns[0]->size() != 1 || !columns[1]) return false;
+  const char what = columns[0]->front();
+  std::string name = base::lower(*columns[1]);
+  if (what == 's') {
+    if (!is_of_transaction(name)) answer_.settings.push_back({std::move(name), std::move(columns[2])});
+    return true;
+  }
+  if (what == 'c') {
+    answer_.asked.push_back({std::move(name), std::move(columns[2])});
+    return true;
+  }
+  for (const PinPart& part : kPinParts)
+    if (part.letter == what) answer_.pins |= bit(part.pin);
+  return true;
+}
+
+}  // namespace tidepool::session

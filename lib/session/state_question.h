@@ -1,0 +1,40 @@
+// Asks a server what a session has left in it: one statement by the extended protocol, between two
+// transactions of the client's, who sees nothing of it. Uses the unnamed statement, of which nothing is left.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/session/session_watch.h"
+#include "lib/session/transaction_tracker.h"
+#include "lib/wire/frame_cursor.h"
+
+namespace tidepool::session {
+
+class StateQuestion {
+ public:
+  // Asks for what `watch` suspects. `custom_settings`: further names of custom settings that are known to be
+  // carried.
+  StateQuestion(const SessionWatch& watch, const std::vector<std::string>& custom_settings);
+
+  // Appends what is to be sent; `tracker` is told.
+  void ask(TransactionTracker& tracker, std::string& out) const;
+  enum class Step { More, Answered, Failed };
+  // Feed it every message from the server up to Answered or Failed (its ReadyForQuery), ParameterStatus,
+  // NoticeResponse and NotificationResponse excepted. Needs whole bodies of DataRow and ErrorResponse.
+  // `tracker` is fed by the caller.
+  Step server_sent(const wire::Message& message);
+  const SessionState& answer() const { return answer_; }
+  const base::Error& error() const { return error_; }
+
+ private:
+  bool read_row(base::Bytes body);
+
+  std::string sql_;
+  std::vector<std::string> names_;  // its parameters
+  SessionState answer_;
+  base::Error error_;
+  bool failed_ = false;
+};
+
+}  // namespace tidepool::session

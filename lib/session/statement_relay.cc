@@ -1,0 +1,642 @@
+#include "lib/session/statement_relay.h"
+
+#include <algorithm>
+
+#include "lib/base/ascii.h"
+#include "lib/wire/message_reader.h"
+#include "lib/wire/message_writer.h"
+
+namespace tidepool::session {
+
+using sql::Trait;
+
+namespace {
+
+// Nobody prepares a statement of this name.
+constexpr std::string_view kNoStatement = "tidepool: this statement is refused";
+// A Query that fails, for one that is refused.
+constexpr std::string_view kNoQuery = "tidepool refuses this statement";
+// An unnamed statement is kept up to this length, so that it can be used again on another server.
+constexpr size_t kLongestUnnamed = size_t{8} * 1024;
+
+const base::Error kTooManyStatements{
+    "53200", "out of memory", "The prepared statements of this pool's clients take too much memory.", ""};
+
+std::string_view until_nul(base::Bytes bytes) {
+  return bytes.substr(0, bytes.find('\0'));
+}
+
+// A message as the client sent it, or what is here of it, with another name in the place of `name`, which is
+// a view of its body.
+void append_renamed(const wire::Message& message, std::string_view name, std::string_view other,
+                    std::string& out) {
+  const auto at = static_cast<size_t>(name.data() - message.body.data());
+  out.push_back(message.type);
+  base::append_u32(out, static_cast<uint32_t>(message.size - 1 - name.size() + other.size()));
+  out.append(message.body.substr(0, at)).append(other).append(message.body.substr(at + name.size()));
+}
+
+std::string_view field_of_error(base::Bytes body, char wanted) {
+  wire::FieldReader fields(body);
+  while (fields.ok() && !fields.at_end()) {
+    const char letter = fields.byte();
+    if (letter == '\0') break;
+    const std::string_view value = fields.cstring();
+    if (letter == wanted) return value;
+  }
+  return {};
+}
+
+// The error with the client's name for the statement in place of ours.
+void append_renamed_error(base::Bytes body, const std::string& ours, std::string_view name,
+                          std::string& out) {
+  const wire::MessageFrame frame(out, 'E');
+  wire::FieldReader fields(body);
+  while (fields.ok() && !fields.at_end()) {
+    const char letter = fields.byte();
+    if (letter == '\0') break;
+    std::string value(fields.cstring());
+    if (const size_t at = letter == 'M' ? value.find(ours) : std::string::npos; at != std::string::npos)
+      value.replace(at, ours.size(), name);
+    out.push_back(letter);
+    wire::append_cstring(out, value);
+  }
+  out.push_back('\0');
+}
+
+// A text of DEALLOCATE name and nothing else, where `name` stands.
+bool is_nothing_but_deallocate(std::string_view text, const sql::StatementTraits& traits) {
+  if (traits.named_statements.size() != 1) return false;
+  const auto& named = traits.named_statements.front();
+  const auto is_blank = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r') || c == ';'; };
+  const std::string_view behind = text.substr(named.at + named.size);
+  if (!std::all_of(behind.begin(), behind.end(), is_blank)) return false;
+  const auto first = std::find_if_not(text.begin(), text.end(), is_blank);
+  const std::string_view word(first, text.end());
+  constexpr std::string_view kWord = "deallocate";
+  return word.size() > kWord.size() &&
+         std::equal(kWord.begin(), kWord.end(), word.begin(),
+                    [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b - 'A' + 'a' : b); });
+}
+
+// The values of a set_config's name that travel as parameters of a Bind. False: they cannot be read.
+template <class Visitor>
+bool each_parameter(base::Bytes bind, const std::vector<uint16_t>& wanted, Visitor&& visit) {
+  wire::FieldReader fields(bind);
+  fields.cstring();
+  fields.cstring();
+  for (uint16_t formats = fields.u16(); formats > 0 && fields.ok(); --formats) fields.u16();
+  const uint16_t count = fields.u16();
+  for (uint16_t i = 1; i <= count && fields.ok(); ++i) {
+    const auto size = static_cast<int32_t>(fields.u32());
+    const base::Bytes value = size < 0 ? base::Bytes() : fields.bytes(static_cast<size_t>(size));
+    if (fields.ok() && std::find(wanted.begin(), wanted.end(), i) != wanted.end()) visit(value);
+  }
+  return fields.ok();
+}
+
+}  // namespace
+
+bool StatementRelay::is_enough(char type, base::Bytes body, size_t body_size) {
+  switch (type) {
+    case 'B': {
+      const size_t portal = body.find('\0');
+      if (portal != base::Bytes::npos && body.find('\0', portal + 1) != base::Bytes::npos) return true;
+      break;
+    }
+    case 'P':
+    case 'Q':
+    case 'D':
+    case 'C':
+      break;
+    default:
+      return true;
+  }
+  return body.size() >= std::min(body_size, kLongestWhole);
+}
+
+// -- What the client says -------------------------------------------------------------------------
+
+StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, Client& client,
+                                                 std::string& out, std::string& now) {
+  const char type = message.type;
+  if (tracker_.skips_to_sync() && type != 'S') return as_it_is(type);  // the server ignores it
+  switch (type) {
+    case 'P':
+      return parse(message, client, out);
+    case 'B':
+      return bind(message, client, out);
+    case 'D':
+      return describe(message, client, out);
+    case 'C':
+      return close(message, client, out);
+    case 'E':
+      if (std::exchange(execute_deallocates_, false) && tracker_.client_sent_marked(type)) {
+        deallocate_all(client);
+        return Pass::AsItIs;
+      }
+      return as_it_is(type);
+    case 'Q':
+      return query(message, client, out);
+    case 'F':
+      client.watch.note_everything("a FunctionCall message");
+      return as_it_is(type);
+    case 'H':
+      as_it_is(type);
+      tell_fakes(tracker_.take_due_fakes(), now);
+      return Pass::AsItIs;
+    case 'S':
+      bound_ = nullptr;
+      execute_deallocates_ = false;
+      return as_it_is(type);
+    default:
+      return as_it_is(type);
+  }
+}
+
+StatementRelay::Pass StatementRelay::as_it_is(char type) {
+  tracker_.client_sent(type);
+  return Pass::AsItIs;
+}
+
+StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client& client, std::string& out) {
+  wire::FieldReader fields(message.body);
+  const std::string_view name = fields.cstring();
+  const std::string_view text = fields.cstring();
+  const base::Bytes types = fields.rest();
+  const bool is_whole = fields.ok() && message.body.size() + wire::kHeaderSize == message.size;
+  if (name.empty()) return parse_unnamed(message, is_whole ? text : std::string_view(), client, out);
+  if (must_wait()) return Pass::Wait;
+
+  if (!is_whole || client.max_prepared_statements == 0) {
+    client.watch.note_pin(Pin::OwnStatement, text);
+    if (!is_whole)
+      client.watch.note_everything(until_nul(message.body.substr(name.size() + 1)));
+    else if (auto error = client.watch.note(sql::classify(text, client.options), text, client.policy))
+      return refuse('B', std::move(*error), out);
+    return as_it_is('P');
+  }
+  if (auto* entry = client.statements.find(name)) {
+    const uint32_t number = need_prepared(entry->statement, client, out);
+    if (number == 0) return refuse('B', kTooManyStatements, out);
+    append_renamed(message, name, ServerStatements::name_of(number), out);
+    tracker_.client_sent_marked('P');
+    Mark& duplicate = mark(Mark::Kind::DuplicateParse);
+    duplicate.number = number;
+    duplicate.name = name;
+    return Pass::Changed;
+  }
+  StatementPtr statement = client.source.share(text, types, client.statements.fingerprint);
+  if (!statement || !client.statements.has_room_for(name)) return refuse('B', kTooManyStatements, out);
+  if (auto error = client.watch.note(statement->traits, text, client.policy))
+    return refuse('B', std::move(*error), out);
+
+  // In a failed transaction a Parse fails, which only the server can say.
+  uint32_t number = statements_.find(*statement);
+  const bool is_there = number != 0;
+  if (is_there && tracker_.ready_owed() > 0) return Pass::Wait;
+  Mark::Kind kind = Mark::Kind::ClientParse;
+  if (is_there && tracker_.status() != 'E') {
+    tracker_.note_fake();
+    kind = Mark::Kind::FakeParse;
+  } else {
+    while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
+      inject_close(surplus, ServerStatements::name_of(surplus), out);
+    number = statements_.add(statement);
+    append_renamed(message, name, ServerStatements::name_of(number), out);
+    tracker_.client_sent_marked('P');
+    ++parses_;
+  }
+  Mark& parsed = mark(kind);
+  parsed.number = number;
+  parsed.name = name;
+  parsed.before = client.statements.take(name);  // of an era that is about to end, if of any
+  client.statements.set(name, std::move(statement));
+  return Pass::Changed;
+}
+
+StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message, std::string_view text,
+                                                   Client& client, std::string& out) {
+  ClientStatements& own = client.statements;
+  const bool is_whole = text.data() != nullptr;
+  sql::StatementTraits traits;
+  if (is_whole) traits = sql::classify(text, client.options);
+  if (auto error = client.watch.note(traits, text, client.policy)) return refuse('B', std::move(*error), out);
+  if (!is_whole) client.watch.note_everything(until_nul(message.body.substr(1)));
+
+  // DEALLOCATE of a name of the client's: it must be there under ours.
+  Mark undo;
+  bool is_changed = false;
+  if (is_whole && is_nothing_but_deallocate(text, traits)) {
+    const auto& named = traits.named_statements.front();
+    if (must_wait()) return Pass::Wait;
+    if (auto* entry = own.find(named.name)) {
+      undo.number = need_prepared(entry->statement, client, out);
+      if (undo.number == 0) return refuse('B', kTooManyStatements, out);
+      append_renamed(message, text.substr(named.at, named.size), ServerStatements::name_of(undo.number), out);
+      undo.name = named.name;
+      undo.before = own.take(named.name);
+      bound_ = nullptr;
+      statements_.remove(undo.number);
+      is_changed = true;
+    }
+  }
+  tracker_.client_sent_marked('P');
+  Mark& parsed = mark(Mark::Kind::UnnamedParse);
+  parsed.name = std::move(undo.name);
+  parsed.before = std::move(undo.before);
+  own.unnamed_is_long = !is_whole || message.body.size() > kLongestUnnamed;
+  if (own.unnamed_is_long || is_changed)
+    own.unnamed.clear();
+  else if (own.unnamed != message.body)
+    own.unnamed = message.body;
+  own.unnamed_traits = std::move(traits);
+  unnamed_of_ = client.id;
+  return is_changed ? Pass::Changed : Pass::AsItIs;
+}
+
+StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& client, std::string& out) {
+  wire::FieldReader fields(message.body);
+  fields.cstring();
+  const std::string_view name = fields.cstring();
+  if (!fields.ok()) return as_it_is('B');  // it will not do for the server either
+  if (must_wait()) return Pass::Wait;
+  const bool is_whole = message.body.size() + wire::kHeaderSize == message.size;
+  auto* entry = name.empty() ? nullptr : client.statements.find(name);
+  if (entry == nullptr && !name.empty()) {
+    if (!name.starts_with(ServerStatements::kPrefix)) return as_it_is('B');
+    append_renamed(message, name, std::string(name) + "?", out);  // names of ours are nobody's
+    tracker_.client_sent('B');
+    return Pass::Changed;
+  }
+
+  const auto& traits = entry != nullptr ? entry->statement->traits : client.statements.unnamed_traits;
+  const std::string_view text = entry != nullptr ? std::string_view(entry->statement->text) : "set_config";
+  if (!traits.is_empty()) {
+    // Of one that is not all here the rest will pass: it cannot be refused any more.
+    if (entry != nullptr && is_whole)
+      if (auto error = client.watch.note(traits, text, client.policy))
+        return refuse('B', std::move(*error), out);
+    execute_deallocates_ = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
+    if (!traits.setting_parameters.empty() &&
+        !(is_whole && each_parameter(message.body, traits.setting_parameters, [&](base::Bytes value) {
+            client.watch.note_setting(base::lower(value), text);
+          })))
+      client.watch.note_everything(text);
+  }
+  bound_ = entry;
+  if (entry == nullptr) {
+    const size_t before = out.size();
+    need_unnamed(client, out);
+    tracker_.client_sent('B');
+    if (out.size() == before) return Pass::AsItIs;
+    append_renamed(message, name, name, out);
+    return Pass::Changed;
+  }
+  const uint32_t number = need_prepared(entry->statement, client, out);
+  if (number == 0) return is_whole ? refuse('B', kTooManyStatements, out) : as_it_is('B');
+  append_renamed(message, name, ServerStatements::name_of(number), out);
+  if (tracker_.client_sent_marked('B')) mark(Mark::Kind::Bind).number = number;
+  return Pass::Changed;
+}
+
+StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Client& client,
+                                              std::string& out) {
+  if (message.body.empty() || message.body.front() != 'S') {
+    if (bound_ != nullptr) bound_->told = true;
+    return as_it_is('D');
+  }
+  if (must_wait()) return Pass::Wait;
+  const std::string_view name = until_nul(message.body.substr(1));
+  auto* entry = name.empty() ? nullptr : client.statements.find(name);
+  if (entry == nullptr) {
+    const size_t before = out.size();
+    if (name.empty()) need_unnamed(client, out);
+    const bool is_ours = name.starts_with(ServerStatements::kPrefix);
+    tracker_.client_sent('D');
+    if (out.size() == before && !is_ours) return Pass::AsItIs;
+    append_renamed(message, name, is_ours ? std::string(name) + "?" : std::string(name), out);
+    return Pass::Changed;
+  }
+  const uint32_t number = need_prepared(entry->statement, client, out);
+  if (number == 0) return refuse('B', kTooManyStatements, out);
+  entry->told = true;
+  append_renamed(message, name, ServerStatements::name_of(number), out);
+  if (tracker_.client_sent_marked('D')) mark(Mark::Kind::Bind).number = number;
+  return Pass::Changed;
+}
+
+StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client& client, std::string&) {
+  if (message.body.empty() || message.body.front() != 'S') return as_it_is('C');
+  const std::string_view name = until_nul(message.body.substr(1));
+  if (name.empty()) {
+    client.statements.unnamed.clear();
+    unnamed_of_ = kNobody;
+    return as_it_is('C');
+  }
+  if (must_wait()) return Pass::Wait;
+  const bool is_known = client.statements.find(name) != nullptr;
+  if (!is_known && !name.starts_with(ServerStatements::kPrefix)) return as_it_is('C');
+  tracker_.note_fake();
+  Mark& closed = mark(Mark::Kind::FakeClose);
+  closed.name = name;
+  if (is_known) closed.before = client.statements.take(name);
+  bound_ = nullptr;
+  return Pass::Changed;
+}
+
+StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client& client, std::string& out) {
+  const bool is_whole = message.body.size() + wire::kHeaderSize == message.size;
+  const std::string_view text = until_nul(message.body);
+  sql::StatementTraits traits;
+  if (is_whole)
+    traits = sql::classify(text, client.options);
+  else
+    client.watch.note_everything(text);
+  const bool deallocates = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
+  if ((deallocates || !traits.named_statements.empty()) && must_wait()) return Pass::Wait;
+  if (auto error = client.watch.note(traits, text, client.policy)) return refuse('Q', std::move(*error), out);
+  client.statements.unnamed.clear();
+  client.statements.unnamed_is_long = false;
+  unnamed_of_ = kNobody;
+  bound_ = nullptr;
+
+  if (deallocates && tracker_.client_sent_marked('Q')) {
+    deallocate_all(client);
+    return Pass::AsItIs;
+  }
+  if (is_nothing_but_deallocate(text, traits)) {
+    const std::string& name = traits.named_statements.front().name;
+    if (client.statements.find(name) != nullptr && tracker_.client_sent_marked('Q')) {
+      // The server need not have it. In a failed transaction this fails as the client's own would.
+      const std::string other = ServerStatements::name_of(statements_.fresh_number());
+      wire::append_query(out, "PREPARE " + other + " AS SELECT 1; DEALLOCATE " + other);
+      Mark& one = mark(Mark::Kind::DeallocateOne);
+      one.name = name;
+      one.before = client.statements.take(name);
+      return Pass::Changed;
+    }
+  }
+  if (!traits.named_statements.empty()) {
+    // EXECUTE of a statement that was prepared by the protocol, where it is prepared here.
+    std::string changed(text);
+    for (size_t i = traits.named_statements.size(); i-- > 0;) {
+      const auto& named = traits.named_statements[i];
+      const auto* entry = client.statements.find(named.name);
+      const uint32_t number = entry != nullptr ? statements_.find(*entry->statement) : 0;
+      if (number != 0) changed.replace(named.at, named.size, ServerStatements::name_of(number));
+    }
+    if (changed != text) {
+      wire::append_query(out, changed);
+      tracker_.client_sent('Q');
+      return Pass::Changed;
+    }
+  }
+  return as_it_is('Q');
+}
+
+// -- What is put in front of it, or in its place --------------------------------------------------
+
+StatementRelay::Mark& StatementRelay::mark(Mark::Kind kind) {
+  if (kind != Mark::Kind::Bind && kind != Mark::Kind::UnnamedParse && kind != Mark::Kind::Refusal)
+    ++unsettled_;
+  Mark fresh;
+  fresh.kind = kind;
+  return marks_.push(std::move(fresh));
+}
+
+StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::string& out) {
+  if (type == 'Q')
+    wire::append_query(out, kNoQuery);
+  else
+    wire::append_bind(out, "", kNoStatement);
+  if (tracker_.client_sent_marked(type))
+    mark(Mark::Kind::Refusal).error = std::make_unique<base::Error>(std::move(error));
+  return Pass::Changed;
+}
+
+// The client's unnamed statement: made again if another server has it, or if another client's is here.
+void StatementRelay::need_unnamed(Client& client, std::string& out) {
+  if (unnamed_of_ == client.id) return;
+  const std::string& kept = client.statements.unnamed;
+  if (!kept.empty()) {
+    {
+      const wire::MessageFrame frame(out, 'P');
+      out.append(kept);
+    }
+    tracker_.client_sent_marked('P');
+    mark(Mark::Kind::InjectedUnnamed);
+    unnamed_of_ = client.id;
+  } else if (unnamed_of_ != kNobody) {
+    inject_close(0, "", out);  // then the server says that there is none
+    unnamed_of_ = kNobody;
+  }
+}
+
+StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_view name, std::string& out) {
+  wire::append_close(out, 'S', name);
+  tracker_.client_sent_marked('C');
+  Mark& closed = mark(Mark::Kind::InjectedClose);
+  closed.number = number;
+  return closed;
+}
+
+// Its number on the server, where it is prepared if need be. 0: there is no memory for it.
+uint32_t StatementRelay::need_prepared(StatementPtr& statement, Client& client, std::string& out) {
+  if (statement->fingerprint != client.statements.fingerprint) {
+    StatementPtr now = client.source.share(statement->text, statement->types, client.statements.fingerprint);
+    if (!now) return 0;
+    statement = std::move(now);
+  }
+  if (const uint32_t number = statements_.find(*statement)) return number;
+  while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
+    inject_close(surplus, ServerStatements::name_of(surplus), out);
+  const uint32_t number = statements_.add(statement);
+  {
+    const wire::MessageFrame frame(out, 'P');
+    wire::append_cstring(out, ServerStatements::name_of(number));
+    wire::append_cstring(out, statement->text);
+    out.append(statement->types);
+  }
+  ++parses_;
+  tracker_.client_sent_marked('P');
+  mark(Mark::Kind::InjectedParse).number = number;
+  return number;
+}
+
+void StatementRelay::deallocate_all(Client& client) {
+  Mark& all = mark(Mark::Kind::DeallocateAll);
+  all.client_era = client.statements.begin_era();
+  all.server_era = statements_.begin_era();
+  bound_ = nullptr;
+}
+
+// -- What the server says -------------------------------------------------------------------------
+
+StatementRelay::Reply StatementRelay::server_sent(const wire::Message& message, Client& client,
+                                                  std::string& before, std::string& instead) {
+  tracker_.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
+  const auto& last = tracker_.last();
+  if (last.fakes_before > 0) tell_fakes(last.fakes_before, before);
+  Reply reply = Reply::Pass;
+  if (last.is_answer_of_marked && has_marks()) reply = see_answer(marks_.front(), message, client, instead);
+  if (last.ended_marked) settle_front(client.statements);
+  if (last.dropped > 0) drop_front(last.dropped, client.statements);
+  return reply;
+}
+
+void StatementRelay::server_paused(std::string& out) {
+  tell_fakes(tracker_.take_due_fakes(), out);
+}
+
+StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message& message, Client& client,
+                                                 std::string& instead) {
+  using Kind = Mark::Kind;
+  if (message.type == 'E') {
+    mark.failed = true;
+    return see_error(mark, message.body, client, instead);
+  }
+  switch (mark.kind) {
+    case Kind::InjectedParse:
+    case Kind::InjectedUnnamed:
+    case Kind::InjectedClose:
+      return Reply::LeaveOut;
+    case Kind::DeallocateAll: {
+      const std::string_view tag = message.type == 'C' ? until_nul(message.body) : std::string_view();
+      mark.done = mark.done || tag == "DEALLOCATE ALL" || tag == "DISCARD ALL";
+      return Reply::Pass;
+    }
+    case Kind::DeallocateOne:
+      if (message.type != 'C') return Reply::Pass;
+      if (until_nul(message.body) == "PREPARE") return Reply::LeaveOut;
+      mark.done = true;
+      return Reply::Pass;
+    default:
+      return Reply::Pass;
+  }
+}
+
+StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Client& client,
+                                                std::string& instead) {
+  if (wire::read_severity(body) != "ERROR") return Reply::Pass;
+  const std::string_view sqlstate = field_of_error(body, 'C');
+  switch (mark.kind) {
+    case Mark::Kind::Refusal:
+      wire::append_error_response(instead, "ERROR", *mark.error);
+      return Reply::Replaced;
+    case Mark::Kind::DuplicateParse:
+      if (sqlstate != "42P05") return Reply::Pass;
+      append_renamed_error(body, ServerStatements::name_of(mark.number), mark.name, instead);
+      return Reply::Replaced;
+    case Mark::Kind::Bind:
+      // "cached plan must not change result type": this copy will not do any more.
+      if (sqlstate == "0A000" && field_of_error(body, 'R') == "RevalidateCachedQuery") {
+        statements_.remove(mark.number);
+        statements_.unwanted.push_back(mark.number);
+      }
+      // Something has deallocated it that could not be seen.
+      if (sqlstate == "26000") {
+        statements_.clear();
+        client.watch.note_everything("DEALLOCATE");
+      }
+      return Reply::Pass;
+    default:
+      return Reply::Pass;
+  }
+}
+
+void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
+  for (; count > 0 && has_marks(); --count) {
+    if (marks_.front().kind == Mark::Kind::FakeClose)
+      wire::append_close_complete(out);
+    else
+      wire::append_parse_complete(out);
+    pop_mark();
+  }
+}
+
+void StatementRelay::pop_mark() {
+  const auto kind = marks_.front().kind;
+  if (kind != Mark::Kind::Bind && kind != Mark::Kind::UnnamedParse && kind != Mark::Kind::Refusal)
+    --unsettled_;
+  marks_.pop();
+}
+
+// The front one's answer is complete.
+void StatementRelay::settle_front(ClientStatements& statements) {
+  if (!has_marks()) return;
+  Mark& mark = marks_.front();
+  if (mark.kind == Mark::Kind::DeallocateAll && mark.done) {
+    statements.end_era();
+    statements_.end_era();
+  } else if (mark.kind == Mark::Kind::DeallocateAll || (mark.failed && !mark.done)) {
+    take_back(mark, statements);
+  }
+  pop_mark();
+}
+
+// They were skipped, or will never be answered. The last first: each leaves things as it found them.
+void StatementRelay::drop_front(size_t count, ClientStatements& statements) {
+  count = std::min(count, marks_.size());
+  for (size_t i = count; i-- > 0;) take_back(marks_[i], statements);
+  for (; count > 0; --count) pop_mark();
+}
+
+void StatementRelay::take_back(Mark& mark, ClientStatements& statements) {
+  using Kind = Mark::Kind;
+  switch (mark.kind) {
+    case Kind::ClientParse:
+      statements_.remove(mark.number);
+      [[fallthrough]];
+    case Kind::FakeParse:
+      statements.take(mark.name);
+      bound_ = nullptr;
+      break;
+    case Kind::InjectedParse:
+      statements_.remove(mark.number);
+      return;
+    case Kind::InjectedClose:
+      if (mark.number != 0) statements_.unwanted.push_back(mark.number);
+      return;
+    case Kind::InjectedUnnamed:
+      unnamed_of_ = kSomebody;
+      return;
+    case Kind::UnnamedParse:
+      statements.unnamed.clear();
+      unnamed_of_ = kSomebody;
+      break;
+    case Kind::DeallocateAll:
+      statements.undo_era(mark.client_era);
+      statements_.undo_era(mark.server_era);
+      return;
+    case Kind::FakeClose:
+    case Kind::DeallocateOne:
+      break;
+    case Kind::Nothing:
+    case Kind::DuplicateParse:
+    case Kind::Bind:
+    case Kind::Refusal:
+      return;
+  }
+  if (mark.before) statements.put(mark.name, std::move(*mark.before));
+}
+
+void StatementRelay::take_back(ClientStatements& statements) {
+  drop_front(marks_.size(), statements);
+  bound_ = nullptr;
+}
+
+bool StatementRelay::leave() {
+  const bool is_known = unsettled_ == 0;
+  while (has_marks()) pop_mark();
+  bound_ = nullptr;
+  execute_deallocates_ = false;
+  return is_known;
+}
+
+void StatementRelay::discarded() {
+  statements_.clear();
+  statements_.end_era();
+}
+
+}  // namespace tidepool::session

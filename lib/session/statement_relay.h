@@ -1,0 +1,152 @@
+// Between a client and the server that it has for a transaction: gives prepared statements names of ours on
+// the server, prepares them there when they are first needed, and makes the answers look as if the client had
+// the server for itself. One for each server; what is the client's comes in as ClientStatements.
+//
+// Of what is asked, some messages are marked; TransactionTracker tells when it is a marked one's turn:
+//
+//   the client sends                     the server gets                       the client gets
+//   Parse x, new to the server           Parse tidepool_7                      its answer
+//   Parse x, there already               nothing                               ParseComplete of ours, in its
+//   turn Parse x, though x lives              Parse tidepool_7, which lives         42P05 with the client's
+//   name Bind x, Describe x, new there        Parse tidepool_8; Bind tidepool_8     the answer to the Bind
+//   Close x                              nothing                               CloseComplete of ours, in its
+//   turn something that is refused            Bind or Query that must fail          the refusal in the place
+//   of that error
+//
+// After an error PostgreSQL skips everything up to the next Sync: what was assumed of skipped messages is
+// taken back. A message that depends on names waits until earlier batches are answered, if what they did to
+// names is not known yet (Pass::Wait); within its own batch it need not, since if anything fails there, it is
+// skipped itself. Steady use allocates nothing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "lib/base/result.h"
+#include "lib/session/client_statements.h"
+#include "lib/session/ring.h"
+#include "lib/session/server_statements.h"
+#include "lib/session/session_watch.h"
+#include "lib/session/transaction_tracker.h"
+#include "lib/wire/frame_cursor.h"
+
+namespace tidepool::session {
+
+class StatementRelay {
+ public:
+  explicit StatementRelay(TransactionTracker& tracker) : tracker_(tracker) {}
+  StatementRelay(const StatementRelay&) = delete;
+  StatementRelay& operator=(const StatementRelay&) = delete;
+
+  // The client that has the server now. All of it outlives the link.
+  struct Client {
+    uint64_t id;  // never of two sessions
+    ClientStatements& statements;
+    SessionWatch& watch;
+    StatementSource& source;
+    const SessionWatch::Policy& policy;
+    const sql::Options& options;
+    uint32_t
+        max_prepared_statements;  // on a server; 0: they are not shared, and keep the session on its server
+  };
+
+  // Whether so much of a message is here that client_sent() can decide. `body`: what is here of it.
+  static bool is_enough(char type, base::Bytes body, size_t body_size);
+  // At most so much of a message is waited for; of a longer one client_sent() gets what is here.
+  static constexpr size_t kLongestWhole = size_t{60} * 1024;
+
+  enum class Pass {
+    AsItIs,   // pass its bytes on
+    Changed,  // what goes to the server was appended to `out` instead of what is here of the message
+    Wait      // not now: again when ready_owed() is 0
+  };
+  // The client sent `message`; tells the tracker. `now` gets answers that are due at once (of a Flush).
+  Pass client_sent(const wire::Message& message, Client& client, std::string& out, std::string& now);
+
+  enum class Reply { Pass, LeaveOut, Replaced };
+  // The server sent `message`; tells the tracker. `before`: answers of ours whose place is in front of it.
+  // `instead`: what the client is told in its place. Needs whole bodies of ReadyForQuery and CommandComplete;
+  // of ErrorResponse while has_marks().
+  Reply server_sent(const wire::Message& message, Client& client, std::string& before, std::string& instead);
+  // The server has said all that it has to say for now, and stands between two messages.
+  void server_paused(std::string& out);
+
+  bool has_marks() const { return !marks_.is_empty(); }
+  // Nothing of what is in flight has run, and nothing will: the server is given up, the client will ask again
+  // elsewhere.
+  void take_back(ClientStatements& statements);
+  // The client has left. False: what the server has is not known: it must be reset or closed.
+  bool leave();
+  // The server was reset by DISCARD ALL.
+  void discarded();
+  // Something of ours used the unnamed statement and closed it.
+  void unnamed_is_gone() { unnamed_of_ = kNobody; }
+
+  const ServerStatements& statements() const { return statements_; }
+  // Statements prepared under names of ours, since the beginning.
+  uint64_t parses() const { return parses_; }
+
+ private:
+  struct Mark {
+    enum class Kind : uint8_t {
+      Nothing,
+      ClientParse,    // of a new name
+      FakeParse,      // of a new name, of a statement that is there already
+      InjectedParse,  // ours: its answer is left out
+      InjectedClose,
+      InjectedUnnamed,
+      UnnamedParse,
+      DuplicateParse,  // must fail
+      Bind,
+      FakeClose,
+      DeallocateAll,  // an Execute or Query of it, or of DISCARD ALL
+      DeallocateOne,  // a Query of it, in words of ours
+      Refusal         // must fail
+    } kind = Kind::Nothing;
+    bool failed = false;
+    bool done = false;    // DEALLOCATE
+    uint32_t number = 0;  // of the statement on the server
+    uint32_t client_era = 0, server_era = 0;
+    std::string name;                               // the client's
+    std::optional<ClientStatements::Entry> before;  // what the name stood for
+    std::unique_ptr<base::Error> error;
+  };
+
+  Pass parse(const wire::Message& message, Client& client, std::string& out);
+  Pass parse_unnamed(const wire::Message& message, std::string_view text, Client& client, std::string& out);
+  Pass bind(const wire::Message& message, Client& client, std::string& out);
+  Pass bind_unnamed(const wire::Message& message, Client& client, std::string& out);
+  Pass describe(const wire::Message& message, Client& client, std::string& out);
+  Pass close(const wire::Message& message, Client& client, std::string& out);
+  Pass execute(const wire::Message& message, Client& client);
+  Pass query(const wire::Message& message, Client& client, std::string& out);
+  Pass as_it_is(char type);
+  Pass refuse(char type, base::Error error, std::string& out);
+  bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
+  void need_unnamed(Client& client, std::string& out);
+  uint32_t need_prepared(StatementPtr& statement, Client& client, std::string& out);
+  Mark& inject_close(uint32_t number, std::string_view name, std::string& out);
+  void deallocate_all(Client& client);
+  Mark& mark(Mark::Kind kind);
+  Reply see_answer(Mark& mark, const wire::Message& message, Client& client, std::string& instead);
+  Reply see_error(Mark& mark, base::Bytes body, Client& client, std::string& instead);
+  void settle_front(ClientStatements& statements);
+  void drop_front(size_t count, ClientStatements& statements);
+  void take_back(Mark& mark, ClientStatements& statements);
+  void pop_mark();
+  void tell_fakes(uint32_t count, std::string& out);
+
+  TransactionTracker& tracker_;
+  ServerStatements statements_;
+  Ring<Mark> marks_;
+  uint32_t unsettled_ = 0;  // marks that change what names stand for
+  static constexpr uint64_t kNobody = 0, kSomebody = UINT64_MAX;
+  uint64_t unnamed_of_ = kNobody;             // the client whose unnamed statement is there
+  bool execute_deallocates_ = false;          // the next Execute may be of DEALLOCATE ALL
+  ClientStatements::Entry* bound_ = nullptr;  // of the last Bind of this batch
+  uint64_t parses_ = 0;
+};
+
+}  // namespace tidepool::session

@@ -1,0 +1,100 @@
+// What a text of a Query or Parse message may leave behind in its session: a suspicion, found by reading, on
+// which the server is asked. A false alarm costs a question; what is missed is unsafe: in doubt a trait is
+// raised.
+//
+// Knows no catalog: what a function, trigger or procedure does inside cannot be noticed, unless Options name
+// it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tidepool::sql {
+
+enum class Trait : uint32_t {
+  // SET, RESET x, set_config(): `settings` and `setting_parameters` name them. Not what ends with its
+  // transaction.
+  Settings = 1U << 0,
+  // RESET ALL, DISCARD ALL, a set_config() whose name is computed, UPDATE pg_settings: any setting may have
+  // changed.
+  AnySetting = 1U << 1,
+  // RESET, SET x TO DEFAULT, DISCARD ALL: something may go back to what the session started with.
+  ResetsSetting = 1U << 2,
+  Listen = 1U << 3,
+  // CREATE TEMP, SELECT INTO TEMP, pg_temp mentioned.
+  TemporaryObject = 1U << 4,
+  // CREATE, SELECT INTO: with pg_temp in the search_path it may be temporary.
+  Creates = 1U << 5,
+  // One that outlives its transaction.
+  AdvisoryLock = 1U << 6,
+  HoldCursor = 1U << 7,
+  // PREPARE of SQL.
+  PreparedStatement = 1U << 8,
+  Load = 1U << 9,
+  // A function that leaves what cannot be asked about: dblink_connect(), setseed(), Options::pin_functions,
+  // ...
+  Unaskable = 1U << 10,
+  // currval(), lastval().
+  NamesCurrentValue = 1U << 11,
+  // nextval(), setval(), INSERT and whatever else writes, CALL, DO, EXECUTE: a sequence may advance.
+  MayAdvance = 1U << 12,
+  // UNLISTEN, DROP, CLOSE, DEALLOCATE, DISCARD, pg_advisory_unlock(): what pinned a server may be gone.
+  RemovesState = 1U << 13,
+  DeallocateAll = 1U << 14,
+  DiscardAll = 1U << 15,
+  // BEGIN, START TRANSACTION, COMMIT AND CHAIN.
+  BeginsTransaction = 1U << 16,
+  // EXECUTE of SQL: what it runs had its traits when it was prepared. `named_statements` say which one.
+  Executes = 1U << 17,
+  // A text that is put together when it runs, or whose language is not read: anything may have happened.
+  Dynamic = 1U << 18,
+  // The text ends inside a string, a comment or a bracket (half a text, or a mistake), or a name is spelled
+  // with
+  // escapes: anything may have happened.
+  Unreadable = 1U << 19,
+};
+
+struct StatementTraits {
+  // A statement of SQL's PREPARE or of the protocol that DEALLOCATE or EXECUTE names.
+  struct NamedStatement {
+    size_t at;  // where the name stands in the text, quotes included
+    size_t size;
+    std::string name;  // what it is: lower case unless quoted
+  };
+
+  uint32_t bits = 0;
+  // In lower case unless quoted; PostgreSQL compares them ignoring case. No name twice.
+  std::vector<std::string> settings;
+  // 1 for $1: the parameter's value is the name of a setting.
+  std::vector<uint16_t> setting_parameters;
+  std::vector<NamedStatement> named_statements;
+
+  bool has(Trait trait) const { return (bits & static_cast<uint32_t>(trait)) != 0; }
+  bool has_any(std::initializer_list<Trait> traits) const {
+    for (Trait trait : traits)
+      if (has(trait)) return true;
+    return false;
+  }
+  bool is_empty() const { return bits == 0; }
+  void raise(Trait trait) { bits |= static_cast<uint32_t>(trait); }
+  void add_setting(std::string name);
+};
+
+struct Options {
+  bool standard_conforming_strings = true;
+  // In lower case, with a schema ("app.lock_it": only calls that name it) or without ("lock_it": in any
+  // schema).
+  std::span<const std::string> pin_functions;
+};
+
+StatementTraits classify(std::string_view text, const Options& options);
+
+// "LISTEN", "a temporary object", ...: as a log or a console shows it.
+std::string_view to_string(Trait trait);
+
+}  // namespace tidepool::sql
