@@ -52,8 +52,9 @@ class Differential:
         self._order = 0
         self._seats = {client: Seat(self, client) for client in self.clients}
 
-    def run(self, source, chance=None):
-        self.difference, self.chance = None, chance or random.Random()
+    def run(self, source, chance=None, only=None):
+        """`only`: differences of other scripts than this number do not count."""
+        self.only, self.difference, self.chance = only, None, chance or random.Random()
         waiting = [seat for seat in self._seats.values() if seat.begin(source)]
         while self.difference is None and any(seat.busy for seat in waiting):
             limit = max(self.timers[0][0] - time.monotonic(), 0) if self.timers else 1
@@ -331,16 +332,22 @@ class Seat:
         self.empty()
 
     def differs(self, why, step=None):
+        if self.engine.only not in (None, self.script.number):
+            self.leave_sessions()
+            return self.empty()
         if self.engine.difference is None:
             self.engine.difference = Difference(self.script, *(session.replies for session in self.sessions), why, step)
 
     def abandon(self):
         self.busy = False
+        self.leave_sessions()
+
+    def leave_sessions(self):
         self.turn += 1
         for session in self.sessions:
             session.leaving = True
             session.hang_up()
-        self.sessions = []
+        self.sessions, self.script = [], None
 
     def close(self):
         for control in self.controls:
@@ -366,8 +373,7 @@ def shrunk(engine, generator, difference, seconds=60, say=lambda text: None):
             if turns["end"]:
                 return None
             return generator.script(chance.randrange(1 << 20) * generator.clients + client)
-        found = engine.run(source, chance)
-        return found if found is not None and found.script.number == script.number else None
+        return engine.run(source, chance, script.number)
 
     again = tried(difference.script, 20)
     if again is None:
