@@ -3,7 +3,8 @@ pool's servers its own in between."""
 
 import pytest
 from harness import wire
-from harness.session_scripts import normalised
+from harness.differential import shown
+from harness.session_scripts import normalised, spoken
 from harness.sessions import directly
 from harness.wire import SYNC, bind, close, execute, parse, query
 
@@ -14,7 +15,8 @@ transactions = pytest.mark.parametrize("mode", MODES[:2])
 each_way = pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES)
 pool_sizes = pytest.mark.parametrize("size", [1, 2], ids=["1 server", "2 servers"])
 
-TABLES = "create table t(a int primary key, b text); create table log(a int); create sequence s"
+TABLES = ("create table t(a int primary key, b text); create table log(a int); create sequence s;"
+          " create schema one; create schema two; create view one.v as select 1 as n; create view two.v as select 2 as n")
 CLEAN = "truncate t, log; select setval('s', 1, false)"
 
 
@@ -66,7 +68,8 @@ class Conversations:
                 client.terminate()
             said.append(answers)
         for number, (direct, through) in enumerate(zip(*said)):
-            assert through == direct, f"turn {number} of {turns}"
+            assert through == direct, (f"turn {number} {[spoken(data)[:500] for data, _ in turns[:number + 1]]}:\n"
+                                       f"  {shown(through)}\n  instead of\n  {shown(direct)}")
         return said[0]
 
 
