@@ -34,8 +34,9 @@ struct ClientSession::Pooled final : session::StatementSource {
   PoolHere& pool;
   const uint64_t number;  // of no other session
   config::PoolMode mode;
-  bool waits = false;      // a message of the client's depends on what is not answered yet
-  bool may_ask = false;    // the client has run something since the last question
+  bool waits = false;    // a message of the client's depends on what is not answered yet
+  bool may_ask = false;  // the client has run something since the last question
+  bool compares_at_ready = false;
   bool is_pinned = false;  // counted in max_pinned
   session::ClientStatements statements;
   session::SessionWatch watch;

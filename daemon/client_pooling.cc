@@ -138,6 +138,22 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
   return {walked.consumed, stop, walked.broken};
 }
 
+// Settings were changed in front of the client's message. PostgreSQL reports a parameter only if it is not
+// what it reported last, which may be another client's: at ReadyForQuery, what holds is compared with what
+// this client was told.
+void ClientSession::tell_parameters_at_ready(std::string& out) {
+  pooled_->compares_at_ready = false;
+  if (extras_ && extras_->withhold) return;
+  std::vector<session::ParameterMap::Entry> news;
+  server_->parameters.each_difference(
+      told(), [&](const std::string& name, const std::string& value) { news.emplace_back(name, value); });
+  for (const auto& [name, value] : news) {
+    note_parameter(name, value);
+    told().set(name, value);
+    wire::append_parameter_status(out, name, value);
+  }
+}
+
 bool ClientSession::pooled_waits() const {
   return pooled_->waits || pooled_->question.has_value();
 }
@@ -157,19 +173,21 @@ void ClientSession::note_parameter(std::string_view name, std::string_view value
 void ClientSession::after_server_spoke() {
   if (pooled_->question && pooled_->question_step != session::StateQuestion::Step::More)
     return question_answered(pooled_->question_step == session::StateQuestion::Step::Answered);
-  if (pooled_->waits && server_->tracker.ready_owed() == 0) {
-    pooled_->waits = false;
-    replay(std::exchange(pending_, {}));
-    if (retired_ || state_ != State::Linked) return;
-  }
   const auto& tracker = server_->tracker;
+  const bool goes_on = pooled_->waits && tracker.ready_owed() == 0;
+  if (goes_on) pooled_->waits = false;
   if (pooled_->mode == config::PoolMode::Statement && tracker.is_quiet() && tracker.status() != 'I')
     return end(
         {"0A000", "a transaction block was begun in pool \"" + database_ + "\", which is in statement mode"});
-  if (pooled_->mode == config::PoolMode::Session || prelude_runs() || pooled_waits() || vanished_ ||
-      !tracker.server_is_free() || !from_client_.between_messages())
-    return;
+  const bool may_go = pooled_->mode != config::PoolMode::Session && !prelude_runs() && !pooled_waits() &&
+                      !vanished_ && tracker.server_is_free() && from_client_.between_messages();
+  if (may_go && !keep_server()) return;
+  if (goes_on && !retired_ && state_ == State::Linked) replay(std::exchange(pending_, {}));
+}
 
+// Between two transactions. False: the server is on its way back, or is asked whether it may go; what the
+// client has sent meanwhile comes after that.
+bool ClientSession::keep_server() {
   for (const auto& [name, before] : pooled_->reported_before.entries()) {
     const std::string* now = told().find(name);
     if (now == nullptr || *now != before)
@@ -177,11 +195,19 @@ void ClientSession::after_server_spoke() {
   }
   pooled_->reported_before.clear();
   if (pooled_->watch.is_suspicious()) {
-    if (std::exchange(pooled_->may_ask, false)) return ask_for_state();
-    return update_pin();
+    if (std::exchange(pooled_->may_ask, false)) {
+      ask_for_state();
+      return false;
+    }
+    update_pin();
+    return true;
   }
-  if (pooled_->watch.pins() != 0) return update_pin();
+  if (pooled_->watch.pins() != 0) {
+    update_pin();
+    return true;
+  }
   release_server();
+  return false;
 }
 
 void ClientSession::ask_for_state() {

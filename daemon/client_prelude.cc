@@ -42,6 +42,7 @@ void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
   worker_.need_tick();
   from_client_ = {};
   server_->relay.unnamed_is_gone();
+  if (pooled_) pooled_->compares_at_ready = true;
   travelled_ = end_of_first_request(pending_);
   std::string out = extras_->prelude.bytes();
   // Its answer must not wait for the request's: as long as it is unanswered, nothing of the client's has run.

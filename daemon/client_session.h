@@ -159,7 +159,9 @@ class ClientSession final : public event::ClientSocketEvents {
   session::StatementRelay::Client relay_client();
   Passed pass_on_pooled(base::Bytes bytes, std::string& out, bool& is_changed);
   void note_parameter(std::string_view name, std::string_view value);
+  void tell_parameters_at_ready(std::string& out);
   void after_server_spoke();
+  bool keep_server();
   void ask_for_state();
   bool question_runs() const;
   void see_question_reply(const wire::Message& message);

@@ -279,7 +279,8 @@ void SharedPool::dial(const pool::Dial& dial) {
     order.conninfo = settings_->conninfo;
     order.configure = settings_->configure;
     order.configure_timeout = settings_->check_timeout;
-    order.application_name = application_name_;
+    // In transaction mode every client would find the name below its own, when it says RESET.
+    if (settings_->mode == config::PoolMode::Session) order.application_name = application_name_;
   }
   switchboard_.dialer().dial(
       std::move(order), [self = shared_from_this(), dial](DialResult result, base::Duration took) {

@@ -19,13 +19,13 @@ class Ring {
     assert(index < size_);
     return ring_[(first_ + index) & (ring_.size() - 1)];  // sizes are powers of two
   }
-  Thing& push(Thing thing) {
+  Thing& push() {
     if (size_ == ring_.size()) grow();
     ++size_;
-    return (*this)[size_ - 1] = std::move(thing);
+    return (*this)[size_ - 1];
   }
   void pop() {
-    front() = Thing();
+    front().reset();
     first_ = (first_ + 1) & (ring_.size() - 1);
     --size_;
   }

@@ -30,7 +30,10 @@ SettingChanges WantedSettings::changes_on(ParameterMap& applied, const Parameter
     const std::string* of_base = wish.reported_name.empty() ? nullptr : base.find(wish.reported_name);
     const bool is_own = of_base != nullptr && *of_base == wish.reported_value;
     const std::string name = base::lower(wish.setting.first);
-    if (!is_own || applied.find(name) != nullptr) want(name, wish.setting.second, nullptr);
+    // As the server reports it: what is given may be half of a value ("ISO" for a DateStyle), to be completed
+    // by what is in force.
+    const std::string& value = wish.reported_name.empty() ? wish.setting.second : wish.reported_value;
+    if (!is_own || applied.find(name) != nullptr) want(name, value, nullptr);
   }
   want(kApplicationName, application_name, base.find(kApplicationName));
   if (carried != nullptr)

@@ -121,6 +121,12 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
                                                  std::string& out, std::string& now) {
   const char type = message.type;
   if (tracker_.skips_to_sync() && type != 'S') return as_it_is(type);  // the server ignores it
+  if (resets_) {
+    const bool is_answered = tracker_.is_quiet();
+    if (!is_answered && !tracker_.batch_is_open() && type != 'd' && type != 'c' && type != 'f' && type != 'S')
+      return Pass::Wait;
+    resets_ = !is_answered;
+  }
   switch (type) {
     case 'P':
       return parse(message, client, out);
@@ -131,6 +137,7 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     case 'C':
       return close(message, client, out);
     case 'E':
+      resets_ = resets_ || std::exchange(bound_resets_, false);
       if (std::exchange(execute_deallocates_, false) && tracker_.client_sent_marked(type)) {
         deallocate_all(client);
         return Pass::AsItIs;
@@ -147,7 +154,7 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
       return Pass::AsItIs;
     case 'S':
       bound_ = nullptr;
-      execute_deallocates_ = false;
+      execute_deallocates_ = bound_resets_ = false;
       return as_it_is(type);
     default:
       return as_it_is(type);
@@ -243,8 +250,9 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   }
   tracker_.client_sent_marked('P');
   Mark& parsed = mark(Mark::Kind::UnnamedParse);
-  parsed.name = std::move(undo.name);
+  parsed.name = undo.name;
   parsed.before = std::move(undo.before);
+  parsed.number = ++last_unnamed_;
   own.unnamed_is_long = !is_whole || message.body.size() > kLongestUnnamed;
   if (own.unnamed_is_long || is_changed)
     own.unnamed.clear();
@@ -278,6 +286,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
       if (auto error = client.watch.note(traits, text, client.policy))
         return refuse('B', std::move(*error), out);
     execute_deallocates_ = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
+    bound_resets_ = traits.has(Trait::ResetsSetting);
     if (!traits.setting_parameters.empty() &&
         !(is_whole && each_parameter(message.body, traits.setting_parameters, [&](base::Bytes value) {
             client.watch.note_setting(base::lower(value), text);
@@ -296,7 +305,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   const uint32_t number = need_prepared(entry->statement, client, out);
   if (number == 0) return is_whole ? refuse('B', kTooManyStatements, out) : as_it_is('B');
   append_renamed(message, name, ServerStatements::name_of(number), out);
-  if (tracker_.client_sent_marked('B')) mark(Mark::Kind::Bind).number = number;
+  if (tracker_.client_sent_marked('B')) mark_use(number, name);
   return Pass::Changed;
 }
 
@@ -322,7 +331,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
   if (number == 0) return refuse('B', kTooManyStatements, out);
   entry->told = true;
   append_renamed(message, name, ServerStatements::name_of(number), out);
-  if (tracker_.client_sent_marked('D')) mark(Mark::Kind::Bind).number = number;
+  if (tracker_.client_sent_marked('D')) mark_use(number, name);
   return Pass::Changed;
 }
 
@@ -360,6 +369,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   client.statements.unnamed_is_long = false;
   unnamed_of_ = kNobody;
   bound_ = nullptr;
+  resets_ = traits.has(Trait::ResetsSetting);
 
   if (deallocates && tracker_.client_sent_marked('Q')) {
     deallocate_all(client);
@@ -400,9 +410,15 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
 StatementRelay::Mark& StatementRelay::mark(Mark::Kind kind) {
   if (kind != Mark::Kind::Bind && kind != Mark::Kind::UnnamedParse && kind != Mark::Kind::Refusal)
     ++unsettled_;
-  Mark fresh;
+  Mark& fresh = marks_.push();
   fresh.kind = kind;
-  return marks_.push(std::move(fresh));
+  return fresh;
+}
+
+void StatementRelay::mark_use(uint32_t number, std::string_view name) {
+  Mark& use = mark(Mark::Kind::Bind);
+  use.number = number;
+  use.name = name;
 }
 
 StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::string& out) {
@@ -524,10 +540,6 @@ StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Cl
     case Mark::Kind::Refusal:
       wire::append_error_response(instead, "ERROR", *mark.error);
       return Reply::Replaced;
-    case Mark::Kind::DuplicateParse:
-      if (sqlstate != "42P05") return Reply::Pass;
-      append_renamed_error(body, ServerStatements::name_of(mark.number), mark.name, instead);
-      return Reply::Replaced;
     case Mark::Kind::Bind:
       // "cached plan must not change result type": this copy will not do any more.
       if (sqlstate == "0A000" && field_of_error(body, 'R') == "RevalidateCachedQuery") {
@@ -539,10 +551,15 @@ StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Cl
         statements_.clear();
         client.watch.note_everything("DEALLOCATE");
       }
-      return Reply::Pass;
+      break;
     default:
-      return Reply::Pass;
+      break;
   }
+  if (mark.number == 0 || mark.name.empty()) return Reply::Pass;
+  const std::string ours = ServerStatements::name_of(mark.number);
+  if (field_of_error(body, 'M').find(ours) == std::string_view::npos) return Reply::Pass;
+  append_renamed_error(body, ours, mark.name, instead);
+  return Reply::Replaced;
 }
 
 void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
@@ -602,8 +619,10 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements) {
       unnamed_of_ = kSomebody;
       return;
     case Kind::UnnamedParse:
-      statements.unnamed.clear();
-      unnamed_of_ = kSomebody;
+      if (mark.number == last_unnamed_) {
+        statements.unnamed.clear();
+        unnamed_of_ = kSomebody;
+      }
       break;
     case Kind::DeallocateAll:
       statements.undo_era(mark.client_era);
@@ -630,7 +649,7 @@ bool StatementRelay::leave() {
   const bool is_known = unsettled_ == 0;
   while (has_marks()) pop_mark();
   bound_ = nullptr;
-  execute_deallocates_ = false;
+  execute_deallocates_ = bound_resets_ = resets_ = false;
   return is_known;
 }
 

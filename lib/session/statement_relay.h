@@ -112,6 +112,15 @@ class StatementRelay {
     std::string name;                               // the client's
     std::optional<ClientStatements::Entry> before;  // what the name stood for
     std::unique_ptr<base::Error> error;
+
+    void reset() {
+      kind = Kind::Nothing;
+      failed = done = false;
+      number = client_era = server_era = 0;
+      name.clear();
+      before.reset();
+      error.reset();
+    }
   };
 
   Pass parse(const wire::Message& message, Client& client, std::string& out);
@@ -130,6 +139,7 @@ class StatementRelay {
   Mark& inject_close(uint32_t number, std::string_view name, std::string& out);
   void deallocate_all(Client& client);
   Mark& mark(Mark::Kind kind);
+  void mark_use(uint32_t number, std::string_view name);
   Reply see_answer(Mark& mark, const wire::Message& message, Client& client, std::string& instead);
   Reply see_error(Mark& mark, base::Bytes body, Client& client, std::string& instead);
   void settle_front(ClientStatements& statements);
@@ -141,9 +151,13 @@ class StatementRelay {
   TransactionTracker& tracker_;
   ServerStatements statements_;
   Ring<Mark> marks_;
-  uint32_t unsettled_ = 0;  // marks that change what names stand for
+  uint32_t unsettled_ = 0;     // marks that change what names stand for
+  uint32_t last_unnamed_ = 0;  // Parse of the unnamed statement: they are numbered
   static constexpr uint64_t kNobody = 0, kSomebody = UINT64_MAX;
-  uint64_t unnamed_of_ = kNobody;             // the client whose unnamed statement is there
+  uint64_t unnamed_of_ = kNobody;  // the client whose unnamed statement is there
+  bool resets_ = false;  // something may go back to the server's own settings: nothing else follows before it
+                         // is answered
+  bool bound_resets_ = false;
   bool execute_deallocates_ = false;          // the next Execute may be of DEALLOCATE ALL
   ClientStatements::Entry* bound_ = nullptr;  // of the last Bind of this batch
   uint64_t parses_ = 0;

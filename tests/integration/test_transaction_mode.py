@@ -1,12 +1,8 @@
 """Transaction mode: who has a server, and what follows a session from one server to the next."""
 
-import psycopg
 import pytest
 
-from harness import wire
 from harness.waiting import wait_until
-
-ONE = {"min_size": 0, "max_size": 1}
 
 
 def pool_of(size=1, **settings):
@@ -58,9 +54,8 @@ def test_listen_pins_and_unlisten_lets_go(tidepool):
     daemon = tidepool(pools=pool_of(2))
     with daemon.connect("bench") as one, daemon.connect("bench") as other:
         one.execute("listen here")
-        pins = daemon.console("show pins")
-        assert [pin["why"] for pin in pins] == ["LISTEN"]
+        wait_until(lambda: [pin["why"] for pin in daemon.console("show pins")] == ["LISTEN"], "it is pinned")
         other.execute("notify here, 'hello'")
         assert next(one.notifies(timeout=10)).payload == "hello"
         one.execute("unlisten here")
-        assert daemon.console("show pins") == []
+        wait_until(lambda: daemon.console("show pins") == [], "it is not pinned any more")
