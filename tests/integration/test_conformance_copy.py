@@ -3,7 +3,6 @@
 import pytest
 from harness import wire
 from harness.conformance import Conversations, each_way, every_mode, pool_sizes
-from harness.sessions import wait_until_resting
 from harness.waiting import wait_until
 from harness.wire import COPY_DONE, SYNC, copy_data, copy_fail, extended, query
 from test_relay import COPY, EXTENDED, SIMPLE
@@ -45,7 +44,7 @@ def test_a_client_that_leaves_inside_a_copy_leaves_no_row_and_its_server(tidepoo
         wait_until(lambda: not [row for row in both.daemon.backends("bench") if "copy" in row["query"] and row["state"] == "active"], "the COPY is over")
         assert following.value("select count(*) from t") == "0"
         following.terminate()
-    wait_until_resting(both.daemon, count=len(both.daemon.backends("bench")))
+    wait_until(lambda: (stats := both.daemon.pool_stats("bench"))["pool_available"] == stats["pool_size"], "all servers rest")
 
 
 @every_mode

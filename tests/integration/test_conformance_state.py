@@ -46,7 +46,7 @@ def look(name):
 
 @pytest.fixture
 def conversations(tidepool, postgres):
-    if not postgres.query("select from pg_roles where rolname = 'differ'"):
+    if not postgres.query("select 1 from pg_roles where rolname = 'differ'"):
         postgres.create_role("differ")
         postgres.execute("grant differ to app")
     return lambda mode, size: Conversations(tidepool, postgres, mode, size)
@@ -121,4 +121,5 @@ def test_RESET_ALL_and_DISCARD_ALL_go_back_to_the_startup_packet(conversations, 
     for text in ("reset all", "discard all", "RESET ALL;", "/* all */ discard all"):
         answers = both.compare(turns(query("set work_mem to '5MB'; set app.user_id to 'x'; set search_path to one; set statement_timeout to '1h'"), looks,
                                      query(text), looks, query("select 1"), looks), pieces, startup, between=True)
-        assert answers[-1] == answers[3]
+        rows = [[row for row in answer if row[0] == "D"] for answer in answers]
+        assert rows[3] == rows[5] != rows[1]

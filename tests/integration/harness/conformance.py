@@ -4,7 +4,7 @@ pool's servers its own in between."""
 import pytest
 from harness import wire
 from harness.differential import shown
-from harness.session_scripts import normalised, spoken
+from harness.session_scripts import Script, Send, Step, first_difference, normalised, spoken
 from harness.sessions import directly
 from harness.wire import SYNC, bind, close, execute, parse, query
 
@@ -61,15 +61,18 @@ class Conversations:
                     got = []
                     for _ in range(ready):
                         got += [(answer.type, answer.body) for answer in client.read_until_ready()]
-                    answers.append(normalised(got))
+                    answers.append(got)
                     if pooled and between and client.status == "I":
                         self.other_client()
                 assert client.is_silent(0.01)
                 client.terminate()
             said.append(answers)
-        for number, (direct, through) in enumerate(zip(*said)):
-            assert through == direct, (f"turn {number} {[spoken(data)[:500] for data, _ in turns[:number + 1]]}:\n"
-                                       f"  {shown(through)}\n  instead of\n  {shown(direct)}")
+        script = Script(0, 0, 0, {}, [Step("turn", (Send(data, ready),)) for data, ready in turns])
+        number = first_difference(script, *([[], *answers] for answers in said))
+        if number is not None:
+            direct, through = (normalised(answers[number - 1]) for answers in said)
+            raise AssertionError(f"turn {number - 1} {[spoken(data)[:500] for data, _ in turns[:number]]}:\n"
+                                 f"  {shown(through)}\n  instead of\n  {shown(direct)}")
         return said[0]
 
 
