@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from harness import wire
-from harness.conformance import Conversations, every_mode, sqlstates, transactions
+from harness.conformance import every_mode, sqlstates, transactions
 from harness.sessions import backend_of, wait_until_running, wait_until_waiting
 from harness.waiting import wait_until
 from harness.wire import SYNC, extended, query

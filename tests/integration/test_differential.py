@@ -6,7 +6,9 @@ import random
 
 import pytest
 from harness.differential import DIRECT, POOL, POOLED, Differential, make_databases, shrunk
-from harness.session_scripts import KINDS, Generator, first_difference, normalised
+from harness.script_replies import first_difference, normalised
+from harness.script_steps import KINDS
+from harness.session_scripts import Generator
 
 SCRIPTS, CLIENTS, SERVERS = 500, 12, 3
 

@@ -4,7 +4,9 @@ pool's servers its own in between."""
 import pytest
 from harness import wire
 from harness.differential import shown
-from harness.session_scripts import Script, Send, Step, first_difference, normalised, spoken
+from harness.script_replies import first_difference, normalised, spoken
+from harness.script_steps import Send, Step
+from harness.session_scripts import Script
 from harness.sessions import directly
 from harness.wire import SYNC, bind, close, execute, parse, query
 

@@ -13,7 +13,8 @@ import struct
 import time
 
 from harness import wire
-from harness.session_scripts import CONTENTS, EACH_CLIENT, ROLE, SHARED, first_difference, normalised
+from harness.script_replies import first_difference, normalised
+from harness.session_scripts import CONTENTS, EACH_CLIENT, ROLE, SHARED
 from harness.waiting import SLOWNESS
 
 TIME_FOR_A_SCRIPT = 30
@@ -99,17 +100,21 @@ class Difference:
                 lines.append("      --- here")
             if number == 0 and same:
                 continue
+            if same:
+                lines.append(f"      both: {shown(sides[0])}")
+                continue
+            known = [replies or [] for replies in sides]
+            at = next((at for at, (one, other) in enumerate(zip(*known)) if one != other), min(map(len, known)))
+            if at > 4:
+                lines.append(f"      both: {shown(known[0][:at])}, then")
             for name, replies in zip((DIRECT, POOLED), sides):
-                if not same or name == DIRECT:
-                    lines.append(f"      {name if not same else 'both'}: {shown(replies)}")
+                lines.append(f"      {name}: {shown(replies[at if at > 4 else 0:], 1000) if replies is not None else 'nothing'}")
         return "\n".join(lines)
 
 
-def shown(replies):
-    if replies is None:
-        return "nothing"
+def shown(replies, longest=150):
     few = replies if len(replies) <= 16 else [*replies[:12], ("...", b""), *replies[-3:]]
-    return "  ".join(f"{letter} {body[:150]!r}" for letter, body in few)
+    return "  ".join(f"{letter} {body[:longest]!r}" for letter, body in few)
 
 
 class Conversation:
