@@ -193,6 +193,8 @@ void ClientSession::after_server_spoke() {
   if (pooled_->question && pooled_->question_step != session::StateQuestion::Step::More)
     return question_answered(pooled_->question_step == session::StateQuestion::Step::Answered);
   const auto& tracker = server_->tracker;
+  std::string missing;
+  if (server_->relay.take_missing_sync(missing)) server_->send(missing);
   if (server_->relay.take_repair() && tracker.is_quiet()) {
     pooled_->waits = false;
     return replay(server_->kept_batch + std::exchange(pending_, {}));

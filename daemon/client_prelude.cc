@@ -128,12 +128,13 @@ bool ClientSession::prelude_timed_out() {
 // Tags after which a startup setting may stand at the server's value instead of the client's.
 void ClientSession::see_command_tag(base::Bytes body) {
   const std::string_view tag = body.substr(0, body.find('\0'));
-  if (tag == "RESET" || tag == "DISCARD ALL") {
+  const bool to_default = pooled_ && tag == "SET" && pooled_->watch.saw_reset();
+  if (tag == "RESET" || tag == "DISCARD ALL" || to_default) {
     extras().restore = Extras::Restore::Now;
     extras_->withhold = true;
   } else if (tag == "SET" && extras().restore == Extras::Restore::No) {
-    // SET x TO DEFAULT. Inside a transaction it waits for the end: a query in front of SET TRANSACTION would
-    // break that.
+    // SET x TO DEFAULT, if the text is not known. Inside a transaction it waits for the end: a query in front
+    // of SET TRANSACTION would break that.
     extras_->restore = Extras::Restore::OutsideTransaction;
   }
 }

@@ -23,7 +23,7 @@ constexpr std::array kRows{
     Row{Pin::Temporary, Trait::TemporaryObject, "temporary objects"},
     Row{Pin::AdvisoryLock, Trait::AdvisoryLock, "advisory locks"},
     Row{Pin::HoldCursor, Trait::HoldCursor, "cursors WITH HOLD"},
-    Row{Pin::Prepared, Trait::PreparedStatement, "PREPARE"},
+    Row{Pin::Prepared, Trait::PreparedStatement, "prepared statements of its own"},
     Row{Pin::Load, Trait::Load, "LOAD"},
     Row{Pin::Function, Trait::Unaskable, "a function that leaves state"},
     Row{Pin::Setting, Trait::NamelessSetting, "a setting whose name is computed"},
@@ -68,7 +68,6 @@ std::string words_of(Pins pins) {
   };
   for (const Row& row : kRows) add(row.pin, row.words);
   add(Pin::Sequence, "currval or lastval");
-  add(Pin::OwnStatement, "a prepared statement that is not shared");
   add(Pin::Unknown, "its state could not be asked for");
   return words;
 }
@@ -121,10 +120,16 @@ void SessionWatch::note_setting(std::string_view name, std::string_view text) {
   asks_all_settings_ = true;
 }
 
-void SessionWatch::note_everything(std::string_view text) {
-  saw_reset_ = true;
+void SessionWatch::note_everything(std::string_view text, bool may_reset) {
+  saw_reset_ = saw_reset_ || may_reset;
   asks_all_settings_ = true;
   suspect(kAskablePins, text);
+}
+
+void SessionWatch::note_own_statement_closed() {
+  if ((pins_ & bit(Pin::Prepared)) == 0) return;
+  suspected_ |= bit(Pin::Prepared);
+  may_be_gone_ = true;
 }
 
 void SessionWatch::note_pin(Pin pin, std::string_view text) {

@@ -23,13 +23,11 @@ enum class Pin : uint16_t {
   Temporary = 1 << 1,
   AdvisoryLock = 1 << 2,
   HoldCursor = 1 << 3,
-  Prepared = 1 << 4,
+  Prepared = 1 << 4,  // by SQL's PREPARE, or by a Parse that is not shared
   // From here on, until the client leaves: there is nothing to ask.
   Load = 1 << 5,
   Function = 1 << 6,
   Sequence = 1 << 7,  // currval, lastval
-  OwnStatement =
-      1 << 8,         // prepared by the protocol, but not shared: it is too long, or the pool does not share
   Unknown = 1 << 9,   // the question failed: until the next one is answered
   Setting = 1 << 10,  // set by set_config() under a computed name: custom settings are asked for by name
 };
@@ -73,8 +71,11 @@ class SessionWatch {
   // It sets a setting whose name is not in the text (a parameter of set_config, or reported by the server).
   void note_setting(std::string_view name, std::string_view text);
   // It may have done anything.
-  void note_everything(std::string_view text);
+  void note_everything(std::string_view text, bool may_reset = true);
   void note_pin(Pin pin, std::string_view text);
+  // A Parse goes to the server under the client's own name; a Close does.
+  void note_own_statement(std::string_view text) { suspect(bit(Pin::Prepared), text); }
+  void note_own_statement_closed();
 
   // There is something to ask before the server may go back.
   bool is_suspicious() const { return asks_settings_ || asks_all_settings_ || suspected_ != 0; }

@@ -98,8 +98,9 @@ std::vector<SettingsStatement> statements_that_change(const SettingChanges& chan
       add(name, value && !as_hex ? wire::Value(*value) : std::nullopt, statements);
       SettingsStatement& statement = statements.back();
       const size_t at = statement.parameters.size() - 2;
-      // The answer has the value again, and no message may be longer than what is read at once.
-      const bool is_long = value && value->size() > kLongestAnswered;
+      // The answer has the value again: no message may be longer than what is read at once, and the client's
+      // encoding may lack its letters.
+      const bool is_long = as_hex || (value && value->size() > kLongestAnswered);
       statement.sql += at == 0 ? "SELECT " : ",";
       if (is_long) statement.sql += "pg_catalog.length(";
       statement.sql += "pg_catalog.set_config(" + parameter(at) + ",";

@@ -43,7 +43,8 @@ constexpr std::string_view kLocks =
 constexpr std::string_view kCursors =
     "SELECT 'h', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors c WHERE c.is_holdable)";
 constexpr std::string_view kPrepared =
-    "SELECT 'p', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql)";
+    "SELECT 'p', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements p "
+    "WHERE p.name OPERATOR(pg_catalog.!~) '^tidepool_[0-9]+$')";
 
 struct PinPart {
   Pin pin;

@@ -147,6 +147,8 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     resets_ = !is_answered;
   }
   if (type != 'B' && type != 'D') take_first_of_batch();
+  if (syncs_after_error_ && tracker_.is_quiet()) syncs_after_error_ = false;
+  if (syncs_after_error_) return Pass::Wait;
   switch (type) {
     case 'P':
       return parse(message, client, out);
@@ -166,7 +168,7 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     case 'Q':
       return query(message, client, out);
     case 'F':
-      client.watch.note_everything("a FunctionCall message");
+      client.watch.note_everything("a FunctionCall message", false);
       return as_it_is(type);
     case 'H':
       as_it_is(type);
@@ -195,8 +197,11 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   if (name.empty()) return parse_unnamed(message, is_whole ? text : std::string_view(), client, out);
   if (must_wait()) return Pass::Wait;
 
-  if (!is_whole || client.max_prepared_statements == 0) {
-    client.watch.note_pin(Pin::OwnStatement, text);
+  // Under its own name, which is one with those of SQL's PREPARE.
+  const bool has_own = ((client.watch.pins() | client.watch.asked_pins()) & bit(Pin::Prepared)) != 0;
+  if (!is_whole || client.max_prepared_statements == 0 ||
+      (has_own && client.statements.find(name) == nullptr)) {
+    client.watch.note_own_statement(is_whole ? text : "a long statement");
     if (!is_whole)
       client.watch.note_everything(until_nul(message.body.substr(name.size() + 1)));
     else if (auto error = client.watch.note(sql::classify(text, client.options), text, client.policy))
@@ -204,8 +209,15 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
     return as_it_is('P');
   }
   if (auto* entry = client.statements.find(name)) {
-    const uint32_t number = need_prepared(entry->statement, client, out);
-    if (number == 0) return refuse('B', kTooManyStatements, out);
+    // PostgreSQL is to say that there is one: if it is not here, anything under a name of ours will do.
+    uint32_t number = statements_.find(*entry->statement);
+    if (number == 0) {
+      number = statements_.fresh_number();
+      wire::append_parse(out, ServerStatements::name_of(number), "ROLLBACK");
+      tracker_.client_sent_marked('P');
+      mark(Mark::Kind::InjectedParse).number = number;
+      statements_.unwanted.push_back(number);
+    }
     append_renamed(message, name, ServerStatements::name_of(number), out);
     tracker_.client_sent_marked('P');
     Mark& duplicate = mark(Mark::Kind::DuplicateParse);
@@ -284,7 +296,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
     parsed.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
   }
   own.unnamed_is_long = !is_whole || message.body.size() > kLongestUnnamed;
-  if (own.unnamed_is_long || is_changed)
+  if (own.unnamed_is_long)
     own.unnamed.clear();
   else if (own.unnamed != message.body)
     own.unnamed = message.body;
@@ -381,7 +393,10 @@ StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client&
   }
   if (must_wait()) return Pass::Wait;
   const bool is_known = client.statements.find(name) != nullptr;
-  if (!is_known && !name.starts_with(ServerStatements::kPrefix)) return as_it_is('C');
+  if (!is_known && !name.starts_with(ServerStatements::kPrefix)) {
+    client.watch.note_own_statement_closed();
+    return as_it_is('C');
+  }
   tracker_.note_fake();
   Mark& closed = mark(Mark::Kind::FakeClose);
   closed.name = name;
@@ -432,13 +447,17 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
         if (auto error = client.watch.note(entry->statement->traits, text, client.policy))
           return refuse('Q', std::move(*error), out);
     std::string changed(text);
+    const size_t before = out.size();
     for (size_t i = traits.named_statements.size(); i-- > 0;) {
       const auto& named = traits.named_statements[i];
-      const auto* entry = client.statements.find(named.name);
-      const uint32_t number = entry != nullptr ? statements_.find(*entry->statement) : 0;
+      auto* entry = client.statements.find(named.name);
+      const uint32_t number = entry != nullptr ? need_prepared(entry->statement, client, out) : 0;
       if (number != 0) changed.replace(named.at, named.size, ServerStatements::name_of(number));
     }
     if (changed != text) {
+      // If a Parse in front of it fails, it is skipped like everything up to a Sync, which the client will
+      // not send.
+      if (out.size() != before) syncs_after_error_ = true;
       wire::append_query(out, changed);
       tracker_.client_sent('Q');
       return Pass::Changed;
@@ -560,6 +579,14 @@ StatementRelay::Reply StatementRelay::server_sent(const wire::Message& message, 
   else if (last.dropped > 0)
     drop_front(last.dropped, client.statements, false);
   return reply;
+}
+
+bool StatementRelay::take_missing_sync(std::string& out) {
+  if (!syncs_after_error_ || !tracker_.skips_to_sync()) return false;
+  syncs_after_error_ = false;
+  wire::append_sync(out);
+  tracker_.client_sent('S');
+  return true;
 }
 
 void StatementRelay::server_paused(std::string& out) {
@@ -685,11 +712,13 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       unnamed_of_ = kSomebody;
       return;
     case Kind::UnnamedParse:
+      if (mark.number != last_unnamed_) break;  // a later one has taken its place
+      if (!has_run) --last_unnamed_;
       if (!has_run && mark.keeps_unnamed) {
         statements.unnamed = std::move(mark.unnamed_before);
         statements.unnamed_traits = std::move(mark.unnamed_traits_before);
         if (!mark.unnamed_was_here) unnamed_of_ = kSomebody;
-      } else if (mark.number == last_unnamed_) {
+      } else {
         statements.unnamed.clear();
         unnamed_of_ = kSomebody;
       }
@@ -721,7 +750,7 @@ bool StatementRelay::leave() {
   bound_ = nullptr;
   execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
   repair_ = Repair::No;
-  holds_back_ = false;
+  holds_back_ = syncs_after_error_ = false;
   return is_known;
 }
 

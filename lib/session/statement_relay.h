@@ -79,6 +79,8 @@ class StatementRelay {
   // The server has said all that it has to say for now, and stands between two messages.
   void server_paused(std::string& out);
 
+  // A Parse of ours failed in front of a Query: its Sync, to be sent now.
+  bool take_missing_sync(std::string& out);
   bool has_marks() const { return !marks_.is_empty(); }
   // Nothing of what is in flight has run, and nothing will: the server is given up, the client will ask again
   // elsewhere.
@@ -182,6 +184,7 @@ class StatementRelay {
                          // is answered
   bool bound_resets_ = false;
   bool holds_back_ = false;  // a batch that may have to be sent again: nothing follows before it is answered
+  bool syncs_after_error_ = false;
   bool unnamed_is_noted_ = false;             // by the client's watch, in this batch
   bool execute_deallocates_ = false;          // the next Execute may be of DEALLOCATE ALL
   ClientStatements::Entry* bound_ = nullptr;  // of the last Bind of this batch
