@@ -203,7 +203,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
       (has_own && client.statements.find(name) == nullptr)) {
     client.watch.note_own_statement(is_whole ? text : "a long statement");
     if (!is_whole)
-      client.watch.note_everything(until_nul(message.body.substr(name.size() + 1)));
+      note_beginning(until_nul(message.body.substr(name.size() + 1)), client);
     else if (auto error = client.watch.note(sql::classify(text, client.options), text, client.policy))
       return refuse('B', std::move(*error), out);
     return as_it_is('P');
@@ -262,7 +262,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   if (is_whole) traits = sql::classify(text, client.options);
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('B', std::move(*error), out);
   if (!is_whole) {
-    client.watch.note_everything(until_nul(message.body.substr(1)));
+    note_beginning(until_nul(message.body.substr(1)), client);
     traits.raise(Trait::Unreadable);
   }
 
@@ -412,7 +412,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   if (is_whole)
     traits = sql::classify(text, client.options);
   else
-    client.watch.note_everything(text);
+    note_beginning(text, client);
   const bool deallocates = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
   if ((deallocates || !traits.named_statements.empty()) && must_wait()) return Pass::Wait;
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('Q', std::move(*error), out);
@@ -488,6 +488,12 @@ void StatementRelay::mark_use(uint32_t number, std::string_view name, bool may_r
   holds_back_ = holds_back_ || may_repair;
   use.number = number;
   use.name = name;
+}
+
+// Of a text that is too long to be waited for: it cannot be refused any more.
+void StatementRelay::note_beginning(std::string_view text, Client& client) {
+  static_cast<void>(client.watch.note(sql::classify(text, client.options), text, client.policy));
+  client.watch.note_everything(text);
 }
 
 StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::string& out) {

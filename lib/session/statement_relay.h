@@ -156,6 +156,7 @@ class StatementRelay {
   Pass execute(const wire::Message& message, Client& client);
   Pass query(const wire::Message& message, Client& client, std::string& out);
   Pass as_it_is(char type);
+  static void note_beginning(std::string_view text, Client& client);
   Pass refuse(char type, base::Error error, std::string& out);
   bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
   void need_unnamed(Client& client, std::string& out);
