@@ -291,7 +291,8 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   parsed.number = ++last_unnamed_;
   if (may_be_skipped) {
     parsed.keeps_unnamed = true;
-    parsed.unnamed_was_here = unnamed_of_ == client.id;
+    parsed.unnamed_was_here = has_unnamed_of(client);
+    parsed.unnamed_version_before = own.unnamed_version;
     parsed.unnamed_before = std::exchange(own.unnamed, {});
     parsed.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
   }
@@ -301,8 +302,9 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   else if (own.unnamed != message.body)
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
+  own.unnamed_changed();
   unnamed_is_noted_ = true;
-  unnamed_of_ = client.id;
+  unnamed_is_here(client);
   return is_changed ? Pass::Changed : Pass::AsItIs;
 }
 
@@ -388,6 +390,7 @@ StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client&
   const std::string_view name = until_nul(message.body.substr(1));
   if (name.empty()) {
     client.statements.unnamed.clear();
+    client.statements.unnamed_changed();
     unnamed_of_ = kNobody;
     return as_it_is('C');
   }
@@ -417,6 +420,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   if ((deallocates || !traits.named_statements.empty()) && must_wait()) return Pass::Wait;
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('Q', std::move(*error), out);
   client.statements.unnamed.clear();
+  client.statements.unnamed_changed();
   client.statements.unnamed_is_long = false;
   unnamed_of_ = kNobody;
   bound_ = nullptr;
@@ -508,7 +512,7 @@ StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::s
 
 // The client's unnamed statement: made again if another server has it, or if another client's is here.
 void StatementRelay::need_unnamed(Client& client, std::string& out) {
-  if (unnamed_of_ == client.id) return;
+  if (has_unnamed_of(client)) return;
   const std::string& kept = client.statements.unnamed;
   if (!kept.empty()) {
     {
@@ -517,7 +521,7 @@ void StatementRelay::need_unnamed(Client& client, std::string& out) {
     }
     tracker_.client_sent_marked('P');
     mark(Mark::Kind::InjectedUnnamed);
-    unnamed_of_ = client.id;
+    unnamed_is_here(client);
   } else if (unnamed_of_ != kNobody) {
     inject_close(0, "", out);  // then the server says that there is none
     unnamed_of_ = kNobody;
@@ -723,9 +727,12 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       if (!has_run && mark.keeps_unnamed) {
         statements.unnamed = std::move(mark.unnamed_before);
         statements.unnamed_traits = std::move(mark.unnamed_traits_before);
+        statements.unnamed_version = mark.unnamed_version_before;
+        unnamed_version_ = mark.unnamed_version_before;
         if (!mark.unnamed_was_here) unnamed_of_ = kSomebody;
       } else {
         statements.unnamed.clear();
+        statements.unnamed_changed();
         unnamed_of_ = kSomebody;
       }
       break;

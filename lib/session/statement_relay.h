@@ -131,6 +131,7 @@ class StatementRelay {
     // UnnamedParse behind others of its batch, which may fail: what it replaces.
     std::string unnamed_before;
     sql::StatementTraits unnamed_traits_before;
+    uint64_t unnamed_version_before = 0;
     bool keeps_unnamed = false, unnamed_was_here = false;
 
     void reset() {
@@ -160,6 +161,13 @@ class StatementRelay {
   Pass refuse(char type, base::Error error, std::string& out);
   bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
   void need_unnamed(Client& client, std::string& out);
+  bool has_unnamed_of(const Client& client) const {
+    return unnamed_of_ == client.id && unnamed_version_ == client.statements.unnamed_version;
+  }
+  void unnamed_is_here(const Client& client) {
+    unnamed_of_ = client.id;
+    unnamed_version_ = client.statements.unnamed_version;
+  }
   uint32_t need_prepared(StatementPtr& statement, Client& client, std::string& out);
   Mark& inject_close(uint32_t number, std::string_view name, std::string& out);
   void deallocate_all(Client& client);
@@ -186,6 +194,7 @@ class StatementRelay {
   bool bound_resets_ = false;
   bool holds_back_ = false;  // a batch that may have to be sent again: nothing follows before it is answered
   bool syncs_after_error_ = false;
+  uint64_t unnamed_version_ = 0;              // of that client's unnamed statements the one that is there
   bool unnamed_is_noted_ = false;             // by the client's watch, in this batch
   bool execute_deallocates_ = false;          // the next Execute may be of DEALLOCATE ALL
   ClientStatements::Entry* bound_ = nullptr;  // of the last Bind of this batch

@@ -221,6 +221,7 @@ def test_sqls_execute_finds_a_statement_of_the_protocol_only_where_it_is_prepare
     assert value_of(session, run((), "mine")) == "42"
     assert session.value("execute mine") == "42"
     session.rows("commit")
+    session.rows("")                        # its server has been asked, and is back
     neighbours.hold()
     assert session.error("execute mine")["C"] == "26000"
     neighbours.rest()
