@@ -234,3 +234,25 @@ def test_a_name_of_ours_is_nobodys(tidepool):
     assert value_of(other, run((), "tidepool_1")) == "26000"
     answers_to(other, wire.close("S", "tidepool_1") + wire.SYNC)
     assert value_of(one, run((), "mine")) == "42"
+
+
+def test_sql_may_prepare_a_name_that_lives_in_the_protocol_which_comes_first(tidepool):
+    """Directly that is 42P05."""
+    daemon = tidepool(pools=transaction_pool(2))
+    session = daemon.wire("bench")
+    answers_to(session, prepare("select 1", "both"))
+    session.rows("prepare both as select 2")
+    assert (session.value("execute both"), value_of(session, run((), "both"))) == ("1", "1")
+    session.rows("deallocate both")
+    assert session.value("execute both") == "2"
+
+
+def test_a_long_unnamed_statement_lives_in_its_batch_only(tidepool):
+    """One of more than 8 kB is not kept for the next server."""
+    daemon = tidepool(pools=transaction_pool(1))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    long_text = f"select length('{'x' * 10_000}') + $1::int"
+    assert value_of(session, wire.parse(long_text) + wire.bind([1]) + wire.execute() + wire.SYNC) == "10001"
+    answers_to(session, prepare(long_text, ""))
+    other.rows("select 1")
+    assert value_of(session, run([1], "")) == "26000"
