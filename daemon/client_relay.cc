@@ -324,6 +324,9 @@ session::ServerPrelude ClientSession::restoring_prelude() {
     return session::ServerPrelude::change(changes_on(*server_, wanted_application_name()));
   auto settings = greeting_->settings();
   settings.emplace_back(kApplicationName, wanted_application_name());
+  // What the client has SET meanwhile, to the server's own value even, is left alone.
+  if (pooled_)
+    std::erase_if(settings, [&](const auto& entry) { return !pooled_->watch.saw_reset(entry.first); });
   return session::ServerPrelude::restore(settings, server_->tracker.status());
 }
 

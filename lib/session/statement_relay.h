@@ -81,6 +81,8 @@ class StatementRelay {
 
   // A Parse of ours failed in front of a Query: its Sync, to be sent now.
   bool take_missing_sync(std::string& out);
+  // What the client sent last may have taken a setting back to the server's own value.
+  bool resets() const { return resets_; }
   bool has_marks() const { return !marks_.is_empty(); }
   // Nothing of what is in flight has run, and nothing will: the server is given up, the client will ask again
   // elsewhere.
@@ -111,6 +113,7 @@ class StatementRelay {
       InjectedParse,  // ours: its answer is left out
       InjectedClose,
       InjectedUnnamed,
+      InjectedSetting,
       UnnamedParse,
       DuplicateParse,  // must fail
       Bind,
@@ -159,6 +162,9 @@ class StatementRelay {
   Pass refuse(char type, base::Error error, std::string& out);
   bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
   void need_unnamed(Client& client, std::string& out);
+  std::string fingerprint_of(Client& client);
+  void set_for_parse(std::string_view from, std::string_view to, std::string& out);
+  static bool is_unsettling(Mark::Kind kind);
   uint32_t need_prepared(StatementPtr& statement, Client& client, std::string& out);
   Mark& inject_close(uint32_t number, std::string_view name, std::string& out);
   void deallocate_all(Client& client);
@@ -185,6 +191,8 @@ class StatementRelay {
   bool bound_resets_ = false;
   bool holds_back_ = false;  // a batch that may have to be sent again: nothing follows before it is answered
   bool syncs_after_error_ = false;
+  bool sets_locally_ = false;  // in this transaction: what is parsed in it is not shared
+  uint32_t last_private_ = 0;
   bool unnamed_is_noted_ = false;             // by the client's watch, in this batch
   bool execute_deallocates_ = false;          // the next Execute may be of DEALLOCATE ALL
   ClientStatements::Entry* bound_ = nullptr;  // of the last Bind of this batch
