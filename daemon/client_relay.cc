@@ -436,7 +436,7 @@ bool ClientSession::see_server_message(const wire::Message& message, std::string
     tracker.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
   }
   error_was_last_ = message.type == 'E';
-  if (message.type != 'Z') return is_passed;
+  if (message.type != 'Z' || !is_passed) return is_passed;
   if (pooled_ && pooled_->compares_at_ready) tell_parameters_at_ready(ours);
   auto& traffic = pool_->traffic;
   ++traffic.queries;

@@ -64,6 +64,9 @@ class ClientStatements {
   std::string_view text_of_unnamed() const {
     return unnamed.empty() ? std::string_view("an unnamed statement") : std::string_view(unnamed.data() + 1);
   }
+  // Other than that of any other unnamed statement of this client: a server may have an earlier one.
+  uint64_t unnamed_version = 0;
+  void unnamed_changed() { unnamed_version = ++last_unnamed_version_; }
   bool unnamed_is_long = false;  // too long to be kept: it lives on its server only
   // Of the settings that the client has now, but for its application_name.
   std::string fingerprint;
@@ -77,6 +80,7 @@ class ClientStatements {
 
   std::unordered_map<std::string, Entry, Hash, std::equal_to<>> entries_;
   size_t name_bytes_ = 0;
+  uint64_t last_unnamed_version_ = 0;
   uint32_t era_ = 0;
 };
 

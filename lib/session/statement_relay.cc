@@ -205,7 +205,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
       (has_own && client.statements.find(name) == nullptr)) {
     client.watch.note_own_statement(is_whole ? text : "a long statement");
     if (!is_whole)
-      client.watch.note_everything(until_nul(message.body.substr(name.size() + 1)));
+      note_beginning(until_nul(message.body.substr(name.size() + 1)), client);
     else if (auto error = client.watch.note(sql::classify(text, client.options), text, client.policy))
       return refuse('B', std::move(*error), out);
     return as_it_is('P');
@@ -264,7 +264,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   if (is_whole) traits = sql::classify(text, client.options);
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('B', std::move(*error), out);
   if (!is_whole) {
-    client.watch.note_everything(until_nul(message.body.substr(1)));
+    note_beginning(until_nul(message.body.substr(1)), client);
     traits.raise(Trait::Unreadable);
   }
 
@@ -293,7 +293,8 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   parsed.number = ++last_unnamed_;
   if (may_be_skipped) {
     parsed.keeps_unnamed = true;
-    parsed.unnamed_was_here = unnamed_of_ == client.id;
+    parsed.unnamed_was_here = has_unnamed_of(client);
+    parsed.unnamed_version_before = own.unnamed_version;
     parsed.unnamed_before = std::exchange(own.unnamed, {});
     parsed.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
   }
@@ -304,8 +305,9 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
   if (own.unnamed_fingerprint != own.fingerprint) own.unnamed_fingerprint = own.fingerprint;
+  own.unnamed_changed();
   unnamed_is_noted_ = true;
-  unnamed_of_ = client.id;
+  unnamed_is_here(client);
   return is_changed ? Pass::Changed : Pass::AsItIs;
 }
 
@@ -392,6 +394,7 @@ StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client&
   const std::string_view name = until_nul(message.body.substr(1));
   if (name.empty()) {
     client.statements.unnamed.clear();
+    client.statements.unnamed_changed();
     unnamed_of_ = kNobody;
     return as_it_is('C');
   }
@@ -416,11 +419,12 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   if (is_whole)
     traits = sql::classify(text, client.options);
   else
-    client.watch.note_everything(text);
+    note_beginning(text, client);
   const bool deallocates = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
   if ((deallocates || !traits.named_statements.empty()) && must_wait()) return Pass::Wait;
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('Q', std::move(*error), out);
   client.statements.unnamed.clear();
+  client.statements.unnamed_changed();
   client.statements.unnamed_is_long = false;
   unnamed_of_ = kNobody;
   bound_ = nullptr;
@@ -500,6 +504,12 @@ void StatementRelay::mark_use(uint32_t number, std::string_view name, bool may_r
   use.name = name;
 }
 
+// Of a text that is too long to be waited for: it cannot be refused any more.
+void StatementRelay::note_beginning(std::string_view text, Client& client) {
+  static_cast<void>(client.watch.note(sql::classify(text, client.options), text, client.policy));
+  client.watch.note_everything(text);
+}
+
 StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::string& out) {
   if (type == 'Q')
     wire::append_query(out, kNoQuery);
@@ -512,7 +522,7 @@ StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::s
 
 // The client's unnamed statement: made again if another server has it, or if another client's is here.
 void StatementRelay::need_unnamed(Client& client, std::string& out) {
-  if (unnamed_of_ == client.id) return;
+  if (has_unnamed_of(client)) return;
   const std::string& kept = client.statements.unnamed;
   if (!kept.empty()) {
     set_for_parse(client.statements.fingerprint, client.statements.unnamed_fingerprint, out);
@@ -523,7 +533,7 @@ void StatementRelay::need_unnamed(Client& client, std::string& out) {
     tracker_.client_sent_marked('P');
     mark(Mark::Kind::InjectedUnnamed);
     set_for_parse(client.statements.unnamed_fingerprint, client.statements.fingerprint, out);
-    unnamed_of_ = client.id;
+    unnamed_is_here(client);
   } else if (unnamed_of_ != kNobody) {
     inject_close(0, "", out);  // then the server says that there is none
     unnamed_of_ = kNobody;
@@ -761,9 +771,12 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       if (!has_run && mark.keeps_unnamed) {
         statements.unnamed = std::move(mark.unnamed_before);
         statements.unnamed_traits = std::move(mark.unnamed_traits_before);
+        statements.unnamed_version = mark.unnamed_version_before;
+        unnamed_version_ = mark.unnamed_version_before;
         if (!mark.unnamed_was_here) unnamed_of_ = kSomebody;
       } else {
         statements.unnamed.clear();
+        statements.unnamed_changed();
         unnamed_of_ = kSomebody;
       }
       break;

@@ -134,6 +134,8 @@ class StatementRelay {
     // UnnamedParse behind others of its batch, which may fail: what it replaces.
     std::string unnamed_before;
     sql::StatementTraits unnamed_traits_before;
+    uint64_t unnamed_version_before = 0;
+    uint64_t unnamed_version_before = 0;
     bool keeps_unnamed = false, unnamed_was_here = false;
 
     void reset() {
@@ -159,12 +161,20 @@ class StatementRelay {
   Pass execute(const wire::Message& message, Client& client);
   Pass query(const wire::Message& message, Client& client, std::string& out);
   Pass as_it_is(char type);
+  static void note_beginning(std::string_view text, Client& client);
   Pass refuse(char type, base::Error error, std::string& out);
   bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
   void need_unnamed(Client& client, std::string& out);
   std::string fingerprint_of(Client& client);
   void set_for_parse(std::string_view from, std::string_view to, std::string& out);
   static bool is_unsettling(Mark::Kind kind);
+  bool has_unnamed_of(const Client& client) const {
+    return unnamed_of_ == client.id && unnamed_version_ == client.statements.unnamed_version;
+  }
+  void unnamed_is_here(const Client& client) {
+    unnamed_of_ = client.id;
+    unnamed_version_ = client.statements.unnamed_version;
+  }
   uint32_t need_prepared(StatementPtr& statement, Client& client, std::string& out);
   Mark& inject_close(uint32_t number, std::string_view name, std::string& out);
   void deallocate_all(Client& client);
@@ -193,6 +203,7 @@ class StatementRelay {
   bool syncs_after_error_ = false;
   bool sets_locally_ = false;  // in this transaction: what is parsed in it is not shared
   uint32_t last_private_ = 0;
+  uint64_t unnamed_version_ = 0;              // of that client's unnamed statements the one that is there
   bool unnamed_is_noted_ = false;             // by the client's watch, in this batch
   bool execute_deallocates_ = false;          // the next Execute may be of DEALLOCATE ALL
   ClientStatements::Entry* bound_ = nullptr;  // of the last Bind of this batch

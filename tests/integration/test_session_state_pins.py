@@ -324,6 +324,29 @@ def test_the_seed_of_random_keeps_its_server(pool, statement):
     assert pool.session.value("select random()") == first
 
 
+# What cannot be noticed
+
+
+def test_what_a_function_does_inside_cannot_be_noticed(tidepool):
+    """That is what pin_functions is for."""
+    daemon = tidepool(pools=transaction_pool(1))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    session.rows("create function locks() returns text language sql as 'select pg_advisory_lock(7)::text'")
+    session.rows("select locks()")
+    assert why(daemon, session) == []
+    assert other.value("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()") == "1"
+
+
+def test_a_session_that_names_currval_for_the_first_time_gets_its_servers(tidepool):
+    """From its next nextval on it gets its own."""
+    daemon = tidepool(pools=transaction_pool(1))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    session.rows("create sequence s")
+    session.rows("select nextval('s')")
+    other.rows("select nextval('s')")
+    assert session.value("select currval('s')") == "2"
+
+
 # What is left
 
 

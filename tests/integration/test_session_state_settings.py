@@ -98,6 +98,15 @@ def test_lists_and_long_values_travel_verbatim(tidepool, postgres):
                      "set local_preload_libraries = ''", "set temp_tablespaces = ''", shown)
 
 
+@pytest.mark.parametrize("size", [70_000, 300_000])
+@pytest.mark.parametrize("how", ["query", "parse"])
+def test_a_long_text_is_read_from_its_beginning(tidepool, postgres, size, how):
+    daemon = tidepool(pools=transaction_pool())
+    sets = f"set app.long = '{'x' * size}'"
+    shown = "select length(current_setting('app.long', true))"
+    same_as_directly(daemon, postgres, sets if how == "query" else wire.extended(sets) + wire.SYNC, shown, shown)
+
+
 def test_set_role_and_session_authorization_follow_their_session(tidepool, new_postgres):
     server = new_postgres()
     server.create_role("chief", options="superuser")

@@ -1,0 +1,338 @@
+"""What on_session_state, max_pinned, user_modes, statement mode and a reload do to sessions that make state. Rows of
+docs/transaction-mode.md."""
+
+import pytest
+from harness import wire
+from harness.sessions import differences, directly, fingerprint
+from harness.shared_servers import transaction_pool
+from harness.waiting import wait_until
+
+STATE = ["listen here", "create temp table t (a int)", "select pg_advisory_lock(7)", "prepare p as select 1", "load 'plpgsql'",
+         "declare c cursor with hold for select 1", "select setseed(0.5)", "select set_config('app.' || 'x', 'y', false)"]
+
+
+def kinds(answers):
+    return "".join(answer.type for answer in answers if answer.type not in "SN")
+
+
+def errors(answers):
+    return [answer.fields for answer in answers if answer.type == "E"]
+
+
+def pins(daemon):
+    return [pin["why"] for pin in daemon.console("show pins")]
+
+
+def changed(daemon, pool="bench", **settings):
+    return {**daemon.settings, "pools": {**daemon.settings["pools"], pool: {**daemon.settings["pools"][pool], **settings}}}
+
+
+def reload(daemon, **settings):
+    daemon.reload(changed(daemon, **settings), expect="settings reloaded")
+
+
+# on_session_state: error
+
+
+@pytest.mark.parametrize("statement", STATE)
+def test_error_refuses_what_cannot_travel_with_a_hint_and_keeps_the_session(tidepool, postgres, statement):
+    daemon = tidepool(pools=transaction_pool(1, on_session_state="error"))
+    new = fingerprint(directly(postgres, daemon.databases["bench"]))
+    session = daemon.wire("bench")
+    for batch in (wire.query(statement), wire.extended(statement) + wire.SYNC, wire.extended(statement, name="named") + wire.SYNC):
+        session.send(batch)
+        answers = session.read_until_ready()
+        assert kinds(answers) == "EZ" and session.status == "I"
+        told = errors(answers)[0]
+        assert told["C"] == "0A000" and "bench" in told["M"] and "on_session_state: pin" in told["H"]
+    assert session.value("select 42") == "42"
+    assert differences(new, fingerprint(session)) == []
+    assert pins(daemon) == []
+
+
+def test_error_comes_in_its_place_of_a_pipeline_and_skips_to_the_sync(tidepool):
+    daemon = tidepool(pools=transaction_pool(1, on_session_state="error"))
+    session = daemon.wire("bench")
+    session.rows("create table t (a int)")
+    session.send(wire.extended("insert into t values (1)") + wire.extended("listen here") + wire.extended("insert into t values (2)") + wire.SYNC
+                 + wire.extended("select 42") + wire.SYNC + wire.query("listen here") + wire.query("select 43"))
+    assert [kinds(session.read_until_ready()) for _ in range(4)] == ["12CEZ", "12DCZ", "EZ", "TDCZ"]
+    assert session.value("select count(*) from t") == "0", "the batch was rolled back"
+
+
+def test_error_fails_the_transaction_as_any_error_does(tidepool):
+    daemon = tidepool(pools=transaction_pool(1, on_session_state="error"))
+    session = daemon.wire("bench")
+    session.rows("create table t (a int)")
+    session.rows("begin; insert into t values (1)")
+    session.rows("savepoint a")
+    assert session.error("listen here")["C"] == "0A000" and session.status == "E"
+    assert session.error("select 1")["C"] == "25P02"
+    session.rows("rollback to a")
+    session.rows("commit")
+    assert session.value("select count(*) from t") == "1"
+
+
+def test_under_error_settings_transactions_locks_and_prepared_statements_work(tidepool):
+    daemon = tidepool(pools=transaction_pool(1, on_session_state="error"))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    session.rows("set work_mem = '7MB'; set app.x = 'y'; select pg_advisory_xact_lock(7); begin; declare c cursor for select 1; commit; notify here")
+    session.send(wire.parse("select 42", "s") + wire.SYNC)
+    session.read_until_ready()
+    assert other.value("show work_mem") == "4MB"
+    assert session.value("show work_mem") == "7MB"
+
+
+def test_what_error_cannot_see_in_time_keeps_its_server(tidepool):
+    daemon = tidepool(pools=transaction_pool(2, on_session_state="error"))
+    session = daemon.wire("bench")
+    session.rows("do $$ begin execute 'listen here'; end $$")
+    session.rows("")
+    assert pins(daemon) == ["LISTEN"]
+
+
+# on_session_state: allow
+
+
+@pytest.mark.parametrize("statement", STATE[1:4])
+def test_allow_lets_state_stay_behind_as_pgbouncer_does(tidepool, statement):
+    daemon = tidepool(pools=transaction_pool(1, on_session_state="allow"))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    session.rows(statement)
+    assert other.value("select 42") == "42", "nobody is pinned"
+    assert pins(daemon) == []
+
+
+def test_under_allow_settings_follow_their_session_nevertheless(tidepool):
+    daemon = tidepool(pools=transaction_pool(1, on_session_state="allow"))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    session.rows("set work_mem = '7MB'")
+    assert (other.value("show work_mem"), session.value("show work_mem")) == ("4MB", "7MB")
+
+
+# max_pinned
+
+
+def test_one_more_than_max_pinned_is_refused_with_53400_until_another_lets_go(tidepool):
+    daemon = tidepool(pools=transaction_pool(3, max_pinned=1))
+    one, other = daemon.wire("bench"), daemon.wire("bench")
+    one.rows("listen here")
+    one.rows("")
+    for batch in (wire.query("listen here"), wire.extended("create temp table t (a int)") + wire.SYNC):
+        other.send(batch)
+        answers = other.read_until_ready()
+        assert kinds(answers) == "EZ" and errors(answers)[0]["C"] == "53400" and "SHOW PINS" in errors(answers)[0]["H"]
+    one.rows("create temp table t (a int)")                            # who is pinned already may have more
+    assert other.value("select 42") == "42"
+    one.rows("unlisten *; drop table t")
+    wait_until(lambda: pins(daemon) == [], "the first lets go")
+    other.rows("listen here")
+    other.rows("")
+    assert pins(daemon) == ["LISTEN"]
+    assert one.error("listen here")["C"] == "53400"
+    other.terminate()
+    wait_until(lambda: pins(daemon) == [], "the other has left")
+    one.rows("listen here")
+
+
+def test_max_pinned_leaves_a_server_to_the_others(tidepool):
+    daemon = tidepool(pools=transaction_pool(3))                       # 2 by default
+    clients = [daemon.wire("bench") for _ in range(3)]
+    for client in clients[:2]:
+        client.rows("listen here")
+        client.rows("")
+    assert clients[2].error("listen here")["C"] == "53400"
+    assert daemon.wire("bench").value("select 42") == "42"
+
+
+def test_max_pinned_0_allows_none(tidepool):
+    daemon = tidepool(pools=transaction_pool(2, max_pinned=0))
+    session = daemon.wire("bench")
+    assert session.error("listen here")["C"] == "53400"
+    assert session.value("select 42") == "42"
+
+
+def test_who_would_be_pinned_by_what_was_not_seen_in_time_is_sent_away_if_max_pinned_are(tidepool):
+    daemon = tidepool(pools=transaction_pool(3, max_pinned=1))
+    one, other = daemon.wire("bench"), daemon.wire("bench")
+    one.rows("listen here")
+    one.rows("")
+    other.rows("do $$ begin execute 'listen here'; end $$")
+    assert errors(other.read_until_closed())[0]["C"] == "53400"
+    wait_until(lambda: len(daemon.backends("bench")) == 2, "two servers")
+    with daemon.wire("bench") as after:
+        assert after.value("select count(*) from pg_listening_channels()") == "0"
+
+
+def test_two_that_pin_at_the_same_moment_are_not_more_than_max_pinned(tidepool):
+    daemon = tidepool(pools=transaction_pool(4, max_pinned=1))
+    clients = [daemon.wire("bench") for _ in range(3)]
+    for client in clients:
+        client.send(wire.query("begin; listen here"))
+    for client in clients:
+        client.read_until_ready()
+    for client in clients:
+        client.send(wire.query("commit"))
+    wait_until(lambda: pins(daemon) == ["LISTEN"], "one of them is pinned")
+    assert len(daemon.console("show pins")) == 1
+
+
+# user_modes
+
+
+@pytest.fixture
+def mixed(tidepool, new_postgres):
+    """Users of session and of transaction mode on one server."""
+    server = new_postgres()
+    server.create_role("report")
+    return tidepool(server=server, pools={"bench": {**transaction_pool(1)["bench"], "users": ["app", "report"], "user_modes": {"report": "session"}}}), server
+
+
+def test_a_user_of_session_mode_keeps_its_server_until_it_leaves(mixed):
+    daemon, _ = mixed
+    report, app = daemon.wire("bench", user="report"), daemon.wire("bench")
+    pid = report.value("select pg_backend_pid()")
+    report.rows("listen here; create temp table t (a int)")
+    app.send(wire.query("select pg_backend_pid()"))
+    assert app.is_silent(0.2), "it waits"
+    assert pins(daemon) == [], "in session mode nobody is pinned"
+    report.terminate()
+    assert app.read_until_ready()[1].values[0].decode() == pid
+
+
+def test_no_state_crosses_between_users_of_session_and_transaction_mode(mixed):
+    daemon, server = mixed
+    new = fingerprint(directly(server, daemon.databases["bench"]))
+    app = daemon.wire("bench")
+    for turn in range(3):
+        app.rows(f"set work_mem = '7MB'; set app.x = '{turn}'; set timezone = 'Asia/Tokyo'")
+        app.send(wire.parse("select 42", f"s{turn}") + wire.SYNC)
+        app.read_until_ready()
+        report = daemon.wire("bench", user="report")
+        seen = fingerprint(report)
+        assert differences(new, seen) == [], turn
+        report.rows("set work_mem = '9MB'; set search_path = 'elsewhere'; create temp table mine (a int); prepare p as select 1")
+        report.terminate() if turn % 2 else report.close()
+        assert app.rows("show work_mem; show timezone; show search_path") == [["7MB"], ["Asia/Tokyo"], ['"$user", public']]
+        app.send(wire.bind((), "s0") + wire.execute() + wire.SYNC)
+        assert kinds(app.read_until_ready()) == "2DCZ"
+        assert app.error("select * from mine")["C"] == "42P01"
+
+
+# Statement mode
+
+
+def statement_pool(size=1, **settings):
+    return {"bench": {"min_size": 0, "max_size": size, "mode": "statement", **settings}}
+
+
+@pytest.mark.parametrize("begin", ["begin", "start transaction", "begin isolation level serializable", "select 1; begin", "commit and chain"])
+def test_statement_mode_refuses_transaction_blocks_and_keeps_the_session(tidepool, begin):
+    daemon = tidepool(pools=statement_pool())
+    session = daemon.wire("bench")
+    for batch in (wire.query(begin), wire.extended(begin) + wire.SYNC):
+        session.send(batch)
+        answers = session.read_until_ready()
+        assert kinds(answers) == "EZ" and session.status == "I"
+        assert errors(answers)[0]["C"] == "0A000" and "transaction mode" in errors(answers)[0]["H"]
+    assert session.value("select 42") == "42"
+
+
+def test_in_statement_mode_statements_settings_and_state_are_as_in_transaction_mode(tidepool):
+    daemon = tidepool(pools=statement_pool(2))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    session.rows("set work_mem = '7MB'; listen here")
+    session.rows("")
+    assert pins(daemon) == ["LISTEN"]
+    assert (other.value("show work_mem"), session.value("show work_mem")) == ("4MB", "7MB")
+    session.rows("unlisten *")
+    session.rows("create table t (a int); insert into t values (1); insert into t select 1/a - 1 from t")
+    assert session.error("insert into t values (5); select 1/0")["C"] == "22012"
+    assert session.value("select count(*) from t") == "2", "several statements in one text are one transaction"
+    session.rows("do $$ begin update t set a = 3; end $$")
+
+
+def test_a_transaction_block_that_was_not_seen_in_time_ends_the_session(tidepool):
+    """One that is longer than what is read of a text."""
+    daemon = tidepool(pools=statement_pool())
+    session = daemon.wire("bench")
+    session.rows("create table t (a int)")
+    session.send(wire.query(f"select length('{'x' * 100_000}'); begin; insert into t values (1)"))
+    assert errors(session.read_until_closed())[-1]["C"] == "0A000"
+    assert daemon.wire("bench").value("select count(*) from t") == "0"
+
+
+# Reload
+
+
+def test_a_session_gets_the_new_mode_with_its_next_server(tidepool):
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 1, "mode": "session"}})
+    idle, holder = daemon.wire("bench"), daemon.wire("bench")
+    holder.rows("set work_mem = '7MB'")
+    reload(daemon, mode="transaction")
+    idle.send(wire.query("select 42"))
+    assert idle.is_silent(0.2), "who has a server in session mode keeps it"
+    assert holder.value("show work_mem") == "7MB"
+    holder.terminate()
+    assert kinds(idle.read_until_ready()) == "TDCZ"
+    other = daemon.wire("bench")
+    assert other.value("show work_mem") == "4MB"
+    assert idle.value("select 43") == "43", "both share it"
+    reload(daemon, mode="session")
+    assert idle.value("select pg_backend_pid()")
+    other.send(wire.query("select 44"))
+    assert other.is_silent(0.2), "now the first keeps it"
+    idle.terminate()
+    assert kinds(other.read_until_ready()) == "TDCZ"
+
+
+def test_from_transaction_to_session_mode_a_session_takes_its_settings_and_statements_along(tidepool):
+    daemon = tidepool(pools=transaction_pool(1))
+    session = daemon.wire("bench")
+    session.rows("set work_mem = '7MB'; set app.x = 'mine'")
+    session.send(wire.parse("select 42", "s") + wire.SYNC)
+    session.read_until_ready()
+    other = daemon.wire("bench")
+    assert other.value("show work_mem") == "4MB"
+    reload(daemon, mode="session")
+    assert session.rows("show work_mem; show app.x") == [["7MB"], ["mine"]]
+    session.send(wire.bind((), "s") + wire.execute() + wire.SYNC)
+    assert kinds(session.read_until_ready()) == "2DCZ"
+    session.rows("listen here")
+    session.terminate()
+    assert other.value("select count(*) from pg_listening_channels()") == "0"
+
+
+def test_a_reload_to_statement_mode_lets_a_transaction_finish(tidepool):
+    daemon = tidepool(pools=transaction_pool(1))
+    session = daemon.wire("bench")
+    session.rows("create table t (a int)")
+    session.rows("begin; insert into t values (1)")
+    reload(daemon, mode="statement")
+    session.rows("insert into t values (2)")
+    session.rows("commit")
+    assert session.value("select count(*) from t") == "2"
+    assert session.error("begin")["C"] == "0A000"
+
+
+def test_max_pinned_and_on_session_state_change_for_who_is_in(tidepool):
+    daemon = tidepool(pools=transaction_pool(3, max_pinned=1))
+    one, other = daemon.wire("bench"), daemon.wire("bench")
+    one.rows("listen here")
+    one.rows("")
+    assert other.error("listen here")["C"] == "53400"
+    reload(daemon, max_pinned=2)
+    other.rows("listen here")
+    reload(daemon, max_pinned=1)
+    assert one.value("select 42") == other.value("select 42") == "42"
+    assert len(pins(daemon)) == 2, "who is pinned stays so"
+    reload(daemon, on_session_state="error")
+    assert one.error("listen there")["C"] == "0A000"
+    assert one.value("select count(*) from pg_listening_channels()") == "1"
+    one.rows("unlisten *")
+    one.rows("")
+    assert len(pins(daemon)) == 1
+    reload(daemon, on_session_state="allow")
+    one.rows("listen here")
+    one.rows("")
+    assert len(pins(daemon)) == 1

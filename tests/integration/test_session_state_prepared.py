@@ -1,0 +1,258 @@
+"""Prepared statements of the protocol in transaction mode: a session has its own, on whatever server it goes on. Rows of
+docs/transaction-mode.md."""
+
+import pytest
+from harness import wire
+from harness.shared_servers import Neighbours, answers_to, same_as_directly, transaction_pool
+
+
+def prepare(sql, name="s", types=()):
+    return wire.parse(sql, name, types) + wire.SYNC
+
+
+def run(values=(), name="s"):
+    return wire.bind(values, name) + wire.execute() + wire.SYNC
+
+
+def value_of(client, *batch):
+    client.send(*batch)
+    answers = client.read_until_ready()
+    errors = [answer.fields["C"] for answer in answers if answer.type == "E"]
+    return errors[0] if errors else next(answer.values[0].decode() for answer in answers if answer.type == "D")
+
+
+def names_on_servers(daemon):
+    """How many statements both servers have, by two transactions at once."""
+    clients = [daemon.wire("bench") for _ in range(2)]
+    counts = []
+    for client in clients:
+        client.rows("begin")
+        counts.append(int(client.value("select count(*) from pg_prepared_statements where not from_sql")))
+    for client in clients:
+        client.rows("commit")
+    return counts
+
+
+def test_a_named_statement_is_there_on_every_server(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool())
+    same_as_directly(daemon, postgres, prepare("select $1::int + 1"), *[run([number]) for number in range(4)],
+                     wire.describe("S", "s") + wire.SYNC, wire.describe("S", "s") + run([7]),
+                     "begin", run([1]), "savepoint a", run([2]), "select 1/0", run([3]), "rollback to a", run([4]), "commit", run([5]))
+
+
+def test_two_clients_have_statements_of_one_name_and_other_texts(tidepool):
+    daemon = tidepool(pools=transaction_pool(1))
+    one, other = daemon.wire("bench"), daemon.wire("bench")
+    for client, text in ((one, "select 'one'"), (other, "select 'other'")):
+        answers_to(client, prepare(text))
+    for _ in range(3):
+        assert value_of(one, run()) == "one"
+        assert value_of(other, run()) == "other"
+
+
+def test_clients_share_one_statement_of_a_server(tidepool):
+    daemon = tidepool(pools=transaction_pool(1))
+    clients = [daemon.wire("bench") for _ in range(10)]
+    for number, client in enumerate(clients):
+        answers_to(client, prepare("select $1::int", f"name {number}"))
+        assert value_of(client, run([number], f"name {number}")) == str(number)
+    assert clients[0].value("select count(*) from pg_prepared_statements") == "1"
+    assert daemon.console("show clients")[0]["prepared_statements"] is not None
+
+
+def test_parse_of_a_name_that_lives_close_and_parse_again_are_answered_as_directly(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool())
+    same_as_directly(daemon, postgres, prepare("select 1"), prepare("select 2"), run(), prepare("select 1"), run(),
+                     wire.close("S", "s") + wire.SYNC, run(), wire.describe("S", "s") + wire.SYNC, prepare("select 2"), run(), run(),
+                     wire.close("S", "never") + wire.SYNC, run((), "never"), wire.close("S", "s") + wire.parse("select 3", "s") + run(), run(),
+                     "begin", wire.close("S", "s") + wire.SYNC, prepare("select 4"), "rollback", run())
+
+
+def test_a_parse_that_fails_makes_no_statement(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool())
+    same_as_directly(daemon, postgres, prepare("select nothing"), run(), prepare("select 1"), run(), "begin", "select 1/0", prepare("select 2", "t"), "rollback",
+                     run((), "t"), run(), prepare("select $1", "t"), run(["x"], "t"), wire.bind([], "t") + wire.SYNC)
+
+
+@pytest.mark.parametrize("end", ["deallocate s", "deallocate prepare \"s\"", "deallocate all", "discard all"])
+@pytest.mark.parametrize("how", ["query", "extended", "in a pipeline"])
+def test_deallocate_by_sql_ends_a_statement_of_the_protocol(tidepool, postgres, end, how):
+    daemon = tidepool(pools=transaction_pool())
+    step = {"query": end, "extended": wire.extended(end) + wire.SYNC, "in a pipeline": wire.extended("select 1") + wire.extended(end) + wire.SYNC}[how]
+    if "discard" in end and how == "in a pipeline":
+        return                              # PostgreSQL refuses it there
+    same_as_directly(daemon, postgres, prepare("select 1"), prepare("select 2", "t"), run(), step, "select 1", run(), run((), "t"),
+                     prepare("select 3"), run(), run())
+
+
+def test_deallocate_of_a_name_that_never_was_is_26000(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool())
+    same_as_directly(daemon, postgres, "deallocate never", wire.extended("deallocate never") + wire.SYNC, prepare("select 1"), "deallocate never", run())
+
+
+def test_the_unnamed_statement_lives_until_the_next_one_or_a_query(tidepool, postgres):
+    """On another server too."""
+    daemon = tidepool(pools=transaction_pool())
+    same_as_directly(daemon, postgres, prepare("select $1::text", ""), run(["a"], ""), run(["b"], ""), wire.describe("S") + wire.SYNC,
+                     prepare("select 2", ""), run((), ""), "select 1", run((), ""), prepare("select 3", ""), wire.close("S") + wire.SYNC, run((), ""))
+
+
+def test_nobody_meets_another_clients_unnamed_statement(tidepool):
+    daemon = tidepool(pools=transaction_pool(1))
+    one, other = daemon.wire("bench"), daemon.wire("bench")
+    answers_to(one, prepare("select 'one'", ""))
+    assert value_of(other, run((), "")) == "26000"
+    assert value_of(one, run((), "")) == "one"
+    answers_to(other, prepare("select 'other'", ""))
+    assert (value_of(one, run((), "")), value_of(other, run((), ""))) == ("one", "other")
+
+
+def test_a_thousand_statements_over_an_lru_of_ten(tidepool):
+    daemon = tidepool(pools=transaction_pool(2, max_prepared_statements=10))
+    neighbours, session = Neighbours(daemon), daemon.wire("bench")
+    for start in range(0, 1000, 100):
+        session.send(b"".join(wire.parse(f"select {number} + $1::int", f"s{number}") for number in range(start, start + 100)) + wire.SYNC)
+        assert [answer.type for answer in session.read_until_ready()] == ["1"] * 100 + ["Z"]
+    for number in [*range(0, 1000, 7), *range(999, 0, -13)]:
+        if number % 2:
+            neighbours.hold()
+        assert value_of(session, run([1], f"s{number}")) == str(number + 1)
+        neighbours.rest()
+    batch = b"".join(wire.bind([1], f"s{number}") + wire.execute() for number in range(500, 540))
+    session.send(batch + wire.SYNC)
+    assert [answer.values[0] for answer in session.read_until_ready() if answer.type == "D"] == [b"%d" % (number + 1) for number in range(500, 540)]
+    assert max(names_on_servers(daemon)) <= 10
+    mine = [client for client in daemon.console("show clients") if client["prepared_statements"] == 1000]
+    assert len(mine) == 1
+    session.send(b"".join(wire.close("S", f"s{number}") for number in range(1000)) + wire.SYNC)
+    assert [answer.type for answer in session.read_until_ready()] == ["3"] * 1000 + ["Z"]
+    assert value_of(session, run([1], "s7")) == "26000"
+
+
+def test_without_sharing_who_prepares_keeps_its_server(tidepool):
+    daemon = tidepool(pools=transaction_pool(2, max_prepared_statements=0))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    answers_to(session, prepare("select 42"))
+    session.rows("")
+    assert [pin["why"] for pin in daemon.console("show pins")] == ["a prepared statement that is not shared"]
+    for _ in range(2):
+        assert value_of(session, run()) == "42"
+        assert value_of(other, run()) == "26000"
+
+
+def test_a_statement_too_long_to_be_shared_keeps_its_server(tidepool):
+    daemon = tidepool(pools=transaction_pool())
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    answers_to(session, prepare(f"select length('{'x' * 100_000}')"))
+    session.rows("")
+    assert [pin["why"] for pin in daemon.console("show pins")] == ["a prepared statement that is not shared"]
+    assert (value_of(session, run()), value_of(other, run())) == ("100000", "26000")
+
+
+def test_a_statement_means_what_its_sessions_settings_make_of_it(tidepool):
+    """Fact 22: a date in the text is read when it is parsed."""
+    daemon = tidepool(pools=transaction_pool(1))
+    one, other = daemon.wire("bench", DateStyle="ISO, MDY"), daemon.wire("bench", DateStyle="ISO, DMY")
+    for client in (one, other):
+        answers_to(client, prepare("select '01/02/2020'::date"))
+    for _ in range(2):
+        assert value_of(one, run()) == "2020-01-02"
+        assert value_of(other, run()) == "2020-02-01"
+
+
+def test_a_search_path_decides_which_table_a_statement_reads(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool())
+    maker = daemon.wire("bench")
+    for schema in ("a", "b"):
+        maker.rows(f"create schema {schema}; create table {schema}.t as select '{schema}' as v")
+    same_as_directly(daemon, postgres, "set search_path = a", prepare("select v from t"), run(), "set search_path = b", run(), run(), "set search_path = a", run())
+
+
+def test_a_changed_result_type_is_prepared_again_unseen_where_nobody_was_told_another(tidepool):
+    """Directly this is 0A000, "cached plan must not change result type": a statement that is parsed where it is needed is better off."""
+    daemon = tidepool(pools=transaction_pool(1))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    session.rows("create table t as select 1 as a")
+    for client in (session, other):
+        answers_to(client, prepare("select * from t"))
+    assert value_of(session, run()) == value_of(other, run()) == "1"
+    other.rows("alter table t add column b int default 2")
+    assert value_of(session, run()) == "1"
+
+
+def test_a_changed_result_type_is_told_to_who_knows_the_old_rows_and_mended_by_preparing_again(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool())
+    daemon.wire("bench").rows("create table t as select 1 as a")
+    session = same_as_directly(daemon, postgres, wire.parse("select * from t", "s") + wire.describe("S", "s") + wire.SYNC, run(), run())
+    session.neighbours.one.rows("set search_path = public; alter table t add column b int default 2")
+    assert value_of(session, run()) == "0A000"
+    answers_to(session, wire.close("S", "s") + wire.SYNC)
+    answers_to(session, prepare("select * from t"))
+    session.send(wire.describe("S", "s") + run())
+    assert [answer.type for answer in session.read_until_ready()] == ["t", "T", "2", "D", "C", "Z"]
+
+
+def test_a_pipeline_of_several_syncs_keeps_names_in_order(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool(1))
+    session = daemon.wire("bench")
+    session.send(wire.parse("select 1", "a") + wire.SYNC + wire.bind((), "a") + wire.execute() + wire.SYNC + wire.close("S", "a") + wire.SYNC
+                 + wire.bind((), "a") + wire.SYNC + wire.parse("select 2", "a") + wire.bind((), "a") + wire.execute() + wire.SYNC)
+    kinds = []
+    for _ in range(5):
+        kinds.append("".join(answer.type for answer in session.read_until_ready()))
+    assert kinds == ["1Z", "2DCZ", "3Z", "EZ", "12DCZ"]
+
+
+# What is known to differ
+
+
+def test_names_on_the_server_are_ours(tidepool):
+    daemon = tidepool(pools=transaction_pool(1))
+    session = daemon.wire("bench")
+    answers_to(session, prepare("select 42", "mine"))
+    assert session.value("select name from pg_prepared_statements") == "tidepool_1"
+
+
+def test_sqls_execute_finds_a_statement_of_the_protocol_only_where_it_is_prepared(tidepool):
+    daemon = tidepool(pools=transaction_pool())
+    neighbours, session = Neighbours(daemon), daemon.wire("bench")
+    session.rows("begin")
+    answers_to(session, prepare("select 42", "mine"))
+    assert value_of(session, run((), "mine")) == "42"
+    assert session.value("execute mine") == "42"
+    session.rows("commit")
+    session.rows("")                        # its server has been asked, and is back
+    neighbours.hold()
+    assert session.error("execute mine")["C"] == "26000"
+    neighbours.rest()
+
+
+def test_a_name_of_ours_is_nobodys(tidepool):
+    daemon = tidepool(pools=transaction_pool(1))
+    one, other = daemon.wire("bench"), daemon.wire("bench")
+    answers_to(one, prepare("select 42", "mine"))
+    assert value_of(other, run((), "tidepool_1")) == "26000"
+    answers_to(other, wire.close("S", "tidepool_1") + wire.SYNC)
+    assert value_of(one, run((), "mine")) == "42"
+
+
+def test_sql_may_prepare_a_name_that_lives_in_the_protocol_which_comes_first(tidepool):
+    """Directly that is 42P05."""
+    daemon = tidepool(pools=transaction_pool(2))
+    session = daemon.wire("bench")
+    answers_to(session, prepare("select 1", "both"))
+    session.rows("prepare both as select 2")
+    assert (session.value("execute both"), value_of(session, run((), "both"))) == ("1", "1")
+    session.rows("deallocate both")
+    assert session.value("execute both") == "2"
+
+
+def test_a_long_unnamed_statement_lives_in_its_batch_only(tidepool):
+    """One of more than 8 kB is not kept for the next server."""
+    daemon = tidepool(pools=transaction_pool(1))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    long_text = f"select length('{'x' * 10_000}') + $1::int"
+    assert value_of(session, wire.parse(long_text) + wire.bind([1]) + wire.execute() + wire.SYNC) == "10001"
+    answers_to(session, prepare(long_text, ""))
+    other.rows("select 1")
+    assert value_of(session, run([1], "")) == "26000"
