@@ -135,7 +135,6 @@ class StatementRelay {
     std::string unnamed_before;
     sql::StatementTraits unnamed_traits_before;
     uint64_t unnamed_version_before = 0;
-    uint64_t unnamed_version_before = 0;
     bool keeps_unnamed = false, unnamed_was_here = false;
 
     void reset() {
