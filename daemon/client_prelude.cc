@@ -128,7 +128,7 @@ bool ClientSession::prelude_timed_out() {
 // Tags after which a startup setting may stand at the server's value instead of the client's.
 void ClientSession::see_command_tag(base::Bytes body) {
   const std::string_view tag = body.substr(0, body.find('\0'));
-  const bool to_default = pooled_ && tag == "SET" && pooled_->watch.saw_reset();
+  const bool to_default = pooled_ && tag == "SET" && server_->relay.resets();
   if (tag == "RESET" || tag == "DISCARD ALL" || to_default) {
     extras().restore = Extras::Restore::Now;
     extras_->withhold = true;

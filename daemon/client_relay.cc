@@ -45,6 +45,11 @@ std::string clipped_name(std::string name) {
 // --- getting a server
 
 void ClientSession::on_request(base::Bytes bytes) {
+  // It does not take its answers: no more are fetched before it does.
+  if (pooled_ && socket_.is_congested()) {
+    keep(bytes);
+    return socket_.pause_reading();
+  }
   bytes = worker_.read_buffer().join(pending_, bytes);
   if (bytes.size() < wire::kHeaderSize) {
     pending_.assign(bytes);
@@ -324,6 +329,9 @@ session::ServerPrelude ClientSession::restoring_prelude() {
     return session::ServerPrelude::change(changes_on(*server_, wanted_application_name()));
   auto settings = greeting_->settings();
   settings.emplace_back(kApplicationName, wanted_application_name());
+  // What the client has SET meanwhile, to the server's own value even, is left alone.
+  if (pooled_)
+    std::erase_if(settings, [&](const auto& entry) { return !pooled_->watch.saw_reset(entry.first); });
   return session::ServerPrelude::restore(settings, server_->tracker.status());
 }
 
@@ -397,7 +405,6 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     socket_.write(bytes.substr(0, at));
     pool_->traffic.sent += at;
   }
-  if (socket_.is_congested()) server.pause_reading();
   if (prelude_ended) {
     pending_.erase(0, std::exchange(travelled_, 0));
     may_move_ = false;
@@ -406,6 +413,8 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
       leave(session::ServerCleanup::Leave::Vanished);
   }
   if (pooled_ && state_ == State::Linked && !retired_) after_server_spoke();
+  // Not one that has gone back meanwhile: the next client would wait for its answers.
+  if (server_ == &server && socket_.is_congested()) server.pause_reading();
 }
 
 // Of a message too long to be read whole, nothing but its type is looked at.

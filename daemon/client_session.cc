@@ -87,6 +87,9 @@ void ClientSession::on_client_end(int) {
 void ClientSession::on_client_drained() {
   if (state_ == State::Ending) return retire();
   if (server_ != nullptr) server_->resume_reading();
+  // What it has asked for meanwhile: see on_request().
+  if (state_ == State::Idle && (!pending_.empty() || !socket_.is_reading()))
+    replay(std::exchange(pending_, {}));
 }
 
 // --- login

@@ -60,6 +60,7 @@ class ClientStatements {
   // `unnamed_is_long`.
   std::string unnamed;
   sql::StatementTraits unnamed_traits;
+  std::string unnamed_fingerprint;  // of the settings that it was parsed under
   std::string_view text_of_unnamed() const {
     return unnamed.empty() ? std::string_view("an unnamed statement") : std::string_view(unnamed.data() + 1);
   }

@@ -97,6 +97,31 @@ std::string WantedSettings::fingerprint() const {
   return text;
 }
 
+SettingChanges parse_settings_between(std::string_view from, std::string_view to) {
+  SettingChanges changes;
+  if (from == to) return changes;
+  const auto value_in = [](std::string_view fingerprint,
+                           std::string_view wanted) -> std::optional<std::string> {
+    while (!fingerprint.empty()) {
+      const size_t name_end = fingerprint.find('\0');
+      const size_t value_end = fingerprint.find('\0', name_end + 1);
+      if (fingerprint.substr(0, name_end) == wanted)
+        return std::string(fingerprint.substr(name_end + 1, value_end - name_end - 1));
+      fingerprint.remove_prefix(value_end + 1);
+    }
+    return std::nullopt;
+  };
+  // The encoding last: values are written in ASCII, but the text that follows is not.
+  for (std::string_view name : {"datestyle", "intervalstyle", "timezone", "timezone_abbreviations",
+                                "standard_conforming_strings", "backslash_quote", "transform_null_equals",
+                                "array_nulls", "xmloption", "lc_monetary", "client_encoding"}) {
+    auto before = value_in(from, name);
+    auto after = value_in(to, name);
+    if (before != after) changes.push_back({std::string(name), std::move(after)});
+  }
+  return changes;
+}
+
 CarriedSettings carried_after(const CarriedSettings& before, const Greeting& greeting,
                               const SessionWatch& watch, const SessionState& state, const ParameterMap& base,
                               ParameterMap& applied) {
@@ -142,7 +167,7 @@ CarriedSettings carried_after(const CarriedSettings& before, const Greeting& gre
     // At the server's own value: by RESET, or because the client has SET it to that in place of what it had
     // asked for at start-up.
     const bool is_back = value && (value->empty() || (name == kRole && *value == "none"));
-    const bool was_set = is_wish(name) && !watch.saw_reset();
+    const bool was_set = is_wish(name) && !watch.saw_reset(name);
     if (!value || (name == kRole && is_back && !was_set) || (is_back && is_wish(name) && !was_set)) {
       has_not(name);
     } else if (const std::string* login = name == kSessionAuthorization ? base.find(name) : nullptr;

@@ -32,6 +32,11 @@ struct WantedSettings {
   std::string fingerprint() const;
 };
 
+// What has to be set so that a text means what it does in a session of another fingerprint when it is parsed:
+// the settings that PostgreSQL's parser and the literals of built-in types look at. (A change of search_path
+// makes PostgreSQL parse again by itself.) Without a value: to the server's own.
+SettingChanges parse_settings_between(std::string_view from, std::string_view to);
+
 // What `before` becomes by the server's answer to what `watch` asked. `applied`, what the server was brought
 // to for this session, becomes what it has now: a setting that went back to the server's own value is not
 // there any more. (Of a custom setting that `greeting` gives, empty counts as that: docs/decisions.md, 7.)

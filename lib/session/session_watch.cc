@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "lib/base/ascii.h"
+
 namespace tidepool::session {
 
 using sql::StatementTraits;
@@ -12,6 +14,7 @@ using sql::Trait;
 namespace {
 
 constexpr size_t kMostOfSuspect = 200;
+constexpr size_t kMostSettings = 1000;
 
 struct Row {
   Pin pin;
@@ -97,7 +100,12 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
     for (const std::string& name : traits.settings) note_setting(name, text);
   }
   if (traits.has(Trait::AnySetting) || traits.has(Trait::ResetsSetting)) asks_all_settings_ = true;
-  if (traits.has(Trait::ResetsSetting) || traits.has(Trait::Dynamic)) saw_reset_ = true;
+  if (traits.has(Trait::ResetsSetting)) {
+    if (traits.has(Trait::AnySetting) || reset_settings_.size() >= kMostSettings)
+      saw_reset_ = true;
+    else
+      reset_settings_.insert(reset_settings_.end(), traits.settings.begin(), traits.settings.end());
+  }
   // If pg_temp comes first in the search_path.
   if (traits.has(Trait::Creates) && policy.on_state != OnState::Allow) suspect(bit(Pin::Temporary), text);
   // Whatever is known to be there may be gone now.
@@ -112,11 +120,15 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
   return std::nullopt;
 }
 
+bool SessionWatch::saw_reset(std::string_view name) const {
+  return saw_reset_ || std::any_of(reset_settings_.begin(), reset_settings_.end(),
+                                   [&](const std::string& reset) { return base::same_letters(reset, name); });
+}
+
 void SessionWatch::note_setting(std::string_view name, std::string_view text) {
   asks_settings_ = true;
   remember(text);
   if (std::find(settings_.begin(), settings_.end(), name) != settings_.end()) return;
-  constexpr size_t kMostSettings = 1000;
   if (settings_.size() < kMostSettings) return static_cast<void>(settings_.emplace_back(name));
   asks_all_settings_ = true;
 }
@@ -154,6 +166,7 @@ void SessionWatch::answered(const SessionState& state) {
   suspected_ = 0;
   asks_settings_ = asks_all_settings_ = saw_reset_ = prepares_ = may_be_gone_ = false;
   settings_.clear();
+  reset_settings_.clear();
   if (pins_ == 0) suspect_.clear();
 }
 

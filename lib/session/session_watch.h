@@ -89,9 +89,9 @@ class SessionWatch {
   // Of custom settings the names are needed; others are found by themselves.
   const std::vector<std::string>& settings() const { return settings_; }
   bool asks_all_settings() const { return asks_all_settings_; }
-  // A RESET was among it: what stands at the server's own value may have gone back there. Else the client has
-  // SET it to that.
-  bool saw_reset() const { return saw_reset_; }
+  // It was RESET, perhaps: what stands at the server's own value may have gone back there. Else the client
+  // has SET it to that.
+  bool saw_reset(std::string_view name) const;
   // It is pinned, and nothing that it ran since can have changed that: there is no need to ask yet.
   bool stays() const {
     return (pins_ & ~bit(Pin::Unknown)) != 0 &&
@@ -115,7 +115,8 @@ class SessionWatch {
   Pins pins_ = 0;
   bool asks_settings_ = false;
   bool asks_all_settings_ = false;
-  bool saw_reset_ = false;
+  bool saw_reset_ = false;  // of any
+  std::vector<std::string> reset_settings_;
   bool prepares_ = false;
   bool may_be_gone_ = false;          // what it is pinned by
   bool names_current_value_ = false;  // currval or lastval was named: the next nextval pins

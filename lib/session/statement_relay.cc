@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/base/ascii.h"
+#include "lib/session/session_settings.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
 
@@ -151,6 +152,7 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     resets_ = !is_answered;
   }
   if (type != 'B' && type != 'D') take_first_of_batch();
+  if (sets_locally_ && tracker_.is_quiet() && tracker_.status() == 'I') sets_locally_ = false;
   if (syncs_after_error_ && tracker_.is_quiet()) syncs_after_error_ = false;
   if (syncs_after_error_) return Pass::Wait;
   switch (type) {
@@ -229,7 +231,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
     duplicate.name = name;
     return Pass::Changed;
   }
-  StatementPtr statement = client.source.share(text, types, client.statements.fingerprint);
+  StatementPtr statement = client.source.share(text, types, fingerprint_of(client));
   if (!statement || !client.statements.has_room_for(name)) return refuse('B', kTooManyStatements, out);
   if (auto error = client.watch.note(statement->traits, text, client.policy))
     return refuse('B', std::move(*error), out);
@@ -301,6 +303,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   else if (own.unnamed != message.body)
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
+  if (own.unnamed_fingerprint != own.fingerprint) own.unnamed_fingerprint = own.fingerprint;
   own.unnamed_changed();
   unnamed_is_noted_ = true;
   unnamed_is_here(client);
@@ -328,6 +331,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   const std::string_view text =
       entry != nullptr ? std::string_view(entry->statement->text) : client.statements.text_of_unnamed();
   if (!traits.is_empty()) {
+    sets_locally_ = sets_locally_ || traits.has_any({Trait::SetsLocally, Trait::Dynamic, Trait::Unreadable});
     // Of one that is not all here the rest will pass: it cannot be refused any more. The unnamed one was
     // noted at its Parse, unless that was in an earlier batch: the server may have been asked since.
     if ((entry != nullptr || !unnamed_is_noted_) && is_whole)
@@ -436,6 +440,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   unnamed_of_ = tracker_.batch_is_open() ? kSomebody : kNobody;  // it may be skipped behind an error
   bound_ = nullptr;
   resets_ = traits.has(Trait::ResetsSetting);
+  sets_locally_ = sets_locally_ || traits.has(Trait::SetsLocally);
 
   if (deallocates && tracker_.client_sent_marked('Q')) {
     deallocate_all(client);
@@ -488,9 +493,14 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
 
 // -- What is put in front of it, or in its place --------------------------------------------------
 
+bool StatementRelay::is_unsettling(Mark::Kind kind) {
+  using Kind = Mark::Kind;
+  return kind != Kind::Bind && kind != Kind::UnnamedParse && kind != Kind::Refusal &&
+         kind != Kind::InjectedSetting;
+}
+
 StatementRelay::Mark& StatementRelay::mark(Mark::Kind kind) {
-  if (kind != Mark::Kind::Bind && kind != Mark::Kind::UnnamedParse && kind != Mark::Kind::Refusal)
-    ++unsettled_;
+  if (is_unsettling(kind)) ++unsettled_;
   Mark& fresh = marks_.push();
   fresh.kind = kind;
   return fresh;
@@ -535,6 +545,7 @@ void StatementRelay::keep_unnamed(Client& client, Mark& in) {
   in.unnamed_version_before = own.unnamed_version;
   in.unnamed_here_before = unnamed_version_;
   in.unnamed_before = std::exchange(own.unnamed, {});
+  in.unnamed_fingerprint_before = own.unnamed_fingerprint;
   in.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
 }
 
@@ -543,12 +554,14 @@ void StatementRelay::need_unnamed(Client& client, std::string& out) {
   if (has_unnamed_of(client)) return;
   const std::string& kept = client.statements.unnamed;
   if (!kept.empty()) {
+    set_for_parse(client.statements.fingerprint, client.statements.unnamed_fingerprint, out);
     {
       const wire::MessageFrame frame(out, 'P');
       out.append(kept);
     }
     tracker_.client_sent_marked('P');
     mark(Mark::Kind::InjectedUnnamed);
+    set_for_parse(client.statements.unnamed_fingerprint, client.statements.fingerprint, out);
     unnamed_is_here(client);
   } else if (unnamed_of_ != kNobody) {
     inject_close(0, "", out);  // then the server says that there is none
@@ -564,19 +577,24 @@ StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_
   return closed;
 }
 
+std::string StatementRelay::fingerprint_of(Client& client) {
+  std::string fingerprint = client.statements.fingerprint;
+  // Under settings that are not known now it is the client's alone.
+  if (sets_locally_ || client.watch.asks_settings()) {
+    fingerprint.append("?").push_back('\0');
+    fingerprint.append(std::to_string(client.id) + "." + std::to_string(++last_private_)).push_back('\0');
+  }
+  return fingerprint;
+}
+
 // Its number on the server, where it is prepared if need be. 0: there is no memory for it.
 uint32_t StatementRelay::need_prepared(StatementPtr& statement, Client& client, std::string& out) {
   // Where it was prepared it is as it was, whatever the session has SET since.
   if (const uint32_t number = statements_.find(*statement)) return number;
-  if (statement->fingerprint != client.statements.fingerprint) {
-    StatementPtr now = client.source.share(statement->text, statement->types, client.statements.fingerprint);
-    if (!now) return 0;
-    statement = std::move(now);
-    if (const uint32_t number = statements_.find(*statement)) return number;
-  }
   while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
     inject_close(surplus, ServerStatements::name_of(surplus), out);
   const uint32_t number = statements_.add(statement);
+  set_for_parse(client.statements.fingerprint, statement->fingerprint, out);
   {
     const wire::MessageFrame frame(out, 'P');
     wire::append_cstring(out, ServerStatements::name_of(number));
@@ -586,7 +604,34 @@ uint32_t StatementRelay::need_prepared(StatementPtr& statement, Client& client, 
   ++parses_;
   tracker_.client_sent_marked('P');
   mark(Mark::Kind::InjectedParse).number = number;
+  set_for_parse(statement->fingerprint, client.statements.fingerprint, out);
   return number;
+}
+
+// By SET, which has no rows and needs no snapshot: the client's own transaction does not notice. What a
+// failure takes back of it, it takes back of both.
+void StatementRelay::set_for_parse(std::string_view from, std::string_view to, std::string& out) {
+  constexpr std::string_view kName = "tidepool sets what a text means";
+  for (const auto& [name, value, is_utf8] : parse_settings_between(from, to)) {
+    std::string sql = "SET " + name + " TO ";
+    if (value) {
+      sql += "E'";
+      for (char c : *value) {
+        if (c == '\'' || c == '\\') sql.push_back(c);
+        sql.push_back(c);
+      }
+      sql += "'";
+    } else {
+      sql += "DEFAULT";
+    }
+    wire::append_parse(out, kName, sql);
+    wire::append_bind(out, kName, kName);
+    wire::append_execute(out, kName);
+    wire::append_close(out, 'P', kName);
+    wire::append_close(out, 'S', kName);
+    for (char type : {'P', 'B', 'E', 'C', 'C'})
+      if (tracker_.client_sent_marked(type)) mark(Mark::Kind::InjectedSetting);
+  }
 }
 
 void StatementRelay::deallocate_all(Client& client) {
@@ -642,6 +687,7 @@ StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message
     case Kind::InjectedParse:
     case Kind::InjectedUnnamed:
     case Kind::InjectedClose:
+    case Kind::InjectedSetting:
       return Reply::LeaveOut;
     case Kind::DeallocateAll: {
       const std::string_view tag = message.type == 'C' ? until_nul(message.body) : std::string_view();
@@ -704,11 +750,8 @@ void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
 
 void StatementRelay::pop_mark() {
   const Mark& front = marks_.front();
-  const auto kind = front.kind;
-  const bool takes_name = kind == Mark::Kind::UnnamedParse && !front.name.empty();
-  if (takes_name ||
-      (kind != Mark::Kind::Bind && kind != Mark::Kind::UnnamedParse && kind != Mark::Kind::Refusal))
-    --unsettled_;
+  const bool takes_name = front.kind == Mark::Kind::UnnamedParse && !front.name.empty();
+  if (takes_name || is_unsettling(front.kind)) --unsettled_;
   if (front.keeps_unnamed) --unsettled_unnamed_;
   marks_.pop();
 }
@@ -762,6 +805,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       if (!has_run && mark.keeps_unnamed) {
         statements.unnamed = std::move(mark.unnamed_before);
         statements.unnamed_traits = std::move(mark.unnamed_traits_before);
+        statements.unnamed_fingerprint = std::move(mark.unnamed_fingerprint_before);
         statements.unnamed_version = mark.unnamed_version_before;
         unnamed_version_ = mark.unnamed_here_before;
         unnamed_of_ = mark.unnamed_of_before;
@@ -779,6 +823,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
     case Kind::DeallocateOne:
       break;
     case Kind::Nothing:
+    case Kind::InjectedSetting:
     case Kind::DuplicateParse:
     case Kind::Bind:
     case Kind::Refusal:
@@ -798,7 +843,7 @@ bool StatementRelay::leave() {
   bound_ = nullptr;
   execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
   repair_ = Repair::No;
-  holds_back_ = syncs_after_error_ = false;
+  holds_back_ = syncs_after_error_ = sets_locally_ = false;
   return is_known;
 }
 

@@ -81,6 +81,8 @@ class StatementRelay {
 
   // A Parse of ours failed in front of a Query: its Sync, to be sent now.
   bool take_missing_sync(std::string& out);
+  // What the client sent last may have taken a setting back to the server's own value.
+  bool resets() const { return resets_; }
   bool has_marks() const { return !marks_.is_empty(); }
   // Nothing of what is in flight has run, and nothing will: the server is given up, the client will ask again
   // elsewhere.
@@ -111,6 +113,7 @@ class StatementRelay {
       InjectedParse,  // ours: its answer is left out
       InjectedClose,
       InjectedUnnamed,
+      InjectedSetting,
       UnnamedParse,    // or its Close
       DuplicateParse,  // must fail
       Bind,
@@ -129,7 +132,7 @@ class StatementRelay {
     std::optional<ClientStatements::Entry> before;  // what the name stood for
     std::unique_ptr<base::Error> error;
     // UnnamedParse behind others of its batch, which may fail: what it replaces.
-    std::string unnamed_before;
+    std::string unnamed_before, unnamed_fingerprint_before;
     sql::StatementTraits unnamed_traits_before;
     uint64_t unnamed_version_before = 0;
     uint64_t unnamed_of_before = 0, unnamed_here_before = 0;
@@ -167,6 +170,9 @@ class StatementRelay {
   }
   void keep_unnamed(Client& client, Mark& in);
   void need_unnamed(Client& client, std::string& out);
+  std::string fingerprint_of(Client& client);
+  void set_for_parse(std::string_view from, std::string_view to, std::string& out);
+  static bool is_unsettling(Mark::Kind kind);
   bool has_unnamed_of(const Client& client) const {
     return unnamed_of_ == client.id && unnamed_version_ == client.statements.unnamed_version;
   }
@@ -201,6 +207,8 @@ class StatementRelay {
   bool bound_resets_ = false;
   bool holds_back_ = false;  // a batch that may have to be sent again: nothing follows before it is answered
   bool syncs_after_error_ = false;
+  bool sets_locally_ = false;  // in this transaction: what is parsed in it is not shared
+  uint32_t last_private_ = 0;
   uint64_t unnamed_version_ = 0;              // of that client's unnamed statements the one that is there
   bool unnamed_is_noted_ = false;             // by the client's watch, in this batch
   bool execute_deallocates_ = false;          // the next Execute may be of DEALLOCATE ALL

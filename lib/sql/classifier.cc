@@ -309,7 +309,7 @@ void Classifier::on_set_config() {
   Lexer arguments = lexer_;
   arguments.next();
   SetConfigCall call = read_set_config(arguments, lookahead_left_);
-  if (call.is_local) return;
+  if (call.is_local) return raise(Trait::SetsLocally);
   if (call.name == SetConfigCall::Name::Literal) return add_setting(std::move(call.literal));
   if (call.name == SetConfigCall::Name::Computed || depth_ > 0) {
     raise(Trait::NamelessSetting);
@@ -346,6 +346,7 @@ void Classifier::read_set() {
   if (is_assigned()) return read_assignment();
   switch (word_) {
     case Word::Local:
+      return raise(Trait::SetsLocally);
     case Word::Transaction:
     case Word::Constraints:
       return;

@@ -71,6 +71,8 @@ std::string_view to_string(Trait trait) {
       return "dynamic SQL";
     case Trait::Unreadable:
       return "an unreadable text";
+    case Trait::SetsLocally:
+      return "SET LOCAL";
     case Trait::NamelessSetting:
       return "a setting whose name is computed";
   }

@@ -10,17 +10,16 @@ import pytest
 from django.conf import settings
 
 
-@pytest.fixture(scope="module")
-def site(target):
+@pytest.fixture(scope="session")
+def application():
+    """Once for this process, as Django has it; site() says where its database is."""
     settings.configure(
-        DATABASES={"default": {
-            "ENGINE": "django.db.backends.postgresql", "HOST": str(target.host), "PORT": str(target.port),
-            "NAME": target.dbname, "USER": target.user, "CONN_MAX_AGE": 0}},
+        DATABASES={"default": {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": 0}},
         ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="tests only", USE_TZ=True,
         DEBUG_PROPAGATE_EXCEPTIONS=False, LOGGING_CONFIG=None, MIDDLEWARE=[])
     django.setup()
     from django.core.wsgi import get_wsgi_application
-    from django.db import connection, models
+    from django.db import models
 
     class Note(models.Model):
         body = models.TextField(unique=True)
@@ -30,10 +29,16 @@ def site(target):
             db_table = "django_note"
 
     views.Note = Note
+    return get_wsgi_application()
+
+
+@pytest.fixture(scope="module")
+def site(application, target):
+    from django.db import connection, connections
+    connections.settings["default"].update({"HOST": str(target.host), "PORT": str(target.port), "NAME": target.dbname, "USER": target.user})
     with connection.schema_editor() as editor:
-        editor.create_model(Note)
+        editor.create_model(views.Note)
     connection.close()
-    application = get_wsgi_application()
 
     def request(path, body=b""):
         environment = {"PATH_INFO": path, "REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}

@@ -9,9 +9,11 @@ from tcp import listen_over_tcp
 
 
 @pytest.fixture
-def orders(tidepool):
+def orders(tidepool, pool_mode):
     """What they connect to: a pool `orders`, by Unix socket, or over TCP with a password."""
-    daemon = tidepool(pools={"orders": {"max_size": 4}}, start=False)
+    if pool_mode == "direct":
+        pytest.skip("the documents show no way around the pool")
+    daemon = tidepool(pools={"orders": {"mode": pool_mode, "max_size": 4}}, start=False)
     daemon.tcp_port = listen_over_tcp(daemon)
     return daemon.start()
 

@@ -1,8 +1,12 @@
 """Transaction mode: who has a server, and what follows a session from one server to the next."""
 
+import select
+
 import pytest
 
+from harness.daemon import CONSTANT_MEMORY
 from harness.waiting import wait_until
+from harness.wire import query
 
 
 def pool_of(size=1, **settings):
@@ -59,3 +63,33 @@ def test_listen_pins_and_unlisten_lets_go(tidepool):
         assert next(one.notifies(timeout=10)).payload == "hello"
         one.execute("unlisten here")
         wait_until(lambda: daemon.console("show pins") == [], "it is not pinned any more")
+
+
+def test_a_client_that_is_slow_to_take_its_answer_leaves_a_server_that_answers_the_next(tidepool):
+    """Its socket was full when the last of the answer was passed on: the server stayed deaf."""
+    daemon = tidepool(pools=pool_of())
+    slow = daemon.wire("bench")
+    with daemon.connect("bench") as other:
+        for size in range(64_000, 600_000, 32_000):
+            slow.send(query(f"select repeat('x', {size})"))
+            wait_until(lambda: any(row["state"] == "idle" or row["wait_event"] == "ClientWrite" for row in daemon.backends("bench")), "all is sent that can be")
+            slow.read_until_ready()
+            assert other.execute("select 42").fetchone() == (42,)
+    slow.terminate()
+
+
+def test_a_client_that_does_not_read_gets_no_more_transactions_and_costs_no_memory(tidepool):
+    """Each answer is one send of PostgreSQL's, so that nothing of it would hold its server up."""
+    daemon = tidepool(pools=pool_of())
+    slow = daemon.wire("bench")
+    before = daemon.resident_bytes()
+    with daemon.connect("bench") as other:
+        asked = 0
+        while asked < 2500 and select.select([], [slow.socket], [], 1)[1]:
+            slow.send(query("select repeat('x', 6000)"))
+            other.execute("select 1")
+            asked += 1
+        assert daemon.resident_bytes() - before < CONSTANT_MEMORY
+        for _ in range(asked):
+            slow.read_until_ready()
+    slow.terminate()

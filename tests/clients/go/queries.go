@@ -93,8 +93,8 @@ func transactionsAndTheirRollback() {
 }
 
 func anErrorAndTheSessionGoesOn() {
-	session("", func(conn *pgx.Conn) {
-		pid := value[int](conn, "select pg_backend_pid()")
+	name := newName()
+	session("application_name="+name, func(conn *pgx.Conn) {
 		for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeSimpleProtocol} {
 			_, err := conn.Exec(ctx, "select 1 / $1::int", mode, 0)
 			equal(failsWith(err, "22012").Message, "division by zero")
@@ -103,7 +103,7 @@ func anErrorAndTheSessionGoesOn() {
 			_, err = conn.Exec(ctx, "do $$ begin raise exception 'mine' using errcode = 'TP001', detail = 'more'; end $$", mode)
 			equal(failsWith(err, "TP001").Detail, "more")
 		}
-		equal(value[int](conn, "select pg_backend_pid()"), pid)
+		equal(value[string](conn, "select current_setting('application_name')"), name)
 	})
 }
 

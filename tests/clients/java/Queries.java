@@ -73,8 +73,8 @@ class Queries extends Connections {
 
     static void anErrorAndTheSessionGoesOn() throws Exception {
         for (String mode : new String[] {"extended", "simple"}) {
-            session("preferQueryMode=" + mode, connection -> {
-                Object pid = value(connection, "select pg_backend_pid()");
+            String name = newName();
+            session("preferQueryMode=" + mode + "&ApplicationName=" + name, connection -> {
                 Exception told = failsWith("22012", () -> value(connection, "select 1 / ?::int", 0));
                 check(told.getMessage().contains("division by zero"), told.getMessage());
                 told = failsWith("42P01", () -> value(connection, "select * from no_such_table"));
@@ -82,7 +82,7 @@ class Queries extends Connections {
                 String raise = "do $$ begin raise exception 'mine' using errcode = 'TP001', detail = 'more'; end $$";
                 told = failsWith("TP001", () -> execute(connection, raise));
                 equal(((PSQLException) told).getServerErrorMessage().getDetail(), "more");
-                equal(value(connection, "select pg_backend_pid()"), pid);
+                equal(value(connection, "select current_setting('application_name')"), name);
             });
         }
     }

@@ -63,8 +63,8 @@ async function transactions_and_their_rollback() {
 }
 
 async function an_error_and_the_session_goes_on() {
-  await session({}, async (client) => {
-    const pid = await value(client, "select pg_backend_pid()");
+  const name = newName();
+  await session({ application_name: name }, async (client) => {
     for (const parameters of [undefined, []]) {     // the simple protocol, the extended one
       assert.equal((await failsWith(client.query("select 1 / 0", parameters), "22012")).message, "division by zero");
       assert.equal((await failsWith(client.query("select * from no_such_table", parameters), "42P01")).position, "15");
@@ -72,7 +72,7 @@ async function an_error_and_the_session_goes_on() {
       assert.equal((await failsWith(client.query(raise, parameters), "TP001")).detail, "more");
     }
     await failsWith(client.query("select 1 / $1::int", [0]), "22012");
-    assert.equal(await value(client, "select pg_backend_pid()"), pid);
+    assert.equal(await value(client, "select current_setting('application_name')"), name);
   });
 }
 

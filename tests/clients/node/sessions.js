@@ -25,8 +25,9 @@ async function listen_and_notify() {
   });
 }
 
-async function sleeps(watcher, pid) {
-  return await value(watcher, "select count(*) from pg_stat_activity where pid = $1 and wait_event = 'PgSleep'", [pid]) === "1";
+// Found by its name: in transaction mode it may have another server for each query.
+async function sleeps(watcher, name) {
+  return await value(watcher, "select count(*) from pg_stat_activity where application_name = $1 and wait_event = 'PgSleep'", [name]) === "1";
 }
 
 // A second Client sends the request for the first one. PostgreSQL signals a backend twice for it: a next query that did not wait until
@@ -39,16 +40,16 @@ async function cancel_by_request(client, query) {
 }
 
 async function a_cancel_ends_one_query() {
-  await session({}, (watcher) => session({}, async (client) => {
-    const pid = await value(client, "select pg_backend_pid()");
-    const by_sql = () => watcher.query("select pg_cancel_backend($1)", [pid]);
+  const name = newName();
+  await session({}, (watcher) => session({ application_name: name }, async (client) => {
+    const by_sql = () => watcher.query("select pg_cancel_backend(pid) from pg_stat_activity where application_name = $1", [name]);
     for (const cancel of [cancel_by_request, by_sql, cancel_by_request, by_sql]) {
       const query = new Query("select pg_sleep(50)");
       const cancelled = failsWith(new Promise((resolve, reject) => query.on("error", reject).on("end", resolve)), "57014");
       client.query(query);
-      await waitUntil(() => sleeps(watcher, pid));
+      await waitUntil(() => sleeps(watcher, name));
       await Promise.all([cancelled, cancel(client, query)]);
-      assert.equal(await value(client, "select pg_backend_pid()"), pid);
+      assert.equal(await value(client, "select current_setting('application_name')"), name);
     }
   }));
 }

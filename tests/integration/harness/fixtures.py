@@ -78,7 +78,7 @@ def tidepool(request, postgres):
         daemon.databases = made
         daemon.backends = lambda pool, **which: server.backends(database=made[pool], **which)
         daemons.append(daemon)
-        request.node.stash.setdefault(_daemons, []).append(daemon)
+        show_log_on_failure(request.node, daemon)
         if start:
             daemon.start()
         if cuts:
@@ -116,6 +116,10 @@ def fake_server():
 
 
 _daemons = pytest.StashKey()
+
+
+def show_log_on_failure(test, daemon):
+    test.stash.setdefault(_daemons, []).append(daemon)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -93,6 +93,18 @@ TEST_CASE("what ends with its transaction is no setting of the session") {
   });
 }
 
+TEST_CASE("what is set for the rest of a transaction is noted, though it leaves nothing") {
+  for (const char* text : {"set local x = 1", "SET LOCAL ROLE a", "select set_config('a', 'b', true)",
+                           "do $$begin set local x = 1; end$$"}) {
+    CAPTURE(text);
+    CHECK(tidepool::sql::classify(text, {}).has(tidepool::sql::Trait::SetsLocally));
+  }
+  for (const char* text : {"set x = 1", "set local.x = 1", "select set_config('a', 'b', false)"}) {
+    CAPTURE(text);
+    CHECK_FALSE(tidepool::sql::classify(text, {}).has(tidepool::sql::Trait::SetsLocally));
+  }
+}
+
 TEST_CASE("settings of others are not this session's") {
   check_harmless({
       "alter role a set search_path = b",

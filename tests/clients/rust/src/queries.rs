@@ -98,8 +98,8 @@ pub async fn transactions_and_their_rollback() -> Outcome {
 }
 
 pub async fn an_error_and_the_session_goes_on() -> Outcome {
-    let mine = session().await?;
-    let pid: i32 = mine.value("select pg_backend_pid()", &[]).await?;
+    let name = new_name();
+    let mine = Session::new(&over_unix(&format!("application_name={name}"))).await?;
     let raise = "do $$ begin raise exception 'mine' using errcode = 'TP001', detail = 'more'; end $$";
     let none: &[&(dyn ToSql + Sync)] = &[];
     for _ in 0..3 {
@@ -111,7 +111,7 @@ pub async fn an_error_and_the_session_goes_on() -> Outcome {
         assert_eq!(told.as_db_error().and_then(|error| error.detail()), Some("more"));
         fails_with(mine.client.simple_query(raise).await, "TP001");
     }
-    assert_eq!(mine.value::<i32>("select pg_backend_pid()", &[]).await?, pid);
+    assert_eq!(mine.value::<String>("select current_setting('application_name')", &[]).await?, name);
     mine.end().await;
     Ok(())
 }
