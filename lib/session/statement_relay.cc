@@ -199,7 +199,8 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   const std::string_view name = fields.cstring();
   const std::string_view text = fields.cstring();
   const base::Bytes types = fields.rest();
-  const bool is_whole = fields.ok() && message.body.size() + wire::kHeaderSize == message.size;
+  const bool is_whole = message.body.size() + wire::kHeaderSize == message.size;
+  if (is_whole && !fields.ok()) return as_it_is('P');  // it will not do for the server either
   if (name.empty()) return parse_unnamed(message, is_whole ? text : std::string_view(), client, out);
   if (must_wait()) return Pass::Wait;
 

@@ -10,6 +10,7 @@
 #include "lib/session/statement_book.h"
 #include "lib/session/statement_relay.h"
 #include "lib/wire/frame_cursor.h"
+#include "lib/wire/message_limits.h"
 
 namespace tidepool::session {
 
@@ -51,10 +52,12 @@ class RelayedServer {
     return tracker.server_is_free() && client_->pending.empty() && client_->cursor.between_messages();
   }
   bool waits() const { return waits_; }
+  // One of them has sent what nobody does: the session is at its end.
+  bool is_broken() const { return is_broken_; }
 
   void client_says(std::string_view bytes) {
     client_->pending.append(bytes);
-    if (!waits_) pass_on();
+    if (!waits_ && !is_broken_) pass_on();
   }
 
   void server_says(std::string_view bytes) {
@@ -63,8 +66,7 @@ class RelayedServer {
     tail_.append(bytes);
     std::string& told = client_->heard;
     size_t told_to = 0;
-    auto known = client();
-    auto link = link_of(*known);
+    auto link = link_of(*client_);
     const auto walked = cursor_.walk(tail_, relay.has_marks() ? kWatching : kUsual, [&](const auto& message) {
       told.append(tail_, told_to, message.at - told_to);
       told_to = std::min(message.end(), tail_.size());
@@ -77,6 +79,7 @@ class RelayedServer {
         told.append(instead);
       return wire::Walk::Go;
     });
+    is_broken_ = is_broken_ || walked.broken;
     told.append(tail_, told_to, walked.consumed - told_to);
     tail_.erase(0, walked.consumed);
     if (relay.has_marks() && cursor_.between_messages() && tail_.empty()) relay.server_paused(told);
@@ -128,6 +131,10 @@ class RelayedServer {
     size_t sent_to = 0;
     const auto walked =
         client_->cursor.walk_if(bytes, StatementRelay::is_enough, [&](const wire::Message& message) {
+          if (message.type == 'X' || !wire::is_acceptable(message)) {
+            is_broken_ = true;
+            return wire::Walk::StopBefore;
+          }
           piece.clear();
           const auto pass = relay.client_sent(message, link, piece, client_->heard);
           if (pass == StatementRelay::Pass::Wait) {
@@ -139,6 +146,7 @@ class RelayedServer {
           sent_to = std::min(message.end(), bytes.size());
           return wire::Walk::Go;
         });
+    is_broken_ = is_broken_ || walked.broken;
     to_server.append(bytes, sent_to, walked.consumed - sent_to);
     client_->pending = bytes.substr(walked.consumed);
   }
@@ -148,6 +156,7 @@ class RelayedServer {
   std::string tail_;
   std::string kept_batch_;
   bool waits_ = false;
+  bool is_broken_ = false;
 };
 
 }  // namespace tidepool::session
