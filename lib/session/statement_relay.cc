@@ -320,6 +320,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   const bool is_whole = message.body.size() + wire::kHeaderSize == message.size;
   if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
   auto* entry = name.empty() ? nullptr : client.statements.find(name);
+  if (entry == nullptr) take_first_of_batch();
   if (entry == nullptr && !name.empty()) {
     if (!name.starts_with(ServerStatements::kPrefix)) return as_it_is('B');
     if (is_whole) return refuse('B', no_such_statement(name), out);  // names of ours are nobody's
@@ -366,6 +367,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
 StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Client& client,
                                               std::string& out) {
   if (message.body.empty() || message.body.front() != 'S') {
+    take_first_of_batch();
     if (bound_ != nullptr) bound_->told = true;
     return as_it_is('D');
   }
@@ -374,6 +376,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
   if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
   auto* entry = name.empty() ? nullptr : client.statements.find(name);
   if (entry == nullptr) {
+    take_first_of_batch();
     const size_t before = out.size();
     if (name.empty()) need_unnamed(client, out);
     if (name.starts_with(ServerStatements::kPrefix)) return refuse('B', no_such_statement(name), out);

@@ -157,12 +157,12 @@ class PoolOfModels {
       case 2:
         return parse("", parsed_text());
       case 3:
-        return bind("", {});
+        return bind_to("", {});
       case 4:
       case 5:
-        return bind(name(), {});
+        return bind_to(name(), {});
       case 6:
-        return bind(name(), {"x"}, one_of("", "", "portal"));
+        return bind_to(name(), {"x"}, one_of("", "", "portal"));
       case 7:
         return describe(chance(5) ? "" : name());
       case 8:
