@@ -296,8 +296,7 @@ class StatementServerModel {
     if (text == "discard all") {
       if (status_ != 'I' || among_others)
         return fail("25001", "DISCARD ALL cannot run inside a transaction block");
-      statements_.clear();
-      unnamed_.reset();
+      statements_.clear();  // the unnamed one stays
       portals_.clear();
       return complete("DISCARD ALL");
     }
