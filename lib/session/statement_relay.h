@@ -165,7 +165,16 @@ class StatementRelay {
   bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
   void need_unnamed(Client& client, std::string& out);
   std::string fingerprint_of(Client& client);
-  void set_for_parse(std::string_view from, std::string_view to, std::string& out);
+  bool is_unsure_of_settings(const Client& client) const {
+    return sets_locally_ || client.watch.asks_settings();
+  }
+  bool must_know_status(const PreparedStatement& statement, Client& client) {
+    return is_unsure_of_settings(client) && tracker_.ready_owed() > 0 && statements_.find(statement) == 0;
+  }
+  void begin_parse_under(const std::string& fingerprint, Client& client, std::string& out);
+  void end_parse_under(const std::string& fingerprint, Client& client, std::string& out);
+  void set_for_parse(std::string_view from, std::string_view to, std::string_view verb, std::string& out);
+  void run_unseen(std::string_view sql, std::string& out);
   static bool is_unsettling(Mark::Kind kind);
   bool has_unnamed_of(const Client& client) const {
     return unnamed_of_ == client.id && unnamed_version_ == client.statements.unnamed_version;
@@ -185,6 +194,7 @@ class StatementRelay {
   void settle_front(ClientStatements& statements);
   void drop_front(size_t count, ClientStatements& statements, bool first_has_run);
   void take_back(Mark& mark, ClientStatements& statements, bool has_run);
+  void forget_what_was_replaced(uint32_t number);
   void pop_mark();
   void tell_fakes(uint32_t count, std::string& out);
 
