@@ -160,3 +160,14 @@ def test_every_test_that_the_documents_name_exists():
                 if not (ROOT / name).exists():
                     problems.append(name)
     assert problems == []
+
+
+def test_every_test_that_the_page_of_transaction_mode_names_exists():
+    """Its tables have them as docs/pool.md does: sentences in quotes, with spaces for underscores, in the last column."""
+    rows = [line for line in (ROOT / "docs/transaction-mode.md").read_text().splitlines() if line.startswith("| ")]
+    named = [name for row in rows for name in re.findall(r'"([^"|]{12,})"', row.rsplit("|", 2)[1])]
+    assert len(named) > 100
+    there = existing_tests()
+    assert [name for name in named if "test_" + name.replace(" ", "_") not in there and name not in there] == []
+    tests = [name for file in (ROOT / "tests/integration").glob("test_session_state_*.py") for name in re.findall(r"^def test_(\w+)", file.read_text(), re.M)]
+    assert [name for name in tests if name.replace("_", " ") not in named] == [], "each has its row"
