@@ -16,10 +16,10 @@ NEEDED = {"listen": "listen:\n  - {unix: /run/tidepool}\n",
           "pools": 'pools:\n  orders: {conninfo: "host=/var/run/postgresql dbname=orders user=app"}\n'}
 
 
-@pytest.fixture
-def orders(tidepool):
-    """What the documents' examples connect to: a pool `orders`, and a console for `app`."""
-    return tidepool(pools={"orders": {"min_size": 1, "max_size": 4}})
+@pytest.fixture(params=["session", "transaction"])
+def orders(tidepool, request):
+    """What the documents' examples connect to: a pool `orders`, in either mode, and a console for `app`."""
+    return tidepool(pools={"orders": {"mode": request.param, "min_size": 1, "max_size": 4}})
 
 
 # Settings
@@ -46,6 +46,8 @@ def test_every_python_example_runs(text, orders, tmp_path):
     ast.parse(text)
     if any(mark in text for mark in RUN_ELSEWHERE):
         return
+    if "# In transaction mode:" in text and orders.settings["pools"]["orders"]["mode"] == "session":
+        return          # it has more connections than servers, and keeps them
     done = subprocess.run([sys.executable, "-W", "error", "-c", pointed_at(text, orders)], capture_output=True, text=True, timeout=100, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     if "print(" in text:
