@@ -185,6 +185,16 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
   }
 }
 
+// What another client's nextval has left must not be seen: DISCARD SEQUENCES in front of the first currval or
+// lastval, unless the session may have values of its own there.
+void StatementRelay::need_own_sequences(const sql::StatementTraits& traits, Client& client,
+                                        std::string& out) {
+  const bool names =
+      traits.has(Trait::NamesCurrentValue) && !advanced_ && (client.watch.pins() & bit(Pin::Sequence)) == 0;
+  advanced_ = advanced_ || traits.has_any({Trait::NamesCurrentValue, Trait::MayAdvance});
+  if (names) run_unseen("DISCARD SEQUENCES", out);
+}
+
 StatementRelay::Pass StatementRelay::as_it_is(char type) {
   tracker_.client_sent(type);
   return Pass::AsItIs;
@@ -291,13 +301,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   parsed.name = undo.name;
   parsed.before = std::move(undo.before);
   parsed.number = ++last_unnamed_;
-  if (may_be_skipped) {
-    parsed.keeps_unnamed = true;
-    parsed.unnamed_was_here = has_unnamed_of(client);
-    parsed.unnamed_version_before = own.unnamed_version;
-    parsed.unnamed_before = std::exchange(own.unnamed, {});
-    parsed.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
-  }
+  if (may_be_skipped) keep_unnamed(parsed, client);
   own.unnamed_is_long = !is_whole || message.body.size() > kLongestUnnamed;
   if (own.unnamed_is_long)
     own.unnamed.clear();
@@ -327,11 +331,15 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
     return Pass::Changed;
   }
 
+  if (entry == nullptr ? must_wait_for_unnamed() : must_know_status(*entry->statement, client))
+    return Pass::Wait;
+  const size_t size_before = out.size();
   const auto& traits = entry != nullptr ? entry->statement->traits : client.statements.unnamed_traits;
   const std::string_view text =
       entry != nullptr ? std::string_view(entry->statement->text) : client.statements.text_of_unnamed();
   if (!traits.is_empty()) {
     sets_locally_ = sets_locally_ || traits.has_any({Trait::SetsLocally, Trait::Dynamic, Trait::Unreadable});
+    need_own_sequences(traits, client, out);
     // Of one that is not all here the rest will pass: it cannot be refused any more. The unnamed one was
     // noted at its Parse, unless that was in an earlier batch: the server may have been asked since.
     if ((entry != nullptr || !unnamed_is_noted_) && is_whole)
@@ -347,14 +355,12 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   }
   bound_ = entry;
   if (entry == nullptr) {
-    const size_t before = out.size();
     need_unnamed(client, out);
     tracker_.client_sent('B');
-    if (out.size() == before) return Pass::AsItIs;
+    if (out.size() == size_before) return Pass::AsItIs;
     append_renamed(message, name, name, out);
     return Pass::Changed;
   }
-  if (must_know_status(*entry->statement, client)) return Pass::Wait;
   const bool may_repair = take_first_of_batch() && !entry->told;
   const uint32_t number = need_prepared(entry->statement, client, out);
   if (number == 0) return is_whole ? refuse('B', kTooManyStatements, out) : as_it_is('B');
@@ -373,6 +379,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
   const std::string_view name = until_nul(message.body.substr(1));
   auto* entry = name.empty() ? nullptr : client.statements.find(name);
   if (entry == nullptr) {
+    if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
     const size_t before = out.size();
     if (name.empty()) need_unnamed(client, out);
     if (name.starts_with(ServerStatements::kPrefix)) return refuse('B', no_such_statement(name), out);
@@ -395,11 +402,18 @@ StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client&
   if (message.body.empty() || message.body.front() != 'S') return as_it_is('C');
   const std::string_view name = until_nul(message.body.substr(1));
   if (name.empty()) {
+    ++last_unnamed_;
+    if (tracker_.batch_is_open() && tracker_.client_sent_marked('C')) {
+      Mark& closed = mark(Mark::Kind::UnnamedParse);
+      closed.number = last_unnamed_;
+      keep_unnamed(closed, client);
+    } else {
+      tracker_.client_sent('C');
+    }
     client.statements.unnamed.clear();
     client.statements.unnamed_changed();
-    ++last_unnamed_;
     unnamed_of_ = kNobody;
-    return as_it_is('C');
+    return Pass::AsItIs;
   }
   if (must_wait()) return Pass::Wait;
   const bool is_known = client.statements.find(name) != nullptr;
@@ -438,6 +452,15 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   if (deallocates && tracker_.client_sent_marked('Q')) {
     deallocate_all(client);
     return Pass::AsItIs;
+  }
+  if (const size_t before = out.size(); !traits.is_empty() && tracker_.ready_owed() == 0) {
+    need_own_sequences(traits, client, out);
+    if (out.size() != before) {
+      syncs_after_error_ = true;
+      append_renamed(message, text, text, out);
+      tracker_.client_sent('Q');
+      return Pass::Changed;
+    }
   }
   if (is_deallocate(text, traits, false)) {
     const auto& named = traits.named_statements.front();
@@ -522,6 +545,18 @@ StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::s
   if (tracker_.client_sent_marked(type))
     mark(Mark::Kind::Refusal).error = std::make_unique<base::Error>(std::move(error));
   return Pass::Changed;
+}
+
+// Something behind others of its batch, which may fail, replaces the unnamed statement: it may have to be put
+// back.
+void StatementRelay::keep_unnamed(Mark& mark, Client& client) {
+  ClientStatements& own = client.statements;
+  mark.keeps_unnamed = true;
+  ++doubtful_unnamed_;
+  mark.unnamed_was_here = has_unnamed_of(client);
+  mark.unnamed_version_before = own.unnamed_version;
+  mark.unnamed_before = std::exchange(own.unnamed, {});
+  mark.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
 }
 
 // The client's unnamed statement: made again if another server has it, or if another client's is here.
@@ -758,6 +793,7 @@ void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
 void StatementRelay::pop_mark() {
   const auto kind = marks_.front().kind;
   if (is_unsettling(kind)) --unsettled_;
+  if (marks_.front().keeps_unnamed) --doubtful_unnamed_;
   marks_.pop();
 }
 
@@ -857,7 +893,7 @@ bool StatementRelay::leave() {
   bound_ = nullptr;
   execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
   repair_ = Repair::No;
-  holds_back_ = syncs_after_error_ = sets_locally_ = false;
+  holds_back_ = syncs_after_error_ = sets_locally_ = advanced_ = false;
   return is_known;
 }
 

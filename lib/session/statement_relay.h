@@ -154,7 +154,6 @@ class StatementRelay {
   Pass parse(const wire::Message& message, Client& client, std::string& out);
   Pass parse_unnamed(const wire::Message& message, std::string_view text, Client& client, std::string& out);
   Pass bind(const wire::Message& message, Client& client, std::string& out);
-  Pass bind_unnamed(const wire::Message& message, Client& client, std::string& out);
   Pass describe(const wire::Message& message, Client& client, std::string& out);
   Pass close(const wire::Message& message, Client& client, std::string& out);
   Pass execute(const wire::Message& message, Client& client);
@@ -163,6 +162,10 @@ class StatementRelay {
   static void note_beginning(std::string_view text, Client& client);
   Pass refuse(char type, base::Error error, std::string& out);
   bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
+  // A Parse of the unnamed statement may turn out to have been skipped.
+  bool must_wait_for_unnamed() const { return doubtful_unnamed_ > 0 && tracker_.ready_owed() > 0; }
+  void keep_unnamed(Mark& mark, Client& client);
+  void need_own_sequences(const sql::StatementTraits& traits, Client& client, std::string& out);
   void need_unnamed(Client& client, std::string& out);
   std::string fingerprint_of(Client& client);
   bool is_unsure_of_settings(const Client& client) const {
@@ -201,8 +204,9 @@ class StatementRelay {
   TransactionTracker& tracker_;
   ServerStatements statements_;
   Ring<Mark> marks_;
-  uint32_t unsettled_ = 0;     // marks that change what names stand for
-  uint32_t last_unnamed_ = 0;  // Parse of the unnamed statement: they are numbered
+  uint32_t doubtful_unnamed_ = 0;  // UnnamedParse that keeps what it replaces
+  uint32_t unsettled_ = 0;         // marks that change what names stand for
+  uint32_t last_unnamed_ = 0;      // Parse of the unnamed statement: they are numbered
   static constexpr uint64_t kNobody = 0, kSomebody = UINT64_MAX;
   uint64_t unnamed_of_ = kNobody;  // the client whose unnamed statement is there
   bool resets_ = false;  // something may go back to the server's own settings: nothing else follows before it
@@ -210,6 +214,7 @@ class StatementRelay {
   bool bound_resets_ = false;
   bool holds_back_ = false;  // a batch that may have to be sent again: nothing follows before it is answered
   bool syncs_after_error_ = false;
+  bool advanced_ = false;      // a sequence, perhaps, since the client has the server
   bool sets_locally_ = false;  // in this transaction: what is parsed in it is not shared
   uint32_t last_private_ = 0;
   uint64_t unnamed_version_ = 0;              // of that client's unnamed statements the one that is there
