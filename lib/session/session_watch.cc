@@ -85,6 +85,7 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
     if (policy.on_state == OnState::Error) return refused_state(pins, policy);
     if (!policy.may_pin && pins_ == 0) return refused_pin(pins, policy);
     suspect(pins & kAskablePins, text);
+    prepares_ = prepares_ || (pins & bit(Pin::Prepared)) != 0;
     for (Pin pin : {Pin::Load, Pin::Function, Pin::Setting})
       if ((pins & bit(pin)) != 0) note_pin(pin, text);
   }
@@ -163,7 +164,7 @@ void SessionWatch::remember(std::string_view text) {
 void SessionWatch::answered(const SessionState& state) {
   pins_ = static_cast<Pins>((pins_ & ~(suspected_ | bit(Pin::Unknown))) | (state.pins & suspected_));
   suspected_ = 0;
-  asks_settings_ = asks_all_settings_ = saw_reset_ = may_be_gone_ = false;
+  asks_settings_ = asks_all_settings_ = saw_reset_ = prepares_ = may_be_gone_ = false;
   settings_.clear();
   reset_settings_.clear();
   if (pins_ == 0) suspect_.clear();

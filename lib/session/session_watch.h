@@ -74,8 +74,14 @@ class SessionWatch {
   void note_everything(std::string_view text, bool may_reset = true);
   void note_pin(Pin pin, std::string_view text);
   // A Parse goes to the server under the client's own name; a Close does.
-  void note_own_statement(std::string_view text) { suspect(bit(Pin::Prepared), text); }
+  void note_own_statement(std::string_view text) {
+    suspect(bit(Pin::Prepared), text);
+    prepares_ = true;
+  }
   void note_own_statement_closed();
+
+  // It has prepared a statement by SQL or under its own name; that anything may have happened is not enough.
+  bool has_own_statements() const { return prepares_ || (pins_ & bit(Pin::Prepared)) != 0; }
 
   // There is something to ask before the server may go back.
   bool is_suspicious() const { return asks_settings_ || asks_all_settings_ || suspected_ != 0; }
@@ -111,6 +117,7 @@ class SessionWatch {
   bool asks_all_settings_ = false;
   bool saw_reset_ = false;  // of any
   std::vector<std::string> reset_settings_;
+  bool prepares_ = false;
   bool may_be_gone_ = false;          // what it is pinned by
   bool names_current_value_ = false;  // currval or lastval was named: the next nextval pins
   std::vector<std::string> settings_;

@@ -117,7 +117,11 @@ bool StatementRelay::is_enough(char type, base::Bytes body, size_t body_size) {
   switch (type) {
     case 'B': {
       const size_t portal = body.find('\0');
-      if (portal != base::Bytes::npos && body.find('\0', portal + 1) != base::Bytes::npos) return true;
+      if (portal == base::Bytes::npos) break;
+      const size_t end = body.find('\0', portal + 1);
+      // One of ours is refused, which a Bind that is half on its way cannot be.
+      if (end != base::Bytes::npos && !body.substr(portal + 1).starts_with(ServerStatements::kPrefix))
+        return true;
       break;
     }
     case 'P':
@@ -205,14 +209,15 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   const std::string_view name = fields.cstring();
   const std::string_view text = fields.cstring();
   const base::Bytes types = fields.rest();
-  const bool is_whole = fields.ok() && message.body.size() + wire::kHeaderSize == message.size;
+  const bool is_whole = message.body.size() + wire::kHeaderSize == message.size;
+  if (is_whole && !fields.ok()) return as_it_is('P');  // it will not do for the server either
   if (name.empty()) return parse_unnamed(message, is_whole ? text : std::string_view(), client, out);
   if (must_wait()) return Pass::Wait;
 
   // Under its own name, which is one with those of SQL's PREPARE.
-  const bool has_own = ((client.watch.pins() | client.watch.asked_pins()) & bit(Pin::Prepared)) != 0;
+  const bool may_be_own = client.watch.has_own_statements() && !name.starts_with(ServerStatements::kPrefix);
   if (!is_whole || client.max_prepared_statements == 0 ||
-      (has_own && client.statements.find(name) == nullptr)) {
+      (may_be_own && client.statements.find(name) == nullptr)) {
     client.watch.note_own_statement(is_whole ? text : "a long statement");
     if (!is_whole)
       note_beginning(until_nul(message.body.substr(name.size() + 1)), client);
@@ -298,10 +303,11 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   const bool may_be_skipped = tracker_.batch_is_open();
   tracker_.client_sent_marked('P');
   Mark& parsed = mark(Mark::Kind::UnnamedParse);
+  if (!undo.name.empty()) ++unsettled_;
   parsed.name = undo.name;
   parsed.before = std::move(undo.before);
   parsed.number = ++last_unnamed_;
-  if (may_be_skipped) keep_unnamed(parsed, client);
+  if (may_be_skipped) keep_unnamed(client, parsed);
   own.unnamed_is_long = !is_whole || message.body.size() > kLongestUnnamed;
   if (own.unnamed_is_long)
     own.unnamed.clear();
@@ -322,6 +328,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   if (!fields.ok()) return as_it_is('B');  // it will not do for the server either
   if (must_wait()) return Pass::Wait;
   const bool is_whole = message.body.size() + wire::kHeaderSize == message.size;
+  if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
   auto* entry = name.empty() ? nullptr : client.statements.find(name);
   if (entry == nullptr && !name.empty()) {
     if (!name.starts_with(ServerStatements::kPrefix)) return as_it_is('B');
@@ -377,9 +384,9 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
   }
   if (must_wait()) return Pass::Wait;
   const std::string_view name = until_nul(message.body.substr(1));
+  if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
   auto* entry = name.empty() ? nullptr : client.statements.find(name);
   if (entry == nullptr) {
-    if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
     const size_t before = out.size();
     if (name.empty()) need_unnamed(client, out);
     if (name.starts_with(ServerStatements::kPrefix)) return refuse('B', no_such_statement(name), out);
@@ -403,10 +410,11 @@ StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client&
   const std::string_view name = until_nul(message.body.substr(1));
   if (name.empty()) {
     ++last_unnamed_;
-    if (tracker_.batch_is_open() && tracker_.client_sent_marked('C')) {
+    if (tracker_.batch_is_open()) {  // it may be skipped
+      tracker_.client_sent_marked('C');
       Mark& closed = mark(Mark::Kind::UnnamedParse);
       closed.number = last_unnamed_;
-      keep_unnamed(closed, client);
+      keep_unnamed(client, closed);
     } else {
       tracker_.client_sent('C');
     }
@@ -440,11 +448,11 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   const bool deallocates = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
   if ((deallocates || !traits.named_statements.empty()) && must_wait()) return Pass::Wait;
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('Q', std::move(*error), out);
+  ++last_unnamed_;
   client.statements.unnamed.clear();
   client.statements.unnamed_changed();
-  ++last_unnamed_;
   client.statements.unnamed_is_long = false;
-  unnamed_of_ = kNobody;
+  unnamed_of_ = tracker_.batch_is_open() ? kSomebody : kNobody;  // it may be skipped behind an error
   bound_ = nullptr;
   resets_ = traits.has(Trait::ResetsSetting);
   sets_locally_ = sets_locally_ || traits.has(Trait::SetsLocally);
@@ -484,18 +492,23 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
           return refuse('Q', std::move(*error), out);
     std::string changed(text);
     const size_t before = out.size();
+    uint32_t used = 0;  // the first, of which an error is told under the client's name
+    std::string_view used_as;
     for (size_t i = traits.named_statements.size(); i-- > 0;) {
       const auto& named = traits.named_statements[i];
       auto* entry = client.statements.find(named.name);
       const uint32_t number = entry != nullptr ? need_prepared(entry->statement, client, out) : 0;
-      if (number != 0) changed.replace(named.at, named.size, ServerStatements::name_of(number));
+      if (number == 0) continue;
+      changed.replace(named.at, named.size, ServerStatements::name_of(number));
+      used = number;
+      used_as = named.name;
     }
     if (changed != text) {
       // If a Parse in front of it fails, it is skipped like everything up to a Sync, which the client will
       // not send.
       if (out.size() != before) syncs_after_error_ = true;
       wire::append_query(out, changed);
-      tracker_.client_sent('Q');
+      if (tracker_.client_sent_marked('Q')) mark_use(used, used_as, false);
       return Pass::Changed;
     }
   }
@@ -547,16 +560,17 @@ StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::s
   return Pass::Changed;
 }
 
-// Something behind others of its batch, which may fail, replaces the unnamed statement: it may have to be put
-// back.
-void StatementRelay::keep_unnamed(Mark& mark, Client& client) {
+// It is about to be another one, or none, unless that is skipped.
+void StatementRelay::keep_unnamed(Client& client, Mark& in) {
   ClientStatements& own = client.statements;
-  mark.keeps_unnamed = true;
-  ++doubtful_unnamed_;
-  mark.unnamed_was_here = has_unnamed_of(client);
-  mark.unnamed_version_before = own.unnamed_version;
-  mark.unnamed_before = std::exchange(own.unnamed, {});
-  mark.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
+  in.keeps_unnamed = true;
+  ++unsettled_unnamed_;
+  in.unnamed_of_before = unnamed_of_;
+  in.unnamed_version_before = own.unnamed_version;
+  in.unnamed_here_before = unnamed_version_;
+  in.unnamed_before = std::exchange(own.unnamed, {});
+  in.unnamed_fingerprint_before = own.unnamed_fingerprint;
+  in.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
 }
 
 // The client's unnamed statement: made again if another server has it, or if another client's is here.
@@ -588,7 +602,6 @@ StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_
   return closed;
 }
 
-// Its number on the server, where it is prepared if need be. 0: there is no memory for it.
 std::string StatementRelay::fingerprint_of(Client& client) {
   std::string fingerprint = client.statements.fingerprint;
   // Under settings that are not known now it is the client's alone.
@@ -599,6 +612,7 @@ std::string StatementRelay::fingerprint_of(Client& client) {
   return fingerprint;
 }
 
+// Its number on the server, where it is prepared if need be. 0: there is no memory for it.
 uint32_t StatementRelay::need_prepared(StatementPtr& statement, Client& client, std::string& out) {
   // Where it was prepared it is as it was, whatever the session has SET since; but that another search_path
   // makes PostgreSQL parse it again.
@@ -791,9 +805,10 @@ void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
 }
 
 void StatementRelay::pop_mark() {
-  const auto kind = marks_.front().kind;
-  if (is_unsettling(kind)) --unsettled_;
-  if (marks_.front().keeps_unnamed) --doubtful_unnamed_;
+  const Mark& front = marks_.front();
+  const bool takes_name = front.kind == Mark::Kind::UnnamedParse && !front.name.empty();
+  if (takes_name || is_unsettling(front.kind)) --unsettled_;
+  if (front.keeps_unnamed) --unsettled_unnamed_;
   marks_.pop();
 }
 
@@ -824,7 +839,7 @@ void StatementRelay::forget_what_was_replaced(uint32_t number) {
     Mark& later = marks_[i];
     if (later.kind != Mark::Kind::UnnamedParse || later.number != number || !later.keeps_unnamed) continue;
     later.unnamed_before.clear();
-    later.unnamed_was_here = false;
+    later.unnamed_of_before = kSomebody;
   }
 }
 
@@ -842,7 +857,10 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       statements_.remove(mark.number);
       return;
     case Kind::InjectedClose:
-      if (mark.number != 0) statements_.unwanted.push_back(mark.number);
+      if (mark.number != 0)
+        statements_.unwanted.push_back(mark.number);
+      else
+        unnamed_of_ = kSomebody;
       return;
     case Kind::InjectedUnnamed:
       unnamed_of_ = kSomebody;
@@ -856,9 +874,10 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       if (!has_run && mark.keeps_unnamed) {
         statements.unnamed = std::move(mark.unnamed_before);
         statements.unnamed_traits = std::move(mark.unnamed_traits_before);
+        statements.unnamed_fingerprint = std::move(mark.unnamed_fingerprint_before);
         statements.unnamed_version = mark.unnamed_version_before;
-        unnamed_version_ = mark.unnamed_version_before;
-        if (!mark.unnamed_was_here) unnamed_of_ = kSomebody;
+        unnamed_version_ = mark.unnamed_here_before;
+        unnamed_of_ = mark.unnamed_of_before;
       } else {
         statements.unnamed.clear();
         statements.unnamed_changed();

@@ -114,7 +114,7 @@ class StatementRelay {
       InjectedClose,
       InjectedUnnamed,
       InjectedSetting,
-      UnnamedParse,
+      UnnamedParse,    // or its Close
       DuplicateParse,  // must fail
       Bind,
       FakeClose,
@@ -132,10 +132,11 @@ class StatementRelay {
     std::optional<ClientStatements::Entry> before;  // what the name stood for
     std::unique_ptr<base::Error> error;
     // UnnamedParse behind others of its batch, which may fail: what it replaces.
-    std::string unnamed_before;
+    std::string unnamed_before, unnamed_fingerprint_before;
     sql::StatementTraits unnamed_traits_before;
     uint64_t unnamed_version_before = 0;
-    bool keeps_unnamed = false, unnamed_was_here = false;
+    uint64_t unnamed_of_before = 0, unnamed_here_before = 0;
+    bool keeps_unnamed = false;
 
     void reset() {
       kind = Kind::Nothing;
@@ -145,7 +146,7 @@ class StatementRelay {
       before.reset();
       error.reset();
       if (!keeps_unnamed) return;
-      keeps_unnamed = unnamed_was_here = false;
+      keeps_unnamed = false;
       unnamed_before.clear();
       unnamed_traits_before = {};
     }
@@ -162,9 +163,11 @@ class StatementRelay {
   static void note_beginning(std::string_view text, Client& client);
   Pass refuse(char type, base::Error error, std::string& out);
   bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
-  // A Parse of the unnamed statement may turn out to have been skipped.
-  bool must_wait_for_unnamed() const { return doubtful_unnamed_ > 0 && tracker_.ready_owed() > 0; }
-  void keep_unnamed(Mark& mark, Client& client);
+  // An earlier batch may have left it as it was, and then another client's is there.
+  bool must_wait_for_unnamed() const {
+    return unsettled_unnamed_ > 0 && !unnamed_is_noted_ && tracker_.ready_owed() > 0;
+  }
+  void keep_unnamed(Client& client, Mark& in);
   void need_own_sequences(const sql::StatementTraits& traits, Client& client, std::string& out);
   void need_unnamed(Client& client, std::string& out);
   std::string fingerprint_of(Client& client);
@@ -204,9 +207,9 @@ class StatementRelay {
   TransactionTracker& tracker_;
   ServerStatements statements_;
   Ring<Mark> marks_;
-  uint32_t doubtful_unnamed_ = 0;  // UnnamedParse that keeps what it replaces
-  uint32_t unsettled_ = 0;         // marks that change what names stand for
-  uint32_t last_unnamed_ = 0;      // Parse of the unnamed statement: they are numbered
+  uint32_t unsettled_ = 0;          // marks that change what names stand for
+  uint32_t unsettled_unnamed_ = 0;  // those that change the unnamed statement, unless they are skipped
+  uint32_t last_unnamed_ = 0;       // what changed the unnamed statement: Parse, Close and Query are numbered
   static constexpr uint64_t kNobody = 0, kSomebody = UINT64_MAX;
   uint64_t unnamed_of_ = kNobody;  // the client whose unnamed statement is there
   bool resets_ = false;  // something may go back to the server's own settings: nothing else follows before it

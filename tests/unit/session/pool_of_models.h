@@ -1,0 +1,306 @@
+// Some clients on fewer servers, each a model of PostgreSQL, with StatementRelay in between; and for each
+// client a model that it has for itself, which hears the same. Whenever a client has said all up to a Sync or
+// Flush and everything has arrived, it must have been told the same by both. What happens next is drawn from
+// `Chooser`: below(n) returns a number below n.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/wire/trace.h"
+#include "tests/unit/session/client_script.h"
+#include "tests/unit/session/relayed.h"
+#include "tests/unit/session/statement_server_model.h"
+
+namespace tidepool::session {
+
+template <class Chooser>
+class PoolOfModels {
+ public:
+  PoolOfModels(Chooser& chooser, size_t clients, size_t servers) : chooser_(chooser) {
+    for (size_t i = 0; i < servers; ++i) servers_.push_back(std::make_unique<Server>(i));
+    for (size_t i = 0; i < clients; ++i) add_client(i);
+    piecewise_ = chance(3);
+  }
+
+  // What is wrong, or nothing.
+  std::string run(int turns) {
+    for (int turn = 0; turn < turns && error_.empty(); ++turn) {
+      Client& client = *clients_[below(clients_.size())];
+      if (below(3) == 0) client_turn(client);
+      for (auto& server : servers_) work(*server);
+      serve_who_wait();
+      if (chance(12)) settle();
+      if (chance(40)) vanish(*clients_[below(clients_.size())]);
+    }
+    settle();
+    return error_;
+  }
+
+  std::string transcript;
+
+ private:
+  struct Server;
+  struct Client {
+    std::unique_ptr<RelayedClient> relayed;
+    StatementServerModel direct;
+    std::string heard_directly;
+    std::string unsent;  // until it has a server
+    Server* server = nullptr;
+    size_t number = 0;
+    bool in_batch = false;
+    bool is_answered = true;  // up to the last message that it said, once all has arrived
+  };
+  struct Server {
+    explicit Server(size_t at) : number(at) {}
+    const size_t number;
+    RelayedServer relayed;
+    StatementServerModel model;
+    Client* client = nullptr;
+  };
+
+  size_t below(size_t limit) { return chooser_.below(limit); }
+  bool chance(size_t one_in) { return below(one_in) == 0; }
+  template <class... Choices>
+  std::string_view one_of(Choices... choices) {
+    const std::string_view all[] = {choices...};
+    return all[below(sizeof...(choices))];
+  }
+
+  void add_client(size_t at) {
+    auto client = std::make_unique<Client>();
+    client->relayed = std::make_unique<RelayedClient>(++last_id_, book_);
+    client->relayed->max_prepared_statements = max_prepared_statements_;
+    client->number = at;
+    if (at < clients_.size())
+      clients_[at] = std::move(client);
+    else
+      clients_.push_back(std::move(client));
+  }
+
+  // -- What clients say
+
+  void say(Client& client, const std::string& bytes, bool is_answered) {
+    transcript += "client " + std::to_string(client.number) + ": " + wire::trace_client(bytes);
+    client.direct.receive(bytes);
+    while (client.direct.has_work()) client.direct.step();
+    client.heard_directly += client.direct.take_answers();
+    client.is_answered = is_answered;
+    client.unsent += bytes;
+    if (client.server != nullptr) pass(client);
+  }
+  void pass(Client& client) {
+    Server& server = *client.server;
+    std::string bytes = std::exchange(client.unsent, {});
+    while (!bytes.empty()) {
+      const size_t size = piecewise_ ? std::min(bytes.size(), 1 + below(9)) : bytes.size();
+      server.relayed.client_says(bytes.substr(0, size));
+      bytes.erase(0, size);
+    }
+    collect(server);
+  }
+  void collect(Server& server) {
+    std::string& sent = server.relayed.to_server;
+    if (!sent.empty()) transcript += "   " + name_of(server) + " gets: " + wire::trace_client(sent);
+    server.model.receive(std::exchange(sent, {}));
+  }
+  std::string name_of(const Server& server) { return "server " + std::to_string(server.number); }
+
+  void client_turn(Client& client) {
+    const bool in_batch = client.in_batch;
+    switch (below(13)) {
+      case 12:
+        // An unnamed DEALLOCATE takes the name at its Parse, and runs once (docs/transaction-mode.md): the
+        // Query takes it away.
+        client.in_batch = false;
+        return say(client,
+                   parse("", one_of("deallocate a", "deallocate b;")) + session::run("") + query("select 5"),
+                   true);
+      case 0:
+        client.in_batch = false;
+        // Behind an error a Query would be skipped like the rest of its batch: nobody sends one there.
+        if (in_batch) say(client, sync(), true);
+        return say(client, query(query_text(client)), true);
+      case 1:
+        if (!in_batch) return;
+        return say(client, flush(), true);
+      case 2:
+      case 3:
+      case 4:
+        client.in_batch = false;
+        return say(client, sync(), true);
+      default:
+        client.in_batch = true;
+        return say(client, batch_message(client), false);
+    }
+  }
+  std::string_view name() { return one_of("a", "a", "b", "tidepool_1", "c"); }
+  std::string_view parsed_text() {
+    return one_of("select 1", "select 2", "select $1", "select 1", "select 2", "nonsense", "fail", "begin",
+                  "commit", "rollback", "deallocate all", "discard all", "reset all", "", "SELECT 1");
+  }
+  std::string query_text(Client& client) {
+    if (client.number == 0 && chance(8))
+      return std::string(one_of("prepare p as select 9", "deallocate p", "execute p"));
+    return std::string(one_of("select 5", "begin", "begin", "commit", "rollback", "nonsense", "fail",
+                              "deallocate all", "deallocate a", "deallocate prepare b", "discard all",
+                              "execute a", "execute b", "select 6; select 7", "select 6; fail; select 7",
+                              "reset all", "select 6; deallocate a", "execute a; execute a", ""));
+  }
+  std::string batch_message(Client&) {
+    switch (below(12)) {
+      case 0:
+      case 1:
+        return parse(name(), parsed_text());
+      case 2:
+        return parse("", parsed_text());
+      case 3:
+        return bind("", {});
+      case 4:
+      case 5:
+        return bind(name(), {});
+      case 6:
+        return bind(name(), {"x"}, one_of("", "", "portal"));
+      case 7:
+        return describe(chance(5) ? "" : name());
+      case 8:
+        return chance(4) ? describe_portal() : close(chance(6) ? "" : name());
+      case 9:
+        return chance(4) ? close_portal() : close(name());
+      default:
+        return execute(one_of("", "", "", "portal"));
+    }
+  }
+
+  // -- What servers do
+
+  void work(Server& server) {
+    for (size_t i = below(6); i > 0 && server.model.has_work(); --i) server.model.step();
+    for (size_t i = below(3); i > 0 && !server.model.answers().empty(); --i) {
+      const size_t all = server.model.answers().size();
+      deliver(server, piecewise_ ? 1 + below(std::min<size_t>(all, 40)) : all);
+    }
+    may_go(server);
+  }
+  void deliver(Server& server, size_t size) {
+    const std::string bytes = server.model.answers().substr(0, size);
+    server.model.take_answers(size);
+    if (server.client == nullptr) return error("a server speaks to nobody");
+    if (!piecewise_) transcript += "   " + name_of(server) + " says: " + wire::trace_server(bytes);
+    server.relayed.server_says(bytes);
+    collect(server);
+    if (server.relayed.tracker.in_doubt()) error("in doubt");
+  }
+
+  void may_go(Server& server) {
+    Client* client = server.client;
+    if (client == nullptr || !server.relayed.may_go() || chance(3)) return;
+    if (!server.model.is_idle() || !server.model.answers().empty()) return error("not free at all");
+    SessionWatch& watch = client->relayed->watch;
+    if (watch.is_suspicious() && !watch.stays()) {
+      SessionState state;
+      if (server.model.has_statements_of_its_own()) state.pins = bit(Pin::Prepared);
+      watch.answered(state);
+      server.model.forget_unnamed();
+      server.relayed.relay.unnamed_is_gone();
+    }
+    if (watch.pins() != 0) return;
+    transcript += "   client " + std::to_string(client->number) + " leaves " + name_of(server) + "\n";
+    if (!server.relayed.leave()) return error("left, and something is unsettled");
+    client->server = nullptr;
+    server.client = nullptr;
+    if (server.model.has_statements_of_its_own()) return error("the next client meets a statement");
+    if (server.model.statements() > max_prepared_statements_ + kSpare) return error("too many statements");
+  }
+  void serve_who_wait() {
+    const size_t first = below(clients_.size());
+    for (size_t i = 0; i < clients_.size(); ++i) {
+      Client& client = *clients_[(first + i) % clients_.size()];
+      if (client.server == nullptr && !client.unsent.empty()) serve(client);
+    }
+  }
+  void serve(Client& client) {
+    const size_t first = below(servers_.size());
+    for (size_t i = 0; i < servers_.size(); ++i) {
+      Server& server = *servers_[(first + i) % servers_.size()];
+      if (server.client != nullptr) continue;
+      server.client = &client;
+      client.server = &server;
+      server.relayed.lend_to(*client.relayed);
+      transcript += "   client " + std::to_string(client.number) + " gets " + name_of(server) + "\n";
+      if (chance(4)) {  // settings in front
+        server.model.forget_unnamed();
+        server.relayed.relay.unnamed_is_gone();
+      }
+      return pass(client);
+    }
+  }
+  // A client is gone, and another one comes.
+  void vanish(Client& client) {
+    transcript += "   client " + std::to_string(client.number) + " vanishes\n";
+    if (Server* server = client.server) {
+      // As by DISCARD ALL, behind whatever the server was at.
+      const bool is_known = server->relayed.may_go();
+      if (server->relayed.leave() && !is_known && server->relayed.tracker.server_is_free())
+        error("nothing is unsettled?");
+      server->client = nullptr;
+      servers_[server->number] = std::make_unique<Server>(server->number);
+    }
+    add_client(client.number);
+  }
+
+  // -- All has arrived
+
+  void settle() {
+    for (int round = 0; round < 10000 && error_.empty(); ++round) {
+      bool is_busy = false;
+      for (auto& each : servers_) {
+        Server& server = *each;
+        while (server.model.has_work()) {
+          server.model.step();
+          is_busy = true;
+        }
+        if (!server.model.answers().empty()) {
+          deliver(server, server.model.answers().size());
+          is_busy = true;
+        }
+        may_go(server);
+        if (!error_.empty()) return;
+      }
+      serve_who_wait();
+      for (auto& server : servers_) is_busy = is_busy || server->model.has_work();
+      if (!is_busy) break;
+    }
+    for (const auto& client : clients_) compare(*client);
+  }
+  void compare(Client& client) {
+    if (!error_.empty() || !client.is_answered || !client.unsent.empty()) return;
+    if (client.server != nullptr && client.server->relayed.waits())
+      return error("client " + std::to_string(client.number) + " waits for ever");
+    const std::string& heard = client.relayed->heard;
+    if (heard == client.heard_directly) {
+      client.relayed->heard.clear();
+      client.heard_directly.clear();
+      return;
+    }
+    error("client " + std::to_string(client.number) + " hears\n" + wire::trace_server(heard) +
+          "instead of\n" + wire::trace_server(client.heard_directly));
+  }
+  void error(const std::string& text) {
+    if (error_.empty()) error_ = text;
+  }
+
+  static constexpr size_t kSpare = 3;  // that are to be closed
+  Chooser& chooser_;
+  StatementBook book_;
+  uint32_t max_prepared_statements_ = 3;
+  bool piecewise_ = false;
+  uint64_t last_id_ = 0;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::vector<std::unique_ptr<Server>> servers_;
+  std::string error_;
+};
+
+}  // namespace tidepool::session

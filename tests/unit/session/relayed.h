@@ -1,0 +1,162 @@
+// A client and a server in a test with a StatementRelay between them: what the daemon does with their bytes.
+// They come in pieces of any size, and are read as the daemon reads them.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "lib/session/statement_book.h"
+#include "lib/session/statement_relay.h"
+#include "lib/wire/frame_cursor.h"
+#include "lib/wire/message_limits.h"
+
+namespace tidepool::session {
+
+struct RelayedClient final : StatementSource {
+  RelayedClient(uint64_t number, StatementBook& pool_book) : id(number), book(pool_book) {}
+
+  StatementPtr share(std::string_view text, std::string_view types, std::string_view fingerprint) override {
+    return book.share(text, types, fingerprint, options);
+  }
+
+  const uint64_t id;
+  StatementBook& book;
+  uint32_t max_prepared_statements = 200;
+  ClientStatements statements;
+  SessionWatch watch;
+  SessionWatch::Policy policy{SessionWatch::OnState::Pin, false, true, "shop"};
+  sql::Options options;
+  wire::FrameCursor cursor;
+  std::string pending;  // sent by it, but not passed on yet
+  std::string heard;    // what it was told
+};
+
+class RelayedServer {
+ public:
+  RelayedServer() = default;
+  RelayedServer(const RelayedServer&) = delete;
+  RelayedServer& operator=(const RelayedServer&) = delete;
+
+  void lend_to(RelayedClient& client) { client_ = &client; }
+  RelayedClient* client() const { return client_; }
+  // The client leaves, at any time; what the relay says of it.
+  bool leave() {
+    client_ = nullptr;
+    waits_ = false;
+    return relay.leave();
+  }
+  // Nothing of the client's is on its way, in either direction.
+  bool may_go() const {
+    return tracker.server_is_free() && client_->pending.empty() && client_->cursor.between_messages();
+  }
+  bool waits() const { return waits_; }
+  // One of them has sent what nobody does: the session is at its end.
+  bool is_broken() const { return is_broken_; }
+
+  void client_says(std::string_view bytes) {
+    client_->pending.append(bytes);
+    if (!waits_ && !is_broken_) pass_on();
+  }
+
+  void server_says(std::string_view bytes) {
+    static const wire::TypeSet kUsual{'S', 'Z', 'C'};
+    static const wire::TypeSet kWatching{'S', 'Z', 'C', 'E'};
+    tail_.append(bytes);
+    std::string& told = client_->heard;
+    size_t told_to = 0;
+    auto link = link_of(*client_);
+    const auto walked = cursor_.walk(tail_, relay.has_marks() ? kWatching : kUsual, [&](const auto& message) {
+      told.append(tail_, told_to, message.at - told_to);
+      told_to = std::min(message.end(), tail_.size());
+      std::string before, instead;
+      const auto reply = relay.server_sent(message, link, before, instead);
+      told.append(before);
+      if (reply == StatementRelay::Reply::Pass)
+        told.append(tail_, message.at, told_to - message.at);
+      else
+        told.append(instead);
+      return wire::Walk::Go;
+    });
+    is_broken_ = is_broken_ || walked.broken;
+    told.append(tail_, told_to, walked.consumed - told_to);
+    tail_.erase(0, walked.consumed);
+    if (relay.has_marks() && cursor_.between_messages() && tail_.empty()) relay.server_paused(told);
+    relay.take_missing_sync(to_server);
+    if (relay.take_repair() && tracker.is_quiet()) {
+      client_->pending = kept_batch_ + client_->pending;
+      return pass_on();
+    }
+    if (waits_ && tracker.ready_owed() == 0) pass_on();
+  }
+
+  TransactionTracker tracker;
+  StatementRelay relay{tracker};
+  std::string to_server;  // what it was sent, until somebody takes it
+
+ private:
+  static StatementRelay::Client link_of(RelayedClient& client) {
+    return {client.id,
+            client.statements,
+            client.watch,
+            client,
+            client.policy,
+            client.options,
+            client.max_prepared_statements};
+  }
+
+  static bool is_one_batch(std::string_view bytes) {
+    size_t end = 0;
+    wire::FrameCursor cursor;
+    cursor.walk(bytes, {}, [&](const wire::Message& message) {
+      if (message.type != 'S') return wire::Walk::Go;
+      end = message.end();
+      return wire::Walk::StopAfter;
+    });
+    return end == bytes.size();
+  }
+
+  void pass_on() {
+    waits_ = false;
+    const std::string bytes = std::exchange(client_->pending, {});
+    auto link = link_of(*client_);
+    const bool begins = !bytes.empty() && (bytes.front() == 'B' || bytes.front() == 'D') &&
+                        client_->cursor.between_messages() && tracker.is_quiet() && tracker.status() == 'I';
+    if (begins && is_one_batch(bytes)) {
+      kept_batch_ = bytes;
+      relay.begin_kept_batch();
+    }
+    std::string piece;
+    size_t sent_to = 0;
+    const auto walked =
+        client_->cursor.walk_if(bytes, StatementRelay::is_enough, [&](const wire::Message& message) {
+          if (message.type == 'X' || !wire::is_acceptable(message)) {
+            is_broken_ = true;
+            return wire::Walk::StopBefore;
+          }
+          piece.clear();
+          const auto pass = relay.client_sent(message, link, piece, client_->heard);
+          if (pass == StatementRelay::Pass::Wait) {
+            waits_ = true;
+            return wire::Walk::StopBefore;
+          }
+          if (pass == StatementRelay::Pass::AsItIs) return wire::Walk::Go;
+          to_server.append(bytes, sent_to, message.at - sent_to).append(piece);
+          sent_to = std::min(message.end(), bytes.size());
+          return wire::Walk::Go;
+        });
+    is_broken_ = is_broken_ || walked.broken;
+    to_server.append(bytes, sent_to, walked.consumed - sent_to);
+    client_->pending = bytes.substr(walked.consumed);
+  }
+
+  RelayedClient* client_ = nullptr;
+  wire::FrameCursor cursor_;
+  std::string tail_;
+  std::string kept_batch_;
+  bool waits_ = false;
+  bool is_broken_ = false;
+};
+
+}  // namespace tidepool::session
