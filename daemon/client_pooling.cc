@@ -162,11 +162,11 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
 // this client was told.
 void ClientSession::tell_parameters_at_ready(std::string& out) {
   pooled_->compares_at_ready = false;
-  if (extras_ && extras_->withhold) return;
   std::vector<session::ParameterMap::Entry> news;
   server_->parameters.each_difference(
       told(), [&](const std::string& name, const std::string& value) { news.emplace_back(name, value); });
   for (const auto& [name, value] : news) {
+    if (is_withheld(name, value)) continue;
     note_parameter(name, value);
     told().set(name, value);
     wire::append_parameter_status(out, name, value);

@@ -480,15 +480,18 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
   if (before != nullptr && *before == status->value) return false;  // what the prelude has set, reported late
   server_->trace.parameter_changed();
   if (pooled_) note_parameter(status->name, status->value);
-  if (extras_->withhold) {
-    // The server's own value, which the restore is about to replace by the client's; unless they are the
-    // same.
-    if (status->name == kApplicationName) return false;
-    for (const auto& wish : greeting_->wishes)
-      if (wish.reported_name == status->name && wish.reported_value != status->value) return false;
-  }
+  if (is_withheld(status->name, status->value)) return false;
   known.set(status->name, status->value);
   return true;
+}
+
+// The server's own value, which the restore is about to replace by the client's; unless they are the same.
+bool ClientSession::is_withheld(std::string_view name, std::string_view value) const {
+  if (!extras_ || !extras_->withhold) return false;
+  if (name == kApplicationName) return true;
+  for (const auto& wish : greeting_->wishes)
+    if (wish.reported_name == name && wish.reported_value != value) return true;
+  return false;
 }
 
 // --- when things end

@@ -122,6 +122,7 @@ class ClientSession final : public event::ClientSocketEvents {
   void see_long_message(const wire::Message& message);
   session::ServerPrelude restoring_prelude();
   bool see_parameter_status(const wire::Message& message);
+  bool is_withheld(std::string_view name, std::string_view value) const;
   void ask_pool_again();
   enum class Stop : uint8_t { No, Terminated, Violation, Waits };
   struct Passed {

@@ -34,6 +34,17 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+std::optional<std::string> value_in(std::string_view fingerprint, std::string_view wanted) {
+  while (!fingerprint.empty()) {
+    const size_t name_end = fingerprint.find('\0');
+    const size_t value_end = fingerprint.find('\0', name_end + 1);
+    if (fingerprint.substr(0, name_end) == wanted)
+      return std::string(fingerprint.substr(name_end + 1, value_end - name_end - 1));
+    fingerprint.remove_prefix(value_end + 1);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 SettingChanges WantedSettings::changes_on(ParameterMap& applied, const ParameterMap& base) const {
@@ -97,27 +108,21 @@ std::string WantedSettings::fingerprint() const {
   return text;
 }
 
+bool is_parsed_again(std::string_view from, std::string_view to) {
+  return from != to && value_in(from, "search_path") != value_in(to, "search_path");
+}
+
 SettingChanges parse_settings_between(std::string_view from, std::string_view to) {
   SettingChanges changes;
-  if (from == to) return changes;
-  const auto value_in = [](std::string_view fingerprint,
-                           std::string_view wanted) -> std::optional<std::string> {
-    while (!fingerprint.empty()) {
-      const size_t name_end = fingerprint.find('\0');
-      const size_t value_end = fingerprint.find('\0', name_end + 1);
-      if (fingerprint.substr(0, name_end) == wanted)
-        return std::string(fingerprint.substr(name_end + 1, value_end - name_end - 1));
-      fingerprint.remove_prefix(value_end + 1);
-    }
-    return std::nullopt;
-  };
+  const bool is_unknown = from.data() == nullptr;
+  if (from == to && !is_unknown) return changes;
   // The encoding last: values are written in ASCII, but the text that follows is not.
   for (std::string_view name : {"datestyle", "intervalstyle", "timezone", "timezone_abbreviations",
                                 "standard_conforming_strings", "backslash_quote", "transform_null_equals",
                                 "array_nulls", "xmloption", "lc_monetary", "client_encoding"}) {
     auto before = value_in(from, name);
     auto after = value_in(to, name);
-    if (before != after) changes.push_back({std::string(name), std::move(after)});
+    if (before != after || is_unknown) changes.push_back({std::string(name), std::move(after)});
   }
   return changes;
 }

@@ -35,6 +35,8 @@ struct WantedSettings {
 // What has to be set so that a text means what it does in a session of another fingerprint when it is parsed:
 // the settings that PostgreSQL's parser and the literals of built-in types look at. (A change of search_path
 // makes PostgreSQL parse again by itself.) Without a value: to the server's own.
+// `from` without storage: from whatever it is.
+bool is_parsed_again(std::string_view from, std::string_view to);
 SettingChanges parse_settings_between(std::string_view from, std::string_view to);
 
 // What `before` becomes by the server's answer to what `watch` asked. `applied`, what the server was brought

@@ -91,7 +91,7 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
   }
   // What EXECUTE runs was read when it was prepared.
   if (traits.has_any({Trait::Dynamic, Trait::Unreadable, Trait::Executes})) {
-    note_everything(text);
+    note_everything(text, traits.has_any({Trait::Dynamic, Trait::Unreadable}));
     may_be_gone_ = may_be_gone_ || !traits.has(Trait::Executes);
     if (policy.on_state == OnState::Allow) suspected_ = 0;
   }

@@ -189,6 +189,16 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
   }
 }
 
+// What another client's nextval has left must not be seen: DISCARD SEQUENCES in front of the first currval or
+// lastval, unless the session may have values of its own there.
+void StatementRelay::need_own_sequences(const sql::StatementTraits& traits, Client& client,
+                                        std::string& out) {
+  const bool names =
+      traits.has(Trait::NamesCurrentValue) && !advanced_ && (client.watch.pins() & bit(Pin::Sequence)) == 0;
+  advanced_ = advanced_ || traits.has_any({Trait::NamesCurrentValue, Trait::MayAdvance});
+  if (names) run_unseen("DISCARD SEQUENCES", out);
+}
+
 StatementRelay::Pass StatementRelay::as_it_is(char type) {
   tracker_.client_sent(type);
   return Pass::AsItIs;
@@ -329,11 +339,15 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
     return Pass::Changed;
   }
 
+  if (entry == nullptr ? must_wait_for_unnamed() : must_know_status(*entry->statement, client))
+    return Pass::Wait;
+  const size_t size_before = out.size();
   const auto& traits = entry != nullptr ? entry->statement->traits : client.statements.unnamed_traits;
   const std::string_view text =
       entry != nullptr ? std::string_view(entry->statement->text) : client.statements.text_of_unnamed();
   if (!traits.is_empty()) {
     sets_locally_ = sets_locally_ || traits.has_any({Trait::SetsLocally, Trait::Dynamic, Trait::Unreadable});
+    need_own_sequences(traits, client, out);
     // Of one that is not all here the rest will pass: it cannot be refused any more. The unnamed one was
     // noted at its Parse, unless that was in an earlier batch: the server may have been asked since.
     if ((entry != nullptr || !unnamed_is_noted_) && is_whole)
@@ -349,10 +363,9 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   }
   bound_ = entry;
   if (entry == nullptr) {
-    const size_t before = out.size();
     need_unnamed(client, out);
     tracker_.client_sent('B');
-    if (out.size() == before) return Pass::AsItIs;
+    if (out.size() == size_before) return Pass::AsItIs;
     append_renamed(message, name, name, out);
     return Pass::Changed;
   }
@@ -385,6 +398,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
     append_renamed(message, name, name, out);
     return Pass::Changed;
   }
+  if (must_know_status(*entry->statement, client)) return Pass::Wait;
   const bool may_repair = take_first_of_batch() && !entry->told;
   const uint32_t number = need_prepared(entry->statement, client, out);
   if (number == 0) return refuse('B', kTooManyStatements, out);
@@ -449,6 +463,15 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   if (deallocates && tracker_.client_sent_marked('Q')) {
     deallocate_all(client);
     return Pass::AsItIs;
+  }
+  if (const size_t before = out.size(); !traits.is_empty() && tracker_.ready_owed() == 0) {
+    need_own_sequences(traits, client, out);
+    if (out.size() != before) {
+      syncs_after_error_ = true;
+      append_renamed(message, text, text, out);
+      tracker_.client_sent('Q');
+      return Pass::Changed;
+    }
   }
   if (is_deallocate(text, traits, false)) {
     const auto& named = traits.named_statements.front();
@@ -558,14 +581,15 @@ void StatementRelay::need_unnamed(Client& client, std::string& out) {
   if (has_unnamed_of(client)) return;
   const std::string& kept = client.statements.unnamed;
   if (!kept.empty()) {
-    set_for_parse(client.statements.fingerprint, client.statements.unnamed_fingerprint, out);
+    const std::string& fingerprint = client.statements.unnamed_fingerprint;
+    begin_parse_under(fingerprint, client, out);
     {
       const wire::MessageFrame frame(out, 'P');
       out.append(kept);
     }
     tracker_.client_sent_marked('P');
     mark(Mark::Kind::InjectedUnnamed);
-    set_for_parse(client.statements.unnamed_fingerprint, client.statements.fingerprint, out);
+    end_parse_under(fingerprint, client, out);
     unnamed_is_here(client);
   } else if (unnamed_of_ != kNobody) {
     inject_close(0, "", out);  // then the server says that there is none
@@ -584,7 +608,7 @@ StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_
 std::string StatementRelay::fingerprint_of(Client& client) {
   std::string fingerprint = client.statements.fingerprint;
   // Under settings that are not known now it is the client's alone.
-  if (sets_locally_ || client.watch.asks_settings()) {
+  if (is_unsure_of_settings(client)) {
     fingerprint.append("?").push_back('\0');
     fingerprint.append(std::to_string(client.id) + "." + std::to_string(++last_private_)).push_back('\0');
   }
@@ -593,12 +617,20 @@ std::string StatementRelay::fingerprint_of(Client& client) {
 
 // Its number on the server, where it is prepared if need be. 0: there is no memory for it.
 uint32_t StatementRelay::need_prepared(StatementPtr& statement, Client& client, std::string& out) {
-  // Where it was prepared it is as it was, whatever the session has SET since.
+  // Where it was prepared it is as it was, whatever the session has SET since; but that another search_path
+  // makes PostgreSQL parse it again.
   if (const uint32_t number = statements_.find(*statement)) return number;
+  const bool in_its_own_way = is_unsure_of_settings(client) && tracker_.status() != 'T';
+  if (in_its_own_way || is_parsed_again(statement->fingerprint, client.statements.fingerprint)) {
+    StatementPtr now = client.source.share(statement->text, statement->types, fingerprint_of(client));
+    if (!now) return 0;
+    statement = std::move(now);
+    if (const uint32_t number = statements_.find(*statement)) return number;
+  }
   while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
     inject_close(surplus, ServerStatements::name_of(surplus), out);
   const uint32_t number = statements_.add(statement);
-  set_for_parse(client.statements.fingerprint, statement->fingerprint, out);
+  if (!in_its_own_way) begin_parse_under(statement->fingerprint, client, out);
   {
     const wire::MessageFrame frame(out, 'P');
     wire::append_cstring(out, ServerStatements::name_of(number));
@@ -608,16 +640,34 @@ uint32_t StatementRelay::need_prepared(StatementPtr& statement, Client& client, 
   ++parses_;
   tracker_.client_sent_marked('P');
   mark(Mark::Kind::InjectedParse).number = number;
-  set_for_parse(statement->fingerprint, client.statements.fingerprint, out);
+  if (!in_its_own_way) end_parse_under(statement->fingerprint, client, out);
   return number;
 }
 
-// By SET, which has no rows and needs no snapshot: the client's own transaction does not notice. What a
-// failure takes back of it, it takes back of both.
-void StatementRelay::set_for_parse(std::string_view from, std::string_view to, std::string& out) {
-  constexpr std::string_view kName = "tidepool sets what a text means";
+// A text is parsed again under the settings of its first Parse. By SET, which has no rows and needs no
+// snapshot: the client's own transaction does not notice, and what a failure takes back of it, it takes back
+// of both. Where the settings of the moment are not known, a savepoint takes them back.
+void StatementRelay::begin_parse_under(const std::string& fingerprint, Client& client, std::string& out) {
+  if (!is_unsure_of_settings(client))
+    return set_for_parse(client.statements.fingerprint, fingerprint, "SET ", out);
+  if (tracker_.status() != 'T') return;
+  run_unseen("SAVEPOINT tidepool", out);
+  set_for_parse({}, fingerprint, "SET LOCAL ", out);
+}
+
+void StatementRelay::end_parse_under(const std::string& fingerprint, Client& client, std::string& out) {
+  if (!is_unsure_of_settings(client))
+    return set_for_parse(fingerprint, client.statements.fingerprint, "SET ", out);
+  if (tracker_.status() != 'T') return;
+  run_unseen("ROLLBACK TO SAVEPOINT tidepool", out);
+  run_unseen("RELEASE SAVEPOINT tidepool", out);
+}
+
+// `from` without storage: whatever it is.
+void StatementRelay::set_for_parse(std::string_view from, std::string_view to, std::string_view verb,
+                                   std::string& out) {
   for (const auto& [name, value, is_utf8] : parse_settings_between(from, to)) {
-    std::string sql = "SET " + name + " TO ";
+    std::string sql = std::string(verb) + name + " TO ";
     if (value) {
       sql += "E'";
       for (char c : *value) {
@@ -628,14 +678,19 @@ void StatementRelay::set_for_parse(std::string_view from, std::string_view to, s
     } else {
       sql += "DEFAULT";
     }
-    wire::append_parse(out, kName, sql);
-    wire::append_bind(out, kName, kName);
-    wire::append_execute(out, kName);
-    wire::append_close(out, 'P', kName);
-    wire::append_close(out, 'S', kName);
-    for (char type : {'P', 'B', 'E', 'C', 'C'})
-      if (tracker_.client_sent_marked(type)) mark(Mark::Kind::InjectedSetting);
+    run_unseen(sql, out);
   }
+}
+
+void StatementRelay::run_unseen(std::string_view sql, std::string& out) {
+  constexpr std::string_view kName = "tidepool sets what a text means";
+  wire::append_parse(out, kName, sql);
+  wire::append_bind(out, kName, kName);
+  wire::append_execute(out, kName);
+  wire::append_close(out, 'P', kName);
+  wire::append_close(out, 'S', kName);
+  for (char type : {'P', 'B', 'E', 'C', 'C'})
+    if (tracker_.client_sent_marked(type)) mark(Mark::Kind::InjectedSetting);
 }
 
 void StatementRelay::deallocate_all(Client& client) {
@@ -781,6 +836,16 @@ void StatementRelay::drop_front(size_t count, ClientStatements& statements, bool
   for (; count > 0; --count) pop_mark();
 }
 
+// The Parse in front of it failed, and took what had been there along.
+void StatementRelay::forget_what_was_replaced(uint32_t number) {
+  for (size_t i = 0; i < marks_.size(); ++i) {
+    Mark& later = marks_[i];
+    if (later.kind != Mark::Kind::UnnamedParse || later.number != number || !later.keeps_unnamed) continue;
+    later.unnamed_before.clear();
+    later.unnamed_of_before = kSomebody;
+  }
+}
+
 void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool has_run) {
   using Kind = Mark::Kind;
   switch (mark.kind) {
@@ -804,7 +869,10 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       unnamed_of_ = kSomebody;
       return;
     case Kind::UnnamedParse:
-      if (mark.number != last_unnamed_) break;  // a later one has taken its place
+      if (mark.number != last_unnamed_) {  // something later has taken its place
+        if (has_run) forget_what_was_replaced(mark.number + 1);
+        break;
+      }
       if (!has_run) --last_unnamed_;
       if (!has_run && mark.keeps_unnamed) {
         statements.unnamed = std::move(mark.unnamed_before);
@@ -847,7 +915,7 @@ bool StatementRelay::leave() {
   bound_ = nullptr;
   execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
   repair_ = Repair::No;
-  holds_back_ = syncs_after_error_ = sets_locally_ = false;
+  holds_back_ = syncs_after_error_ = sets_locally_ = advanced_ = false;
   return is_known;
 }
 

@@ -155,7 +155,6 @@ class StatementRelay {
   Pass parse(const wire::Message& message, Client& client, std::string& out);
   Pass parse_unnamed(const wire::Message& message, std::string_view text, Client& client, std::string& out);
   Pass bind(const wire::Message& message, Client& client, std::string& out);
-  Pass bind_unnamed(const wire::Message& message, Client& client, std::string& out);
   Pass describe(const wire::Message& message, Client& client, std::string& out);
   Pass close(const wire::Message& message, Client& client, std::string& out);
   Pass execute(const wire::Message& message, Client& client);
@@ -169,9 +168,19 @@ class StatementRelay {
     return unsettled_unnamed_ > 0 && !unnamed_is_noted_ && tracker_.ready_owed() > 0;
   }
   void keep_unnamed(Client& client, Mark& in);
+  void need_own_sequences(const sql::StatementTraits& traits, Client& client, std::string& out);
   void need_unnamed(Client& client, std::string& out);
   std::string fingerprint_of(Client& client);
-  void set_for_parse(std::string_view from, std::string_view to, std::string& out);
+  bool is_unsure_of_settings(const Client& client) const {
+    return sets_locally_ || client.watch.asks_settings();
+  }
+  bool must_know_status(const PreparedStatement& statement, Client& client) {
+    return is_unsure_of_settings(client) && tracker_.ready_owed() > 0 && statements_.find(statement) == 0;
+  }
+  void begin_parse_under(const std::string& fingerprint, Client& client, std::string& out);
+  void end_parse_under(const std::string& fingerprint, Client& client, std::string& out);
+  void set_for_parse(std::string_view from, std::string_view to, std::string_view verb, std::string& out);
+  void run_unseen(std::string_view sql, std::string& out);
   static bool is_unsettling(Mark::Kind kind);
   bool has_unnamed_of(const Client& client) const {
     return unnamed_of_ == client.id && unnamed_version_ == client.statements.unnamed_version;
@@ -191,6 +200,7 @@ class StatementRelay {
   void settle_front(ClientStatements& statements);
   void drop_front(size_t count, ClientStatements& statements, bool first_has_run);
   void take_back(Mark& mark, ClientStatements& statements, bool has_run);
+  void forget_what_was_replaced(uint32_t number);
   void pop_mark();
   void tell_fakes(uint32_t count, std::string& out);
 
@@ -207,6 +217,7 @@ class StatementRelay {
   bool bound_resets_ = false;
   bool holds_back_ = false;  // a batch that may have to be sent again: nothing follows before it is answered
   bool syncs_after_error_ = false;
+  bool advanced_ = false;      // a sequence, perhaps, since the client has the server
   bool sets_locally_ = false;  // in this transaction: what is parsed in it is not shared
   uint32_t last_private_ = 0;
   uint64_t unnamed_version_ = 0;              // of that client's unnamed statements the one that is there

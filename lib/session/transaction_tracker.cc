@@ -78,9 +78,9 @@ bool TransactionTracker::note_request(char type, bool marked) {
 }
 
 void TransactionTracker::note_answer(char type, base::Bytes body) {
+  last_.fakes_before = take_due_fakes();
   if (type == 'N' || type == 'A' || type == 'S')
     return;  // NoticeResponse, NotificationResponse, ParameterStatus: at any time
-  last_.fakes_before = take_due_fakes();
   last_.is_answer_of_marked = front_is_marked();
   note_owed_answer(type, body);
 }

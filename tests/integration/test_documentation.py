@@ -16,10 +16,10 @@ NEEDED = {"listen": "listen:\n  - {unix: /run/tidepool}\n",
           "pools": 'pools:\n  orders: {conninfo: "host=/var/run/postgresql dbname=orders user=app"}\n'}
 
 
-@pytest.fixture
-def orders(tidepool):
-    """What the documents' examples connect to: a pool `orders`, and a console for `app`."""
-    return tidepool(pools={"orders": {"min_size": 1, "max_size": 4}})
+@pytest.fixture(params=["session", "transaction"])
+def orders(tidepool, request):
+    """What the documents' examples connect to: a pool `orders`, in either mode, and a console for `app`."""
+    return tidepool(pools={"orders": {"mode": request.param, "min_size": 1, "max_size": 4}})
 
 
 # Settings
@@ -46,6 +46,8 @@ def test_every_python_example_runs(text, orders, tmp_path):
     ast.parse(text)
     if any(mark in text for mark in RUN_ELSEWHERE):
         return
+    if "# In transaction mode:" in text and orders.settings["pools"]["orders"]["mode"] == "session":
+        return          # it has more connections than servers, and keeps them
     done = subprocess.run([sys.executable, "-W", "error", "-c", pointed_at(text, orders)], capture_output=True, text=True, timeout=100, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     if "print(" in text:
@@ -160,3 +162,14 @@ def test_every_test_that_the_documents_name_exists():
                 if not (ROOT / name).exists():
                     problems.append(name)
     assert problems == []
+
+
+def test_every_test_that_the_page_of_transaction_mode_names_exists():
+    """Its tables have them as docs/pool.md does: sentences in quotes, with spaces for underscores, in the last column."""
+    rows = [line for line in (ROOT / "docs/transaction-mode.md").read_text().splitlines() if line.startswith("| ")]
+    named = [name for row in rows for name in re.findall(r'"([^"|]{12,})"', row.rsplit("|", 2)[1])]
+    assert len(named) > 100
+    there = existing_tests()
+    assert [name for name in named if "test_" + name.replace(" ", "_") not in there and name not in there] == []
+    tests = [name for file in (ROOT / "tests/integration").glob("test_session_state_*.py") for name in re.findall(r"^def test_(\w+)", file.read_text(), re.M)]
+    assert [name for name in tests if name.replace("_", " ") not in named] == [], "each has its row"

@@ -223,7 +223,7 @@ def test_a_portal_of_the_protocol_lives_through_its_transaction(pool, postgres):
 @pytest.mark.parametrize("end", ["deallocate p", "deallocate prepare p", "deallocate all", "discard all"])
 def test_prepare_of_sql_keeps_its_server_until_it_is_deallocated(pool, end):
     pool.session.rows("prepare p(int) as select $1 + 41")
-    assert why(pool) == ["PREPARE"]
+    assert why(pool) == ["prepared statements of its own"]
     for _ in range(2):
         assert pool.session.value("execute p(1)") == "42"
         assert pool.other.error("execute p(1)")["C"] == "26000"
@@ -235,7 +235,7 @@ def test_prepare_of_sql_keeps_its_server_until_it_is_deallocated(pool, end):
 def test_what_sqls_execute_leaves_is_noticed(pool):
     pool.session.rows("prepare p as select pg_advisory_lock(7)")
     pool.session.rows("execute p")
-    assert why(pool) == ["PREPARE"]
+    assert why(pool) == ["prepared statements of its own"]
     pool.session.rows("deallocate p")
     wait_until(lambda: why(pool) == ["advisory locks"], "the lock is there still")
     pool.session.rows("select pg_advisory_unlock(7)")
@@ -408,6 +408,7 @@ def test_a_session_that_holds_nothing_any_more_shares_its_server_again(pool):
 def test_show_pins_and_the_log_say_who_why_and_by_which_statement(pool):
     mark = len(pool.log())
     pool.session.rows("listen here")
+    assert why(pool) == ["LISTEN"]
     pins = pool.console("show pins")
     assert [(pin["pool"], pin["user"], pin["why"], pin["statement"]) for pin in pins] == [("bench", "app", "LISTEN", "listen here")]
     assert str(pins[0]["server_pid"]) == pool.session.value("select pg_backend_pid()")

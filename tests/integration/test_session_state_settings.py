@@ -222,17 +222,32 @@ def test_a_function_named_in_pin_functions_keeps_its_server_and_what_it_set(tide
     assert other.value("show work_mem") == "4MB"
 
 
-def test_settings_that_are_the_same_are_not_set_again(tidepool):
-    """Of two sessions with the same settings neither costs the server anything more; of two with others, each turn costs one statement."""
-    daemon = tidepool(pools=transaction_pool(1))
-    one, same, other = daemon.wire("bench"), daemon.wire("bench"), daemon.wire("bench")
+def test_what_leaves_nothing_is_not_asked_about_and_settings_that_are_the_same_are_not_set_again(tidepool, new_postgres):
+    server = new_postgres(settings={"log_statement": "all"})
+    daemon = tidepool(server=server, pools=transaction_pool(1))
+    one, same, other = (daemon.wire("bench") for _ in range(3))
+
+    def said(sql):
+        return len([line for line in server.log().splitlines() if sql in line and "LOG:" in line])
+
     for client in (one, same):
         client.rows("set work_mem = '7MB'")
-    mark = other.value("select xact_commit from pg_stat_database where datname = current_database()")
-    assert mark is not None
-    for _ in range(3):
-        assert one.value("show work_mem") == same.value("show work_mem") == "7MB"
-        assert other.value("show work_mem") == "4MB"
+        client.rows("")
+    questions = said("pg_catalog.pg_settings")
+    assert questions == 2, "one for each SET"
+    one.rows("show work_mem")
+    sets = said("set_config")
+    for client in (one, same, one, same):
+        client.rows("begin; select 1; set local work_mem = '9MB'; select pg_advisory_xact_lock(1)")
+        client.rows("savepoint a; release a")
+        client.rows("commit")
+        client.send(wire.parse("select 42", "s") + wire.bind((), "s") + wire.execute() + wire.close("S", "s") + wire.SYNC)
+        client.read_until_ready()
+    assert said("set_config") == sets
+    assert other.value("show work_mem") == "4MB"
+    assert one.value("show work_mem") == "7MB"
+    assert said("set_config") == sets + 2, "one each time"
+    assert said("pg_catalog.pg_settings") == questions
 
 
 @pytest.mark.parametrize("sql", ["listen x; set work_mem = '7MB'", "set work_mem = '7MB'; set timezone = 'UTC'; select 1; set app.x = 'y'"])

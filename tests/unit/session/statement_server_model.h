@@ -120,7 +120,8 @@ class StatementServerModel {
   static bool ends_transaction(std::string_view text) { return text == "commit" || text == "rollback"; }
   static bool is_readable(std::string_view text) {
     for (std::string_view word : {"select", "values", "begin", "commit", "rollback", "fail", "listen",
-                                  "reset all", "prepare ", "execute ", "deallocate ", "discard all", "alter"})
+                                  "reset all", "prepare ", "execute ", "deallocate ", "discard all", "alter",
+                                  "set ", "savepoint ", "release ", "discard sequences"})
       if (text.starts_with(word)) return true;
     return text.empty();
   }
@@ -288,6 +289,8 @@ class StatementServerModel {
       return complete(failed || text == "rollback" ? "ROLLBACK" : "COMMIT");
     }
     if (text == "listen") return complete("LISTEN");
+    for (std::string_view unheard : {"set ", "savepoint ", "rollback to ", "release ", "discard sequences"})
+      if (text.starts_with(unheard)) return complete("SET");
     if (text == "reset all") return complete("RESET");
     if (text == "alter") {
       ++version_;
