@@ -1,6 +1,7 @@
 // A client's requests, in session mode: getting a server, what travels in front of the first message,
 // relaying both ways, errors of ours that keep the session. A read is walked header by header and leaves as
 // one write wherever nothing had to be changed.
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -329,9 +330,15 @@ session::ServerPrelude ClientSession::restoring_prelude() {
     return session::ServerPrelude::change(changes_on(*server_, wanted_application_name()));
   auto settings = greeting_->settings();
   settings.emplace_back(kApplicationName, wanted_application_name());
-  // What the client has SET meanwhile, to the server's own value even, is left alone.
-  if (pooled_)
+  if (pooled_) {
+    // What the client has SET meanwhile, to the server's own value even, is left alone.
     std::erase_if(settings, [&](const auto& entry) { return !pooled_->watch.saw_reset(entry.first); });
+    const bool by_set = !pooled_->watch.saw_reset_of_all() &&
+                        std::all_of(settings.begin(), settings.end(), [](const auto& entry) {
+                          return session::ServerPrelude::can_be_restored_by_set(entry.first);
+                        });
+    if (by_set) return session::ServerPrelude::restore_by_set(settings);
+  }
   return session::ServerPrelude::restore(settings, server_->tracker.status());
 }
 

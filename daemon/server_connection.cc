@@ -123,6 +123,7 @@ void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent, 
                        : left == Left::Known ? pool_->cleanup_of_known
                                              : pool_->cleanup_of_unknown;
   if (left == Left::Unknown) discarded();
+  relay.unnamed_is_unknown();
   cleanup_.emplace(policy, tracker, leave, half_sent, reset);
   std::string out;
   const auto step = cleanup_->start(worker_->now(), out);

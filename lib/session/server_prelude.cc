@@ -1,5 +1,6 @@
 #include "lib/session/server_prelude.h"
 
+#include "lib/base/ascii.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
 
@@ -9,6 +10,7 @@ namespace {
 
 // At isolation levels that the server may have for its default, the SELECT could fail (on a standby) or wait
 // (for a safe snapshot).
+constexpr std::string_view kRestores = "tidepool restores settings";
 constexpr std::string_view kBegin = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 // Writes requests, and the types of the answers that each gets when all goes well.
@@ -63,7 +65,7 @@ ServerPrelude ServerPrelude::change(const SettingChanges& changes, bool resets) 
 ServerPrelude ServerPrelude::restore(const Entries& settings, char status) {
   ServerPrelude prelude;
   if (settings.empty()) return prelude;
-  Batch batch{prelude.bytes_, prelude.expected_, "tidepool restores settings"};
+  Batch batch{prelude.bytes_, prelude.expected_, kRestores};
   const auto run = [&batch](std::string_view sql, std::span<const wire::Value> parameters,
                             std::string_view answers) {
     batch.run(sql, parameters, answers);
@@ -73,6 +75,33 @@ ServerPrelude ServerPrelude::restore(const Entries& settings, char status) {
   for (const auto& statement : statements_that_restore(settings))
     run(statement.sql, statement.parameters, "DC");
   if (status == 'I') run("COMMIT", {}, "C");
+  return prelude;
+}
+
+// Those would take a value for one item.
+bool ServerPrelude::can_be_restored_by_set(std::string_view name) {
+  for (std::string_view list : {"search_path", "temp_tablespaces", "session_preload_libraries",
+                                "local_preload_libraries", "unix_socket_directories"})
+    if (base::same_letters(name, list)) return false;
+  return name.find('"') == std::string_view::npos;
+}
+
+ServerPrelude ServerPrelude::restore_by_set(const Entries& settings) {
+  ServerPrelude prelude;
+  Batch batch{prelude.bytes_, prelude.expected_, kRestores};
+  for (const auto& [name, value] : settings) {
+    std::string sql = "SET ";
+    for (const char c : name) sql += c == '.' ? std::string("\".\"") : std::string(1, c);
+    sql.insert(4, "\"");
+    sql += "\" TO E'";
+    for (const char c : value) {
+      if (c == '\'' || c == '\\') sql.push_back(c);
+      sql.push_back(c);
+    }
+    sql += "'";
+    batch.run(sql, {}, "C");
+    batch.close();
+  }
   return prelude;
 }
 

@@ -39,6 +39,12 @@ class ServerPrelude {
   // portal alone.
   static ServerPrelude restore(const Entries& settings, char status);
 
+  // The same inside a transaction for settings that are known to have gone back: by SET, so that it does not
+  // count as the transaction's first query, behind which its isolation level could not be chosen any more.
+  // Not for lists (can_be_restored_by_set).
+  static ServerPrelude restore_by_set(const Entries& settings);
+  static bool can_be_restored_by_set(std::string_view name);
+
   const std::string& bytes() const { return bytes_; }
   bool is_done() const { return answered_ == expected_.size(); }
 

@@ -99,6 +99,8 @@ class StatementRelay {
   }
   // Something of ours used the unnamed statement and closed it.
   void unnamed_is_gone() { unnamed_of_ = kNobody; }
+  // The server is cleaned, perhaps by a Query of ours, which ends it.
+  void unnamed_is_unknown() { unnamed_of_ = kSomebody; }
 
   const ServerStatements& statements() const { return statements_; }
   // Statements prepared under names of ours, since the beginning.
