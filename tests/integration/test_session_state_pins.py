@@ -337,14 +337,18 @@ def test_what_a_function_does_inside_cannot_be_noticed(tidepool):
     assert other.value("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()") == "1"
 
 
-def test_a_session_that_names_currval_for_the_first_time_gets_its_servers(tidepool):
+def test_a_session_that_names_currval_for_the_first_time_does_not_get_anothers(tidepool):
     """From its next nextval on it gets its own."""
     daemon = tidepool(pools=transaction_pool(1))
     session, other = daemon.wire("bench"), daemon.wire("bench")
     session.rows("create sequence s")
     session.rows("select nextval('s')")
     other.rows("select nextval('s')")
-    assert session.value("select currval('s')") == "2"
+    assert session.error("select currval('s')")["C"] == "55000"
+    other.rows("select nextval('s')")
+    assert session.error("select lastval()")["C"] == "55000"
+    assert session.value("select nextval('s')") == "4"
+    assert session.value("select lastval()") == "4"
 
 
 # What is left
