@@ -138,7 +138,7 @@ bool StatementRelay::is_enough(char type, base::Bytes body, size_t body_size) {
 // -- What the client says -------------------------------------------------------------------------
 
 StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, Client& client,
-                                                 std::string& out, std::string& now) {
+                                                 std::string& out) {
   const char type = message.type;
   if (tracker_.skips_to_sync() && type != 'S') return as_it_is(type);  // the server ignores it
   if (holds_back_) {
@@ -177,9 +177,8 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
       client.watch.note_everything("a FunctionCall message", false);
       return as_it_is(type);
     case 'H':
-      as_it_is(type);
-      tell_fakes(tracker_.take_due_fakes(), now);
-      return Pass::AsItIs;
+      flushes_ = true;
+      return as_it_is(type);
     case 'S':
       bound_ = nullptr;
       execute_deallocates_ = bound_resets_ = unnamed_is_noted_ = false;
@@ -268,6 +267,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   parsed.name = name;
   parsed.before = client.statements.take(name);  // of an era that is about to end, if of any
   client.statements.set(name, std::move(statement));
+  if (client.watch.asks_settings()) client.statements.is_unsure_of(*client.statements.find(name));
   return Pass::Changed;
 }
 
@@ -290,7 +290,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
     const auto& named = traits.named_statements.front();
     if (must_wait()) return Pass::Wait;
     if (auto* entry = own.find(named.name)) {
-      undo.number = need_prepared(entry->statement, client, out);
+      undo.number = need_prepared(*entry, client, out);
       if (undo.number == 0) return refuse('B', kTooManyStatements, out);
       append_renamed(message, text.substr(named.at, named.size), ServerStatements::name_of(undo.number), out);
       undo.name = named.name;
@@ -315,6 +315,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
   if (own.unnamed_fingerprint != own.fingerprint) own.unnamed_fingerprint = own.fingerprint;
+  own.unnamed_is_unsure = client.watch.asks_settings();
   own.unnamed_changed();
   unnamed_is_noted_ = true;
   unnamed_is_here(client);
@@ -370,7 +371,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
     return Pass::Changed;
   }
   const bool may_repair = take_first_of_batch() && !entry->told;
-  const uint32_t number = need_prepared(entry->statement, client, out);
+  const uint32_t number = need_prepared(*entry, client, out);
   if (number == 0) return is_whole ? refuse('B', kTooManyStatements, out) : as_it_is('B');
   append_renamed(message, name, ServerStatements::name_of(number), out);
   if (tracker_.client_sent_marked('B')) mark_use(number, name, may_repair);
@@ -400,7 +401,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
   }
   if (must_know_status(*entry->statement, client)) return Pass::Wait;
   const bool may_repair = take_first_of_batch() && !entry->told;
-  const uint32_t number = need_prepared(entry->statement, client, out);
+  const uint32_t number = need_prepared(*entry, client, out);
   if (number == 0) return refuse('B', kTooManyStatements, out);
   entry->told = true;
   append_renamed(message, name, ServerStatements::name_of(number), out);
@@ -500,7 +501,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
     for (size_t i = traits.named_statements.size(); i-- > 0;) {
       const auto& named = traits.named_statements[i];
       auto* entry = client.statements.find(named.name);
-      const uint32_t number = entry != nullptr ? need_prepared(entry->statement, client, out) : 0;
+      const uint32_t number = entry != nullptr ? need_prepared(*entry, client, out) : 0;
       if (number == 0) continue;
       changed.replace(named.at, named.size, ServerStatements::name_of(number));
       used = number;
@@ -616,15 +617,27 @@ std::string StatementRelay::fingerprint_of(Client& client) {
 }
 
 // Its number on the server, where it is prepared if need be. 0: there is no memory for it.
-uint32_t StatementRelay::need_prepared(StatementPtr& statement, Client& client, std::string& out) {
+uint32_t StatementRelay::need_prepared(ClientStatements::Entry& entry, Client& client, std::string& out) {
   // Where it was prepared it is as it was, whatever the session has SET since; but that another search_path
   // makes PostgreSQL parse it again.
-  if (const uint32_t number = statements_.find(*statement)) return number;
-  const bool in_its_own_way = is_unsure_of_settings(client) && tracker_.status() != 'T';
+  if (const uint32_t number = statements_.find(*entry.statement)) return number;
+  const auto shared_under = [&](const std::string& fingerprint) {
+    return client.source.share(entry.statement->text, entry.statement->types, fingerprint);
+  };
+  if (entry.parsed_under) {
+    StatementPtr known = shared_under(*entry.parsed_under);
+    if (!known) return 0;
+    entry.statement = std::move(known);
+    entry.parsed_under = nullptr;
+    if (const uint32_t number = statements_.find(*entry.statement)) return number;
+  }
+  // That is for this once. (In a failed transaction it fails.)
+  const bool in_its_own_way = is_unsure_of_settings(client) && tracker_.status() == 'I';
+  StatementPtr statement = entry.statement;
   if (in_its_own_way || is_parsed_again(statement->fingerprint, client.statements.fingerprint)) {
-    StatementPtr now = client.source.share(statement->text, statement->types, fingerprint_of(client));
-    if (!now) return 0;
-    statement = std::move(now);
+    statement = shared_under(fingerprint_of(client));
+    if (!statement) return 0;
+    if (!in_its_own_way) entry.statement = statement;
     if (const uint32_t number = statements_.find(*statement)) return number;
   }
   while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
@@ -915,7 +928,7 @@ bool StatementRelay::leave() {
   bound_ = nullptr;
   execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
   repair_ = Repair::No;
-  holds_back_ = syncs_after_error_ = sets_locally_ = advanced_ = false;
+  holds_back_ = flushes_ = syncs_after_error_ = sets_locally_ = advanced_ = false;
   return is_known;
 }
 

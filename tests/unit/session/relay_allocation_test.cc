@@ -89,7 +89,7 @@ class Bench {
     now_.clear();
     wire::FrameCursor from_client, from_server;
     from_client.walk_if(batch_, StatementRelay::is_enough, [&](const wire::Message& message) {
-      CHECK(server.relay.client_sent(message, link, out_, now_) != StatementRelay::Pass::Wait);
+      CHECK(server.relay.client_sent(message, link, out_) != StatementRelay::Pass::Wait);
       return wire::Walk::Go;
     });
     from_server.walk(answers_, {'S', 'Z', 'C', 'E'}, [&](const wire::Message& message) {

@@ -124,6 +124,21 @@ TEST_CASE("at a Flush, answers of ours that wait for nothing are told at once") 
   with.sends(sync()).server_gets(sync()).server_answers(messages("ZI")).gets(messages("ZI"));
 }
 
+TEST_CASE("at a Flush, answers of ours wait for the end of a message that the client is told") {
+  RelayConversation with;
+  const std::string row = messages("D");
+  with.begin().has_prepared("x", "select 1", 1).has_prepared("y", "select 2", 2);
+  with.sends(bind_to("x") + execute() + flush()).server_gets(bind_to("tidepool_1") + execute() + flush());
+  with.server_answers(messages("2") + row + tag("SELECT 1")).gets(messages("2") + row + tag("SELECT 1"));
+  with.sends(describe("x") + flush()).server_gets(describe("tidepool_1") + flush());
+  std::string columns;
+  wire::append_row_description(columns, {{"a column"}});
+  with.server_answers(messages("t") + columns.substr(0, 10));
+  with.sends(close("y") + flush()).server_gets(flush());
+  with.server_answers(columns.substr(10)).gets(messages("t") + columns + messages("3"));
+  with.sends(sync()).server_gets(sync()).server_answers(messages("ZI")).gets(messages("ZI"));
+}
+
 TEST_CASE("at a Flush, answers of ours wait for those that the server owes") {
   RelayConversation with;
   with.begin().has_prepared("x", "select 1", 1);
