@@ -16,8 +16,8 @@
 namespace tidepool::daemon {
 
 struct ClientSession::Pooled final : session::StatementSource {
-  Pooled(PoolHere& pool_here, uint64_t number_, config::PoolMode mode_)
-      : pool(pool_here), number(number_), mode(mode_) {}
+  Pooled(PoolHere& pool_here, uint64_t session_number, config::PoolMode pool_mode)
+      : pool(pool_here), number(session_number), mode(pool_mode) {}
 
   session::StatementPtr share(std::string_view text, std::string_view types,
                               std::string_view fingerprint) override {

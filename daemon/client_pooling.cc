@@ -145,6 +145,7 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
           pooled_->waits = true;
           return wire::Walk::StopBefore;
         }
+        if (pass == session::StatementRelay::Pass::NeedsMore) return wire::Walk::StopBefore;
         if (pass == session::StatementRelay::Pass::AsItIs) return wire::Walk::Go;
         out.append(bytes.substr(kept_from, message.at - kept_from)).append(piece);
         kept_from = std::min(message.end(), bytes.size());

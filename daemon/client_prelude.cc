@@ -1,6 +1,7 @@
 // What travels in front of a client's message: the DISCARD ALL that its server lacks, its startup settings,
 // and those again after a RESET of the client's own. As long as that is unanswered, nothing of the client's
 // has run, and its request may move to another server, unseen.
+#include <algorithm>
 #include <utility>
 
 #include "daemon/client_pooled.h"
@@ -137,6 +138,25 @@ void ClientSession::see_command_tag(base::Bytes body) {
     // of SET TRANSACTION would break that.
     extras_->restore = Extras::Restore::OutsideTransaction;
   }
+}
+
+// What has to be set again after a RESET, to the client's own startup values.
+session::ServerPrelude ClientSession::restoring_prelude() {
+  // Between transactions it is known what there is; within one the server is asked.
+  if (pooled_ && server_->tracker.status() == 'I')
+    return session::ServerPrelude::change(changes_on(*server_, wanted_application_name()));
+  auto settings = greeting_->settings();
+  settings.emplace_back("application_name", wanted_application_name());
+  if (pooled_) {
+    // What the client has SET meanwhile, to the server's own value even, is left alone.
+    std::erase_if(settings, [&](const auto& entry) { return !pooled_->watch.saw_reset(entry.first); });
+    const bool by_set = !pooled_->watch.saw_reset_of_all() &&
+                        std::all_of(settings.begin(), settings.end(), [](const auto& entry) {
+                          return session::ServerPrelude::can_be_restored_by_set(entry.first);
+                        });
+    if (by_set) return session::ServerPrelude::restore_by_set(settings);
+  }
+  return session::ServerPrelude::restore(settings, server_->tracker.status());
 }
 
 bool ClientSession::may_restore() const {

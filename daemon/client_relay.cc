@@ -323,25 +323,6 @@ ClientSession::Passed ClientSession::pass_on(base::Bytes bytes, std::string& out
   return {walked.consumed, stop, walked.broken};
 }
 
-// What has to be set again after a RESET, to the client's own startup values.
-session::ServerPrelude ClientSession::restoring_prelude() {
-  // Between transactions it is known what there is; within one the server is asked.
-  if (pooled_ && server_->tracker.status() == 'I')
-    return session::ServerPrelude::change(changes_on(*server_, wanted_application_name()));
-  auto settings = greeting_->settings();
-  settings.emplace_back(kApplicationName, wanted_application_name());
-  if (pooled_) {
-    // What the client has SET meanwhile, to the server's own value even, is left alone.
-    std::erase_if(settings, [&](const auto& entry) { return !pooled_->watch.saw_reset(entry.first); });
-    const bool by_set = !pooled_->watch.saw_reset_of_all() &&
-                        std::all_of(settings.begin(), settings.end(), [](const auto& entry) {
-                          return session::ServerPrelude::can_be_restored_by_set(entry.first);
-                        });
-    if (by_set) return session::ServerPrelude::restore_by_set(settings);
-  }
-  return session::ServerPrelude::restore(settings, server_->tracker.status());
-}
-
 void ClientSession::on_server_drained() {
   if (state_ == State::Linked && pending_.size() < event::ReadBuffer::kSize) socket_.resume_reading();
 }

@@ -28,4 +28,9 @@ inline void append_u32(std::string& out, uint32_t value) {
   append_u16(out, static_cast<uint16_t>(value));
 }
 
+// The string that `bytes` begin with: all of them, if there is no NUL.
+inline std::string_view until_nul(Bytes bytes) {
+  return bytes.substr(0, bytes.find('\0'));
+}
+
 }  // namespace tidepool::base

@@ -173,10 +173,9 @@ CarriedSettings carried_after(const CarriedSettings& before, const Greeting& gre
     // asked for at start-up.
     const bool is_back = value && (value->empty() || (name == kRole && *value == "none"));
     const bool was_set = is_wish(name) && !watch.saw_reset(name);
-    if (!value || (name == kRole && is_back && !was_set) || (is_back && is_wish(name) && !was_set)) {
-      has_not(name);
-    } else if (const std::string* login = name == kSessionAuthorization ? base.find(name) : nullptr;
-               login != nullptr && *login == *value) {
+    const std::string* login = name == kSessionAuthorization ? base.find(name) : nullptr;
+    const bool is_login = value && login != nullptr && *login == *value;
+    if (!value || is_login || (is_back && !was_set && (name == kRole || is_wish(name)))) {
       has_not(name);
     } else {
       has(name, *value);

@@ -101,7 +101,9 @@ StateQuestion::StateQuestion(const SessionWatch& watch, const std::vector<std::s
     add(in_pieces('c', kLogin));
     for (size_t i = 1; i <= names_.size(); ++i) {
       const std::string parameter = "$" + std::to_string(i) + "::pg_catalog.text";
-      add(in_pieces('c', "SELECT " + parameter + ", pg_catalog.current_setting(" + parameter + ", true)"));
+      std::string part = "SELECT ";
+      part.append(parameter).append(", pg_catalog.current_setting(").append(parameter).append(", true)");
+      add(in_pieces('c', part));
     }
   }
   for (const PinPart& part : kPinParts)

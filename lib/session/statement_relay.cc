@@ -1,3 +1,4 @@
+// What the client says.
 #include "lib/session/statement_relay.h"
 
 #include <algorithm>
@@ -9,14 +10,11 @@
 
 namespace tidepool::session {
 
+using base::until_nul;
 using sql::Trait;
 
 namespace {
 
-// Nobody prepares a statement of this name.
-constexpr std::string_view kNoStatement = "tidepool: this statement is refused";
-// A Query that fails, for one that is refused.
-constexpr std::string_view kNoQuery = "tidepool refuses this statement";
 // An unnamed statement is kept up to this length, so that it can be used again on another server.
 constexpr size_t kLongestUnnamed = size_t{8} * 1024;
 
@@ -27,10 +25,6 @@ base::Error no_such_statement(std::string_view name) {
   return {"26000", "prepared statement \"" + std::string(name) + "\" does not exist"};
 }
 
-std::string_view until_nul(base::Bytes bytes) {
-  return bytes.substr(0, bytes.find('\0'));
-}
-
 // A message as the client sent it, or what is here of it, with another name in the place of `name`, which is
 // a view of its body.
 void append_renamed(const wire::Message& message, std::string_view name, std::string_view other,
@@ -39,34 +33,6 @@ void append_renamed(const wire::Message& message, std::string_view name, std::st
   out.push_back(message.type);
   base::append_u32(out, static_cast<uint32_t>(message.size - 1 - name.size() + other.size()));
   out.append(message.body.substr(0, at)).append(other).append(message.body.substr(at + name.size()));
-}
-
-std::string_view field_of_error(base::Bytes body, char wanted) {
-  wire::FieldReader fields(body);
-  while (fields.ok() && !fields.at_end()) {
-    const char letter = fields.byte();
-    if (letter == '\0') break;
-    const std::string_view value = fields.cstring();
-    if (letter == wanted) return value;
-  }
-  return {};
-}
-
-// The error with the client's name for the statement in place of ours.
-void append_renamed_error(base::Bytes body, const std::string& ours, std::string_view name,
-                          std::string& out) {
-  const wire::MessageFrame frame(out, 'E');
-  wire::FieldReader fields(body);
-  while (fields.ok() && !fields.at_end()) {
-    const char letter = fields.byte();
-    if (letter == '\0') break;
-    std::string value(fields.cstring());
-    if (const size_t at = letter == 'M' ? value.find(ours) : std::string::npos; at != std::string::npos)
-      value.replace(at, ours.size(), name);
-    out.push_back(letter);
-    wire::append_cstring(out, value);
-  }
-  out.push_back('\0');
 }
 
 bool is_blank(char c) {
@@ -134,8 +100,6 @@ bool StatementRelay::is_enough(char type, base::Bytes body, size_t body_size) {
   }
   return body.size() >= std::min(body_size, kLongestWhole);
 }
-
-// -- What the client says -------------------------------------------------------------------------
 
 StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, Client& client,
                                                  std::string& out) {
@@ -344,6 +308,9 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
     return Pass::Wait;
   const size_t size_before = out.size();
   const auto& traits = entry != nullptr ? entry->statement->traits : client.statements.unnamed_traits;
+  // The name of a setting is among the parameters.
+  if (!traits.setting_parameters.empty() && !is_whole && message.size <= kLongestWhole)
+    return Pass::NeedsMore;
   const std::string_view text =
       entry != nullptr ? std::string_view(entry->statement->text) : client.statements.text_of_unnamed();
   if (!traits.is_empty()) {
@@ -359,8 +326,10 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
     if (!traits.setting_parameters.empty() &&
         !(is_whole && each_parameter(message.body, traits.setting_parameters, [&](base::Bytes value) {
             client.watch.note_setting(base::lower(value), text);
-          })))
+          }))) {
       client.watch.note_everything(text);
+      client.watch.note_pin(Pin::Setting, text);
+    }
   }
   bound_ = entry;
   if (entry == nullptr) {
@@ -517,424 +486,6 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
     }
   }
   return as_it_is('Q');
-}
-
-// -- What is put in front of it, or in its place --------------------------------------------------
-
-bool StatementRelay::is_unsettling(Mark::Kind kind) {
-  using Kind = Mark::Kind;
-  return kind != Kind::Bind && kind != Kind::UnnamedParse && kind != Kind::Refusal &&
-         kind != Kind::InjectedSetting;
-}
-
-StatementRelay::Mark& StatementRelay::mark(Mark::Kind kind) {
-  if (is_unsettling(kind)) ++unsettled_;
-  Mark& fresh = marks_.push();
-  fresh.kind = kind;
-  return fresh;
-}
-
-bool StatementRelay::take_first_of_batch() {
-  if (repair_ != Repair::Possible) return false;
-  repair_ = Repair::No;
-  return true;
-}
-
-void StatementRelay::mark_use(uint32_t number, std::string_view name, bool may_repair) {
-  Mark& use = mark(Mark::Kind::Bind);
-  use.may_repair = may_repair;
-  holds_back_ = holds_back_ || may_repair;
-  use.number = number;
-  use.name = name;
-}
-
-// Of a text that is too long to be waited for: it cannot be refused any more.
-void StatementRelay::note_beginning(std::string_view text, Client& client) {
-  static_cast<void>(client.watch.note(sql::classify(text, client.options), text, client.policy));
-  client.watch.note_everything(text);
-}
-
-StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::string& out) {
-  if (type == 'Q')
-    wire::append_query(out, kNoQuery);
-  else
-    wire::append_bind(out, "", kNoStatement);
-  if (tracker_.client_sent_marked(type))
-    mark(Mark::Kind::Refusal).error = std::make_unique<base::Error>(std::move(error));
-  return Pass::Changed;
-}
-
-// It is about to be another one, or none, unless that is skipped.
-void StatementRelay::keep_unnamed(Client& client, Mark& in) {
-  ClientStatements& own = client.statements;
-  in.keeps_unnamed = true;
-  ++unsettled_unnamed_;
-  in.unnamed_of_before = unnamed_of_;
-  in.unnamed_version_before = own.unnamed_version;
-  in.unnamed_here_before = unnamed_version_;
-  in.unnamed_before = std::exchange(own.unnamed, {});
-  in.unnamed_fingerprint_before = own.unnamed_fingerprint;
-  in.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
-}
-
-// The client's unnamed statement: made again if another server has it, or if another client's is here.
-void StatementRelay::need_unnamed(Client& client, std::string& out) {
-  if (has_unnamed_of(client)) return;
-  const std::string& kept = client.statements.unnamed;
-  if (!kept.empty()) {
-    const std::string& fingerprint = client.statements.unnamed_fingerprint;
-    begin_parse_under(fingerprint, client, out);
-    {
-      const wire::MessageFrame frame(out, 'P');
-      out.append(kept);
-    }
-    tracker_.client_sent_marked('P');
-    mark(Mark::Kind::InjectedUnnamed);
-    end_parse_under(fingerprint, client, out);
-    unnamed_is_here(client);
-  } else if (unnamed_of_ != kNobody) {
-    inject_close(0, "", out);  // then the server says that there is none
-    unnamed_of_ = kNobody;
-  }
-}
-
-StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_view name, std::string& out) {
-  wire::append_close(out, 'S', name);
-  tracker_.client_sent_marked('C');
-  Mark& closed = mark(Mark::Kind::InjectedClose);
-  closed.number = number;
-  return closed;
-}
-
-std::string StatementRelay::fingerprint_of(Client& client) {
-  std::string fingerprint = client.statements.fingerprint;
-  // Under settings that are not known now it is the client's alone.
-  if (is_unsure_of_settings(client)) {
-    fingerprint.append("?").push_back('\0');
-    fingerprint.append(std::to_string(client.id) + "." + std::to_string(++last_private_)).push_back('\0');
-  }
-  return fingerprint;
-}
-
-// Its number on the server, where it is prepared if need be. 0: there is no memory for it.
-uint32_t StatementRelay::need_prepared(ClientStatements::Entry& entry, Client& client, std::string& out) {
-  // Where it was prepared it is as it was, whatever the session has SET since; but that another search_path
-  // makes PostgreSQL parse it again.
-  if (const uint32_t number = statements_.find(*entry.statement)) return number;
-  const auto shared_under = [&](const std::string& fingerprint) {
-    return client.source.share(entry.statement->text, entry.statement->types, fingerprint);
-  };
-  if (entry.parsed_under) {
-    StatementPtr known = shared_under(*entry.parsed_under);
-    if (!known) return 0;
-    entry.statement = std::move(known);
-    entry.parsed_under = nullptr;
-    if (const uint32_t number = statements_.find(*entry.statement)) return number;
-  }
-  // That is for this once. (In a failed transaction it fails.)
-  const bool in_its_own_way = is_unsure_of_settings(client) && tracker_.status() == 'I';
-  StatementPtr statement = entry.statement;
-  if (in_its_own_way || is_parsed_again(statement->fingerprint, client.statements.fingerprint)) {
-    statement = shared_under(fingerprint_of(client));
-    if (!statement) return 0;
-    if (!in_its_own_way) entry.statement = statement;
-    if (const uint32_t number = statements_.find(*statement)) return number;
-  }
-  while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
-    inject_close(surplus, ServerStatements::name_of(surplus), out);
-  const uint32_t number = statements_.add(statement);
-  if (!in_its_own_way) begin_parse_under(statement->fingerprint, client, out);
-  {
-    const wire::MessageFrame frame(out, 'P');
-    wire::append_cstring(out, ServerStatements::name_of(number));
-    wire::append_cstring(out, statement->text);
-    out.append(statement->types);
-  }
-  ++parses_;
-  tracker_.client_sent_marked('P');
-  mark(Mark::Kind::InjectedParse).number = number;
-  if (!in_its_own_way) end_parse_under(statement->fingerprint, client, out);
-  return number;
-}
-
-// A text is parsed again under the settings of its first Parse. By SET, which has no rows and needs no
-// snapshot: the client's own transaction does not notice, and what a failure takes back of it, it takes back
-// of both. Where the settings of the moment are not known, a savepoint takes them back.
-void StatementRelay::begin_parse_under(const std::string& fingerprint, Client& client, std::string& out) {
-  if (!is_unsure_of_settings(client))
-    return set_for_parse(client.statements.fingerprint, fingerprint, "SET ", out);
-  if (tracker_.status() != 'T') return;
-  run_unseen("SAVEPOINT tidepool", out);
-  set_for_parse({}, fingerprint, "SET LOCAL ", out);
-}
-
-void StatementRelay::end_parse_under(const std::string& fingerprint, Client& client, std::string& out) {
-  if (!is_unsure_of_settings(client))
-    return set_for_parse(fingerprint, client.statements.fingerprint, "SET ", out);
-  if (tracker_.status() != 'T') return;
-  run_unseen("ROLLBACK TO SAVEPOINT tidepool", out);
-  run_unseen("RELEASE SAVEPOINT tidepool", out);
-}
-
-// `from` without storage: whatever it is.
-void StatementRelay::set_for_parse(std::string_view from, std::string_view to, std::string_view verb,
-                                   std::string& out) {
-  for (const auto& [name, value, is_utf8] : parse_settings_between(from, to)) {
-    std::string sql = std::string(verb) + name + " TO ";
-    if (value) {
-      sql += "E'";
-      for (char c : *value) {
-        if (c == '\'' || c == '\\') sql.push_back(c);
-        sql.push_back(c);
-      }
-      sql += "'";
-    } else {
-      sql += "DEFAULT";
-    }
-    run_unseen(sql, out);
-  }
-}
-
-void StatementRelay::run_unseen(std::string_view sql, std::string& out) {
-  constexpr std::string_view kName = "tidepool sets what a text means";
-  wire::append_parse(out, kName, sql);
-  wire::append_bind(out, kName, kName);
-  wire::append_execute(out, kName);
-  wire::append_close(out, 'P', kName);
-  wire::append_close(out, 'S', kName);
-  for (char type : {'P', 'B', 'E', 'C', 'C'})
-    if (tracker_.client_sent_marked(type)) mark(Mark::Kind::InjectedSetting);
-}
-
-void StatementRelay::deallocate_all(Client& client) {
-  Mark& all = mark(Mark::Kind::DeallocateAll);
-  all.client_era = client.statements.begin_era();
-  all.server_era = statements_.begin_era();
-  bound_ = nullptr;
-}
-
-// -- What the server says -------------------------------------------------------------------------
-
-StatementRelay::Reply StatementRelay::server_sent(const wire::Message& message, Client& client,
-                                                  std::string& before, std::string& instead) {
-  tracker_.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
-  const auto& last = tracker_.last();
-  if (last.fakes_before > 0) tell_fakes(last.fakes_before, before);
-  Reply reply = Reply::Pass;
-  if (repair_ == Repair::Running && message.type == 'Z') {
-    repair_ = Repair::Due;
-    reply = Reply::LeaveOut;
-  }
-  if (last.is_answer_of_marked && has_marks()) reply = see_answer(marks_.front(), message, client, instead);
-  // With an error in a batch those behind it are skipped: they are taken back first, the last before all.
-  if (message.type == 'E' && last.ended_marked)
-    drop_front(size_t{1} + last.dropped, client.statements, true);
-  else if (last.ended_marked)
-    settle_front(client.statements);
-  else if (last.dropped > 0)
-    drop_front(last.dropped, client.statements, false);
-  return reply;
-}
-
-bool StatementRelay::take_missing_sync(std::string& out) {
-  if (!syncs_after_error_ || !tracker_.skips_to_sync()) return false;
-  syncs_after_error_ = false;
-  wire::append_sync(out);
-  tracker_.client_sent('S');
-  return true;
-}
-
-void StatementRelay::server_paused(std::string& out) {
-  tell_fakes(tracker_.take_due_fakes(), out);
-}
-
-StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message& message, Client& client,
-                                                 std::string& instead) {
-  using Kind = Mark::Kind;
-  if (message.type == 'E') {
-    mark.failed = true;
-    return see_error(mark, message.body, client, instead);
-  }
-  switch (mark.kind) {
-    case Kind::InjectedParse:
-    case Kind::InjectedUnnamed:
-    case Kind::InjectedClose:
-    case Kind::InjectedSetting:
-      return Reply::LeaveOut;
-    case Kind::DeallocateAll: {
-      const std::string_view tag = message.type == 'C' ? until_nul(message.body) : std::string_view();
-      mark.done = mark.done || tag == "DEALLOCATE ALL" || tag == "DISCARD ALL";
-      return Reply::Pass;
-    }
-    case Kind::DeallocateOne:
-      if (message.type != 'C') return Reply::Pass;
-      if (!std::exchange(mark.prepared, true)) return Reply::LeaveOut;  // ours
-      mark.done = mark.done || until_nul(message.body) == "DEALLOCATE";
-      return Reply::Pass;
-    default:
-      return Reply::Pass;
-  }
-}
-
-StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Client& client,
-                                                std::string& instead) {
-  if (wire::read_severity(body) != "ERROR") return Reply::Pass;
-  const std::string_view sqlstate = field_of_error(body, 'C');
-  switch (mark.kind) {
-    case Mark::Kind::Refusal:
-      wire::append_error_response(instead, "ERROR", *mark.error);
-      return Reply::Replaced;
-    case Mark::Kind::Bind:
-      // "cached plan must not change result type": this copy will not do any more.
-      if (sqlstate == "0A000" && field_of_error(body, 'R') == "RevalidateCachedQuery") {
-        statements_.remove(mark.number);
-        statements_.unwanted.push_back(mark.number);
-        if (mark.may_repair && tracker_.status() == 'I') {
-          repair_ = Repair::Running;
-          return Reply::LeaveOut;
-        }
-      }
-      // Something has deallocated it that could not be seen.
-      if (sqlstate == "26000") {
-        statements_.clear();
-        client.watch.note_everything("DEALLOCATE");
-      }
-      break;
-    default:
-      break;
-  }
-  if (mark.number == 0 || mark.name.empty()) return Reply::Pass;
-  const std::string ours = ServerStatements::name_of(mark.number);
-  if (field_of_error(body, 'M').find(ours) == std::string_view::npos) return Reply::Pass;
-  append_renamed_error(body, ours, mark.name, instead);
-  return Reply::Replaced;
-}
-
-void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
-  for (; count > 0 && has_marks(); --count) {
-    if (marks_.front().kind == Mark::Kind::FakeClose)
-      wire::append_close_complete(out);
-    else
-      wire::append_parse_complete(out);
-    pop_mark();
-  }
-}
-
-void StatementRelay::pop_mark() {
-  const Mark& front = marks_.front();
-  const bool takes_name = front.kind == Mark::Kind::UnnamedParse && !front.name.empty();
-  if (takes_name || is_unsettling(front.kind)) --unsettled_;
-  if (front.keeps_unnamed) --unsettled_unnamed_;
-  marks_.pop();
-}
-
-// The front one's answer is complete.
-void StatementRelay::settle_front(ClientStatements& statements) {
-  if (!has_marks()) return;
-  Mark& mark = marks_.front();
-  if (mark.kind == Mark::Kind::DeallocateAll && mark.done) {
-    statements.end_era();
-    statements_.end_era();
-  } else if (mark.kind == Mark::Kind::DeallocateAll ||
-             (mark.kind == Mark::Kind::DeallocateOne && !mark.done)) {
-    take_back(mark, statements, true);
-  }
-  pop_mark();
-}
-
-// They were skipped, or will never be answered. The last first: each leaves things as it found them.
-void StatementRelay::drop_front(size_t count, ClientStatements& statements, bool first_has_run) {
-  count = std::min(count, marks_.size());
-  for (size_t i = count; i-- > 0;) take_back(marks_[i], statements, first_has_run && i == 0);
-  for (; count > 0; --count) pop_mark();
-}
-
-// The Parse in front of it failed, and took what had been there along.
-void StatementRelay::forget_what_was_replaced(uint32_t number) {
-  for (size_t i = 0; i < marks_.size(); ++i) {
-    Mark& later = marks_[i];
-    if (later.kind != Mark::Kind::UnnamedParse || later.number != number || !later.keeps_unnamed) continue;
-    later.unnamed_before.clear();
-    later.unnamed_of_before = kSomebody;
-  }
-}
-
-void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool has_run) {
-  using Kind = Mark::Kind;
-  switch (mark.kind) {
-    case Kind::ClientParse:
-      statements_.remove(mark.number);
-      [[fallthrough]];
-    case Kind::FakeParse:
-      statements.take(mark.name);
-      bound_ = nullptr;
-      break;
-    case Kind::InjectedParse:
-      statements_.remove(mark.number);
-      return;
-    case Kind::InjectedClose:
-      if (mark.number != 0)
-        statements_.unwanted.push_back(mark.number);
-      else
-        unnamed_of_ = kSomebody;
-      return;
-    case Kind::InjectedUnnamed:
-      unnamed_of_ = kSomebody;
-      return;
-    case Kind::UnnamedParse:
-      if (mark.number != last_unnamed_) {  // something later has taken its place
-        if (has_run) forget_what_was_replaced(mark.number + 1);
-        break;
-      }
-      if (!has_run) --last_unnamed_;
-      if (!has_run && mark.keeps_unnamed) {
-        statements.unnamed = std::move(mark.unnamed_before);
-        statements.unnamed_traits = std::move(mark.unnamed_traits_before);
-        statements.unnamed_fingerprint = std::move(mark.unnamed_fingerprint_before);
-        statements.unnamed_version = mark.unnamed_version_before;
-        unnamed_version_ = mark.unnamed_here_before;
-        unnamed_of_ = mark.unnamed_of_before;
-      } else {
-        statements.unnamed.clear();
-        statements.unnamed_changed();
-        unnamed_of_ = kSomebody;
-      }
-      break;
-    case Kind::DeallocateAll:
-      statements.undo_era(mark.client_era);
-      statements_.undo_era(mark.server_era);
-      return;
-    case Kind::FakeClose:
-    case Kind::DeallocateOne:
-      break;
-    case Kind::Nothing:
-    case Kind::InjectedSetting:
-    case Kind::DuplicateParse:
-    case Kind::Bind:
-    case Kind::Refusal:
-      return;
-  }
-  if (mark.before) statements.put(mark.name, std::move(*mark.before));
-}
-
-void StatementRelay::take_back(ClientStatements& statements) {
-  drop_front(marks_.size(), statements, false);
-  bound_ = nullptr;
-}
-
-bool StatementRelay::leave() {
-  const bool is_known = unsettled_ == 0;
-  while (has_marks()) pop_mark();
-  bound_ = nullptr;
-  execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
-  repair_ = Repair::No;
-  holds_back_ = flushes_ = syncs_after_error_ = sets_locally_ = advanced_ = false;
-  return is_known;
-}
-
-void StatementRelay::discarded() {
-  statements_.clear();
-  statements_.end_era();
 }
 
 }  // namespace tidepool::session

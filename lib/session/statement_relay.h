@@ -59,9 +59,10 @@ class StatementRelay {
   static constexpr size_t kLongestWhole = size_t{60} * 1024;
 
   enum class Pass {
-    AsItIs,   // pass its bytes on
-    Changed,  // what goes to the server was appended to `out` instead of what is here of the message
-    Wait      // not now: again when ready_owed() is 0
+    AsItIs,    // pass its bytes on
+    Changed,   // what goes to the server was appended to `out` instead of what is here of the message
+    Wait,      // not now: again when ready_owed() is 0
+    NeedsMore  // again when more of it is here
   };
   // What the client sends next begins a batch of which the caller keeps all that is sent, so that it may be
   // sent again. `tried`: it is.

@@ -54,7 +54,8 @@ enum class Trait : uint32_t {
   Unreadable = 1U << 19,
   // A set_config() whose name is computed (AnySetting too): were it a custom setting, nobody could say which.
   NamelessSetting = 1U << 20,
-  // SET LOCAL, set_config(..., true): no state, but what is parsed in the same transaction may mean something else.
+  // SET LOCAL, set_config(..., true): no state, but what is parsed in the same transaction may mean something
+  // else.
   SetsLocally = 1U << 21,
 };
 

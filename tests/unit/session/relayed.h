@@ -141,6 +141,7 @@ class RelayedServer {
             waits_ = true;
             return wire::Walk::StopBefore;
           }
+          if (pass == StatementRelay::Pass::NeedsMore) return wire::Walk::StopBefore;
           if (pass == StatementRelay::Pass::AsItIs) return wire::Walk::Go;
           to_server.append(bytes, sent_to, message.at - sent_to).append(piece);
           sent_to = std::min(message.end(), bytes.size());

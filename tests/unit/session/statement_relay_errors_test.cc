@@ -289,11 +289,9 @@ TEST_CASE("who would pin one server too many is refused, but not who has one alr
 TEST_CASE("a shared statement is refused when it is bound, if the policy has become another") {
   RelayConversation with;
   with.begin().has_prepared("x", "listen news", 1).of_client().policy.on_state = SessionWatch::OnState::Error;
-  // Of a Bind whose end is still to come that is not possible any more.
-  if (with.is_whole()) {
-    with.sends(run("x")).server_gets(kRefusedStatement + execute() + sync());
-    with.server_answers(kRefused + messages("ZI")).gets_error("0A000", "LISTEN", messages("ZI"));
-  }
+  if (!with.is_whole()) return;  // a Bind whose end is still to come cannot be refused any more
+  with.sends(run("x")).server_gets(kRefusedStatement + execute() + sync());
+  with.server_answers(kRefused + messages("ZI")).gets_error("0A000", "LISTEN", messages("ZI"));
 }
 
 TEST_CASE("statements that take too much memory are refused with 53200") {

@@ -191,6 +191,23 @@ TEST_CASE("of most messages so much is waited for as is needed to decide") {
   CHECK(enough('B', "\0tidepool_1\0\0\0\0\0\0\0\0\0"sv, 20));
 }
 
+TEST_CASE("a setting whose name travels in a Bind is noticed; in a long one it could be any") {
+  RelayConversation with;
+  with.begin().has_prepared("x", "select set_config($1, $2, false)", 1);
+  with.of_client().watch.answered({});
+  with.sends(bind_to("x", {"App.User", "5"}) + execute() + sync());
+  with.server_gets(bind_to("tidepool_1", {"App.User", "5"}) + execute() + sync());
+  with.server_answers(messages("2DCZI")).gets(messages("2DCZI"));
+  CHECK(with.of_client().watch.settings() == std::vector<std::string>{"app.user"});
+  CHECK(with.of_client().watch.pins() == 0);
+  if (with.is_whole()) return;
+  const std::string value(70'000, 'v');
+  with.sends(bind_to("x", {"app.user", value}) + sync())
+      .server_gets(bind_to("tidepool_1", {"app.user", value}) + sync());
+  with.server_answers(messages("2ZI")).gets(messages("2ZI"));
+  CHECK(with.of_client().watch.pins() == bit(Pin::Setting));
+}
+
 TEST_CASE("values of any length pass as they come, behind a name of ours") {
   RelayConversation with;
   with.begin().has_prepared("x", "select $1", 1);

@@ -1,0 +1,210 @@
+// What is put in front of a client's message, or in its place.
+#include "lib/session/statement_relay.h"
+
+#include "lib/session/session_settings.h"
+#include "lib/wire/message_writer.h"
+
+namespace tidepool::session {
+
+namespace {
+
+// Nobody prepares a statement of this name.
+constexpr std::string_view kNoStatement = "tidepool: this statement is refused";
+// A Query that fails, for one that is refused.
+constexpr std::string_view kNoQuery = "tidepool refuses this statement";
+
+}  // namespace
+
+bool StatementRelay::is_unsettling(Mark::Kind kind) {
+  using Kind = Mark::Kind;
+  return kind != Kind::Bind && kind != Kind::UnnamedParse && kind != Kind::Refusal &&
+         kind != Kind::InjectedSetting;
+}
+
+StatementRelay::Mark& StatementRelay::mark(Mark::Kind kind) {
+  if (is_unsettling(kind)) ++unsettled_;
+  Mark& fresh = marks_.push();
+  fresh.kind = kind;
+  return fresh;
+}
+
+bool StatementRelay::take_first_of_batch() {
+  if (repair_ != Repair::Possible) return false;
+  repair_ = Repair::No;
+  return true;
+}
+
+void StatementRelay::mark_use(uint32_t number, std::string_view name, bool may_repair) {
+  Mark& use = mark(Mark::Kind::Bind);
+  use.may_repair = may_repair;
+  holds_back_ = holds_back_ || may_repair;
+  use.number = number;
+  use.name = name;
+}
+
+// Of a text that is too long to be waited for: it cannot be refused any more.
+void StatementRelay::note_beginning(std::string_view text, Client& client) {
+  static_cast<void>(client.watch.note(sql::classify(text, client.options), text, client.policy));
+  client.watch.note_everything(text);
+}
+
+StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::string& out) {
+  if (type == 'Q')
+    wire::append_query(out, kNoQuery);
+  else
+    wire::append_bind(out, "", kNoStatement);
+  if (tracker_.client_sent_marked(type))
+    mark(Mark::Kind::Refusal).error = std::make_unique<base::Error>(std::move(error));
+  return Pass::Changed;
+}
+
+// It is about to be another one, or none, unless that is skipped.
+void StatementRelay::keep_unnamed(Client& client, Mark& in) {
+  ClientStatements& own = client.statements;
+  in.keeps_unnamed = true;
+  ++unsettled_unnamed_;
+  in.unnamed_of_before = unnamed_of_;
+  in.unnamed_version_before = own.unnamed_version;
+  in.unnamed_here_before = unnamed_version_;
+  in.unnamed_before = std::exchange(own.unnamed, {});
+  in.unnamed_fingerprint_before = own.unnamed_fingerprint;
+  in.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
+}
+
+// The client's unnamed statement: made again if another server has it, or if another client's is here.
+void StatementRelay::need_unnamed(Client& client, std::string& out) {
+  if (has_unnamed_of(client)) return;
+  const std::string& kept = client.statements.unnamed;
+  if (!kept.empty()) {
+    const std::string& fingerprint = client.statements.unnamed_fingerprint;
+    begin_parse_under(fingerprint, client, out);
+    {
+      const wire::MessageFrame frame(out, 'P');
+      out.append(kept);
+    }
+    tracker_.client_sent_marked('P');
+    mark(Mark::Kind::InjectedUnnamed);
+    end_parse_under(fingerprint, client, out);
+    unnamed_is_here(client);
+  } else if (unnamed_of_ != kNobody) {
+    inject_close(0, "", out);  // then the server says that there is none
+    unnamed_of_ = kNobody;
+  }
+}
+
+StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_view name, std::string& out) {
+  wire::append_close(out, 'S', name);
+  tracker_.client_sent_marked('C');
+  Mark& closed = mark(Mark::Kind::InjectedClose);
+  closed.number = number;
+  return closed;
+}
+
+std::string StatementRelay::fingerprint_of(Client& client) {
+  std::string fingerprint = client.statements.fingerprint;
+  // Under settings that are not known now it is the client's alone.
+  if (is_unsure_of_settings(client)) {
+    fingerprint.append("?").push_back('\0');
+    fingerprint.append(std::to_string(client.id) + "." + std::to_string(++last_private_)).push_back('\0');
+  }
+  return fingerprint;
+}
+
+// Its number on the server, where it is prepared if need be. 0: there is no memory for it.
+uint32_t StatementRelay::need_prepared(ClientStatements::Entry& entry, Client& client, std::string& out) {
+  // Where it was prepared it is as it was, whatever the session has SET since; but that another search_path
+  // makes PostgreSQL parse it again.
+  if (const uint32_t number = statements_.find(*entry.statement)) return number;
+  const auto shared_under = [&](const std::string& fingerprint) {
+    return client.source.share(entry.statement->text, entry.statement->types, fingerprint);
+  };
+  if (entry.parsed_under) {
+    StatementPtr known = shared_under(*entry.parsed_under);
+    if (!known) return 0;
+    entry.statement = std::move(known);
+    entry.parsed_under = nullptr;
+    if (const uint32_t number = statements_.find(*entry.statement)) return number;
+  }
+  // That is for this once. (In a failed transaction it fails.)
+  const bool in_its_own_way = is_unsure_of_settings(client) && tracker_.status() == 'I';
+  StatementPtr statement = entry.statement;
+  if (in_its_own_way || is_parsed_again(statement->fingerprint, client.statements.fingerprint)) {
+    statement = shared_under(fingerprint_of(client));
+    if (!statement) return 0;
+    if (!in_its_own_way) entry.statement = statement;
+    if (const uint32_t number = statements_.find(*statement)) return number;
+  }
+  while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
+    inject_close(surplus, ServerStatements::name_of(surplus), out);
+  const uint32_t number = statements_.add(statement);
+  if (!in_its_own_way) begin_parse_under(statement->fingerprint, client, out);
+  {
+    const wire::MessageFrame frame(out, 'P');
+    wire::append_cstring(out, ServerStatements::name_of(number));
+    wire::append_cstring(out, statement->text);
+    out.append(statement->types);
+  }
+  ++parses_;
+  tracker_.client_sent_marked('P');
+  mark(Mark::Kind::InjectedParse).number = number;
+  if (!in_its_own_way) end_parse_under(statement->fingerprint, client, out);
+  return number;
+}
+
+// A text is parsed again under the settings of its first Parse. By SET, which has no rows and needs no
+// snapshot: the client's own transaction does not notice, and what a failure takes back of it, it takes back
+// of both. Where the settings of the moment are not known, a savepoint takes them back.
+void StatementRelay::begin_parse_under(const std::string& fingerprint, Client& client, std::string& out) {
+  if (!is_unsure_of_settings(client))
+    return set_for_parse(client.statements.fingerprint, fingerprint, "SET ", out);
+  if (tracker_.status() != 'T') return;
+  run_unseen("SAVEPOINT tidepool", out);
+  set_for_parse({}, fingerprint, "SET LOCAL ", out);
+}
+
+void StatementRelay::end_parse_under(const std::string& fingerprint, Client& client, std::string& out) {
+  if (!is_unsure_of_settings(client))
+    return set_for_parse(fingerprint, client.statements.fingerprint, "SET ", out);
+  if (tracker_.status() != 'T') return;
+  run_unseen("ROLLBACK TO SAVEPOINT tidepool", out);
+  run_unseen("RELEASE SAVEPOINT tidepool", out);
+}
+
+// `from` without storage: whatever it is.
+void StatementRelay::set_for_parse(std::string_view from, std::string_view to, std::string_view verb,
+                                   std::string& out) {
+  for (const auto& [name, value, is_utf8] : parse_settings_between(from, to)) {
+    std::string sql = std::string(verb) + name + " TO ";
+    if (value) {
+      sql += "E'";
+      for (char c : *value) {
+        if (c == '\'' || c == '\\') sql.push_back(c);
+        sql.push_back(c);
+      }
+      sql += "'";
+    } else {
+      sql += "DEFAULT";
+    }
+    run_unseen(sql, out);
+  }
+}
+
+void StatementRelay::run_unseen(std::string_view sql, std::string& out) {
+  constexpr std::string_view kName = "tidepool sets what a text means";
+  wire::append_parse(out, kName, sql);
+  wire::append_bind(out, kName, kName);
+  wire::append_execute(out, kName);
+  wire::append_close(out, 'P', kName);
+  wire::append_close(out, 'S', kName);
+  for (char type : {'P', 'B', 'E', 'C', 'C'})
+    if (tracker_.client_sent_marked(type)) mark(Mark::Kind::InjectedSetting);
+}
+
+void StatementRelay::deallocate_all(Client& client) {
+  Mark& all = mark(Mark::Kind::DeallocateAll);
+  all.client_era = client.statements.begin_era();
+  all.server_era = statements_.begin_era();
+  bound_ = nullptr;
+}
+
+}  // namespace tidepool::session
