@@ -127,7 +127,6 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
   }
   Stop stop = Stop::No;
   std::string& piece = worker_.bytes_of_message();
-  std::string due;  // answers of ours that wait for nothing
   size_t kept_from = 0;
   const auto walked =
       from_client_.walk_if(bytes, session::StatementRelay::is_enough, [&](const wire::Message& message) {
@@ -140,7 +139,7 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
           return wire::Walk::StopBefore;
         }
         piece.clear();
-        const auto pass = server_->relay.client_sent(message, client, piece, due);
+        const auto pass = server_->relay.client_sent(message, client, piece);
         if (pass == session::StatementRelay::Pass::Wait) {
           stop = Stop::Waits;
           pooled_->waits = true;
@@ -154,7 +153,11 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
         return wire::Walk::Go;
       });
   if (is_changed) out.append(bytes.substr(kept_from, walked.consumed - kept_from));
-  if (!due.empty()) socket_.write(due);
+  if (server_->from_server.between_messages() && server_->tail.empty()) {
+    std::string due;
+    server_->relay.take_flushed(due);
+    if (!due.empty()) socket_.write(due);
+  }
   return {walked.consumed, stop, walked.broken};
 }
 
@@ -289,7 +292,7 @@ void ClientSession::question_answered(bool is_answered) {
       pooled_->carried = session::carried_after(pooled_->carried, *greeting_, watch, state,
                                                 server_->parameters_of_its_own(), server_->applied);
       const session::WantedSettings wanted{*greeting_, "", pooled_->carried.get()};
-      pooled_->statements.fingerprint = wanted.fingerprint();
+      pooled_->statements.settings_are(wanted.fingerprint());
     }
     watch.answered(state);
   } else {

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "lib/session/prepared_statement.h"
 
@@ -19,6 +21,8 @@ class ClientStatements {
     StatementPtr statement;
     bool told = false;  // what its rows look like: a change of that must not stay hidden from the client
     uint32_t era = 0;
+    bool is_unsure = false;  // parsed when nobody knew what the session had SET before
+    std::shared_ptr<const std::string> parsed_under = nullptr;  // ... and what turned out (a fingerprint)
   };
 
   // Null: there is none of that name (any more).
@@ -26,7 +30,9 @@ class ClientStatements {
     const auto found = entries_.find(name);
     return found != entries_.end() && found->second.era >= era_ ? &found->second : nullptr;
   }
-  void set(std::string_view name, StatementPtr statement) { put(name, {std::move(statement), false, era_}); }
+  void set(std::string_view name, StatementPtr statement) {
+    put(name, {std::move(statement), false, era_, false});
+  }
   // Takes the name away. What it stood for can be put back.
   std::optional<Entry> take(std::string_view name) {
     const auto found = entries_.find(name);
@@ -43,6 +49,18 @@ class ClientStatements {
   }
   bool has_room_for(std::string_view name) const { return name_bytes_ + name.size() <= kMostNameBytes; }
   size_t size() const { return entries_.size(); }
+
+  // It was parsed behind a SET of the same transaction.
+  void is_unsure_of(Entry& entry) { has_unsure_ = entry.is_unsure = true; }
+  // What the session has SET is known now: so is what was parsed since.
+  void settings_are(std::string known) {
+    fingerprint = std::move(known);
+    if (std::exchange(unnamed_is_unsure, false)) unnamed_fingerprint = fingerprint;
+    if (!std::exchange(has_unsure_, false)) return;
+    const auto shared = std::make_shared<const std::string>(fingerprint);
+    for (auto& [name, entry] : entries_)
+      if (std::exchange(entry.is_unsure, false)) entry.parsed_under = shared;
+  }
 
   // DEALLOCATE ALL is on its way: what comes behind it finds no names. Returns what ends it.
   uint32_t begin_era() { return era_++; }
@@ -67,7 +85,8 @@ class ClientStatements {
   // Other than that of any other unnamed statement of this client: a server may have an earlier one.
   uint64_t unnamed_version = 0;
   void unnamed_changed() { unnamed_version = ++last_unnamed_version_; }
-  bool unnamed_is_long = false;  // too long to be kept: it lives on its server only
+  bool unnamed_is_unsure = false;  // as in Entry
+  bool unnamed_is_long = false;    // too long to be kept: it lives on its server only
   // Of the settings that the client has now, but for its application_name.
   std::string fingerprint;
 
@@ -82,6 +101,7 @@ class ClientStatements {
   size_t name_bytes_ = 0;
   uint64_t last_unnamed_version_ = 0;
   uint32_t era_ = 0;
+  bool has_unsure_ = false;
 };
 
 }  // namespace tidepool::session

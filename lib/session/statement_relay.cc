@@ -102,7 +102,7 @@ bool StatementRelay::is_enough(char type, base::Bytes body, size_t body_size) {
 }
 
 StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, Client& client,
-                                                 std::string& out, std::string& now) {
+                                                 std::string& out) {
   const char type = message.type;
   if (tracker_.skips_to_sync() && type != 'S') return as_it_is(type);  // the server ignores it
   if (holds_back_) {
@@ -141,9 +141,8 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
       client.watch.note_everything("a FunctionCall message", false);
       return as_it_is(type);
     case 'H':
-      as_it_is(type);
-      tell_fakes(tracker_.take_due_fakes(), now);
-      return Pass::AsItIs;
+      flushes_ = true;
+      return as_it_is(type);
     case 'S':
       bound_ = nullptr;
       execute_deallocates_ = bound_resets_ = unnamed_is_noted_ = false;
@@ -232,6 +231,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   parsed.name = name;
   parsed.before = client.statements.take(name);  // of an era that is about to end, if of any
   client.statements.set(name, std::move(statement));
+  if (client.watch.asks_settings()) client.statements.is_unsure_of(*client.statements.find(name));
   return Pass::Changed;
 }
 
@@ -254,7 +254,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
     const auto& named = traits.named_statements.front();
     if (must_wait()) return Pass::Wait;
     if (auto* entry = own.find(named.name)) {
-      undo.number = need_prepared(entry->statement, client, out);
+      undo.number = need_prepared(*entry, client, out);
       if (undo.number == 0) return refuse('B', kTooManyStatements, out);
       append_renamed(message, text.substr(named.at, named.size), ServerStatements::name_of(undo.number), out);
       undo.name = named.name;
@@ -279,6 +279,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
   if (own.unnamed_fingerprint != own.fingerprint) own.unnamed_fingerprint = own.fingerprint;
+  own.unnamed_is_unsure = client.watch.asks_settings();
   own.unnamed_changed();
   unnamed_is_noted_ = true;
   unnamed_is_here(client);
@@ -294,6 +295,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   const bool is_whole = message.body.size() + wire::kHeaderSize == message.size;
   if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
   auto* entry = name.empty() ? nullptr : client.statements.find(name);
+  if (entry == nullptr) take_first_of_batch();
   if (entry == nullptr && !name.empty()) {
     if (!name.starts_with(ServerStatements::kPrefix)) return as_it_is('B');
     if (is_whole) return refuse('B', no_such_statement(name), out);  // names of ours are nobody's
@@ -338,7 +340,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
     return Pass::Changed;
   }
   const bool may_repair = take_first_of_batch() && !entry->told;
-  const uint32_t number = need_prepared(entry->statement, client, out);
+  const uint32_t number = need_prepared(*entry, client, out);
   if (number == 0) return is_whole ? refuse('B', kTooManyStatements, out) : as_it_is('B');
   append_renamed(message, name, ServerStatements::name_of(number), out);
   if (tracker_.client_sent_marked('B')) mark_use(number, name, may_repair);
@@ -348,6 +350,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
 StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Client& client,
                                               std::string& out) {
   if (message.body.empty() || message.body.front() != 'S') {
+    take_first_of_batch();
     if (bound_ != nullptr) bound_->told = true;
     return as_it_is('D');
   }
@@ -356,6 +359,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
   if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
   auto* entry = name.empty() ? nullptr : client.statements.find(name);
   if (entry == nullptr) {
+    take_first_of_batch();
     const size_t before = out.size();
     if (name.empty()) need_unnamed(client, out);
     if (name.starts_with(ServerStatements::kPrefix)) return refuse('B', no_such_statement(name), out);
@@ -366,7 +370,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
   }
   if (must_know_status(*entry->statement, client)) return Pass::Wait;
   const bool may_repair = take_first_of_batch() && !entry->told;
-  const uint32_t number = need_prepared(entry->statement, client, out);
+  const uint32_t number = need_prepared(*entry, client, out);
   if (number == 0) return refuse('B', kTooManyStatements, out);
   entry->told = true;
   append_renamed(message, name, ServerStatements::name_of(number), out);
@@ -466,7 +470,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
     for (size_t i = traits.named_statements.size(); i-- > 0;) {
       const auto& named = traits.named_statements[i];
       auto* entry = client.statements.find(named.name);
-      const uint32_t number = entry != nullptr ? need_prepared(entry->statement, client, out) : 0;
+      const uint32_t number = entry != nullptr ? need_prepared(*entry, client, out) : 0;
       if (number == 0) continue;
       changed.replace(named.at, named.size, ServerStatements::name_of(number));
       used = number;

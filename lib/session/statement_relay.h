@@ -69,8 +69,13 @@ class StatementRelay {
   void begin_kept_batch() {
     if (repair_ != Repair::Tried) repair_ = Repair::Possible;
   }
-  // The client sent `message`; tells the tracker. `now` gets answers that are due at once (of a Flush).
-  Pass client_sent(const wire::Message& message, Client& client, std::string& out, std::string& now);
+  // The client sent `message`; tells the tracker.
+  Pass client_sent(const wire::Message& message, Client& client, std::string& out);
+  // Answers of ours that a Flush makes due at once, to be asked for when the client has been told whole
+  // messages.
+  void take_flushed(std::string& out) {
+    if (std::exchange(flushes_, false)) server_paused(out);
+  }
 
   enum class Reply { Pass, LeaveOut, Replaced };
   // The server sent `message`; tells the tracker. `before`: answers of ours whose place is in front of it.
@@ -192,7 +197,7 @@ class StatementRelay {
     unnamed_of_ = client.id;
     unnamed_version_ = client.statements.unnamed_version;
   }
-  uint32_t need_prepared(StatementPtr& statement, Client& client, std::string& out);
+  uint32_t need_prepared(ClientStatements::Entry& entry, Client& client, std::string& out);
   Mark& inject_close(uint32_t number, std::string_view name, std::string& out);
   void deallocate_all(Client& client);
   Mark& mark(Mark::Kind kind);
@@ -218,6 +223,7 @@ class StatementRelay {
   bool resets_ = false;  // something may go back to the server's own settings: nothing else follows before it
                          // is answered
   bool bound_resets_ = false;
+  bool flushes_ = false;
   bool holds_back_ = false;  // a batch that may have to be sent again: nothing follows before it is answered
   bool syncs_after_error_ = false;
   bool advanced_ = false;      // a sequence, perhaps, since the client has the server

@@ -111,15 +111,27 @@ std::string StatementRelay::fingerprint_of(Client& client) {
 }
 
 // Its number on the server, where it is prepared if need be. 0: there is no memory for it.
-uint32_t StatementRelay::need_prepared(StatementPtr& statement, Client& client, std::string& out) {
+uint32_t StatementRelay::need_prepared(ClientStatements::Entry& entry, Client& client, std::string& out) {
   // Where it was prepared it is as it was, whatever the session has SET since; but that another search_path
   // makes PostgreSQL parse it again.
-  if (const uint32_t number = statements_.find(*statement)) return number;
-  const bool in_its_own_way = is_unsure_of_settings(client) && tracker_.status() != 'T';
+  if (const uint32_t number = statements_.find(*entry.statement)) return number;
+  const auto shared_under = [&](const std::string& fingerprint) {
+    return client.source.share(entry.statement->text, entry.statement->types, fingerprint);
+  };
+  if (entry.parsed_under) {
+    StatementPtr known = shared_under(*entry.parsed_under);
+    if (!known) return 0;
+    entry.statement = std::move(known);
+    entry.parsed_under = nullptr;
+    if (const uint32_t number = statements_.find(*entry.statement)) return number;
+  }
+  // That is for this once. (In a failed transaction it fails.)
+  const bool in_its_own_way = is_unsure_of_settings(client) && tracker_.status() == 'I';
+  StatementPtr statement = entry.statement;
   if (in_its_own_way || is_parsed_again(statement->fingerprint, client.statements.fingerprint)) {
-    StatementPtr now = client.source.share(statement->text, statement->types, fingerprint_of(client));
-    if (!now) return 0;
-    statement = std::move(now);
+    statement = shared_under(fingerprint_of(client));
+    if (!statement) return 0;
+    if (!in_its_own_way) entry.statement = statement;
     if (const uint32_t number = statements_.find(*statement)) return number;
   }
   while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))

@@ -255,7 +255,7 @@ bool StatementRelay::leave() {
   bound_ = nullptr;
   execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
   repair_ = Repair::No;
-  holds_back_ = syncs_after_error_ = sets_locally_ = advanced_ = false;
+  holds_back_ = flushes_ = syncs_after_error_ = sets_locally_ = advanced_ = false;
   return is_known;
 }
 

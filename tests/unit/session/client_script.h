@@ -16,8 +16,8 @@ inline std::string parse(std::string_view name, std::string_view sql,
   wire::append_parse(bytes, name, sql, {types.begin(), types.size()});
   return bytes;
 }
-inline std::string bind(std::string_view statement, std::initializer_list<wire::Value> parameters = {},
-                        std::string_view portal = "") {
+inline std::string bind_to(std::string_view statement, std::initializer_list<wire::Value> parameters = {},
+                           std::string_view portal = "") {
   std::string bytes;
   wire::append_bind(bytes, portal, statement, parameters);
   return bytes;
@@ -64,7 +64,7 @@ inline std::string flush() {
 }
 // Bind, Execute, Sync.
 inline std::string run(std::string_view statement) {
-  return bind(statement) + execute() + sync();
+  return bind_to(statement) + execute() + sync();
 }
 
 }  // namespace tidepool::session

@@ -23,6 +23,7 @@ class PoolOfModels {
     for (size_t i = 0; i < servers; ++i) servers_.push_back(std::make_unique<Server>(i));
     for (size_t i = 0; i < clients; ++i) add_client(i);
     piecewise_ = chance(3);
+    is_about_settings_ = chance(4);
   }
 
   // What is wrong, or nothing.
@@ -33,7 +34,7 @@ class PoolOfModels {
       for (auto& server : servers_) work(*server);
       serve_who_wait();
       if (chance(12)) settle();
-      if (chance(40)) vanish(*clients_[below(clients_.size())]);
+      if (chance(is_about_settings_ ? 200 : 40)) vanish(*clients_[below(clients_.size())]);
     }
     settle();
     return error_;
@@ -50,7 +51,9 @@ class PoolOfModels {
     std::string unsent;  // until it has a server
     Server* server = nullptr;
     size_t number = 0;
+    std::string style{StatementServerModel::kOwnStyle};  // the DateStyle that it carries
     bool in_batch = false;
+    bool has_set = false;     // in its transaction
     bool is_answered = true;  // up to the last message that it said, once all has arrived
   };
   struct Server {
@@ -109,6 +112,7 @@ class PoolOfModels {
   std::string name_of(const Server& server) { return "server " + std::to_string(server.number); }
 
   void client_turn(Client& client) {
+    if (is_about_settings_) return settings_turn(client);
     const bool in_batch = client.in_batch;
     switch (below(13)) {
       case 12:
@@ -136,16 +140,49 @@ class PoolOfModels {
         return say(client, batch_message(client), false);
     }
   }
+  // What a text means depends on the DateStyle under which it is parsed. A client waits for the answers
+  // before and behind a SET, and in a transaction it prepares nothing behind one: what it is parsed under is
+  // not known then (docs/transaction-mode.md).
+  void settings_turn(Client& client) {
+    if (!client.unsent.empty()) return;  // it has no server yet
+    const bool is_idle = client.direct.is_idle();
+    client.has_set = client.has_set && !is_idle;
+    const std::string_view used = one_of("a", "a", "b");
+    switch (below(10)) {
+      case 0:
+        if (client.has_set) return;
+        settle();
+        say(client,
+            query(one_of("set datestyle to sql", "set datestyle to german", "set datestyle to iso",
+                         "set local datestyle to sql", "set datestyle to default", "reset all")),
+            true);
+        client.has_set = !is_idle;
+        return settle();
+      case 1:
+        say(client, query(one_of("begin", "commit", "rollback", "fail", "select date")), true);
+        return client.has_set ? settle() : void();
+      case 2:
+      case 3:
+        if (client.has_set) return;
+        return say(client, close(used) + parse(used, one_of("select date", "select date 2")) + sync(), true);
+      case 4:
+        if (client.has_set) return;
+        return say(client, parse("", "select date") + sync(), true);
+      default:
+        return say(client, describe(used) + session::run(chance(4) ? "" : used), true);
+    }
+  }
   std::string_view name() { return one_of("a", "a", "b", "tidepool_1", "c"); }
   std::string_view parsed_text() {
-    return one_of("select 1", "select 2", "select $1", "select 1", "select 2", "nonsense", "fail", "begin",
-                  "commit", "rollback", "deallocate all", "discard all", "reset all", "", "SELECT 1");
+    return one_of("select 1", "select date", "select $1", "select 1", "select date", "nonsense", "fail",
+                  "begin", "commit", "rollback", "deallocate all", "discard all", "reset all", "",
+                  "SELECT 1");
   }
   std::string query_text(Client& client) {
     if (client.number == 0 && chance(8))
       return std::string(one_of("prepare p as select 9", "deallocate p", "execute p"));
-    return std::string(one_of("select 5", "begin", "begin", "commit", "rollback", "nonsense", "fail",
-                              "deallocate all", "deallocate a", "deallocate prepare b", "discard all",
+    return std::string(one_of("select 5", "select date", "begin", "begin", "commit", "rollback", "nonsense",
+                              "fail", "deallocate all", "deallocate a", "deallocate prepare b", "discard all",
                               "execute a", "execute b", "select 6; select 7", "select 6; fail; select 7",
                               "reset all", "select 6; deallocate a", "execute a; execute a", ""));
   }
@@ -157,12 +194,12 @@ class PoolOfModels {
       case 2:
         return parse("", parsed_text());
       case 3:
-        return bind("", {});
+        return bind_to("", {});
       case 4:
       case 5:
-        return bind(name(), {});
+        return bind_to(name(), {});
       case 6:
-        return bind(name(), {"x"}, one_of("", "", "portal"));
+        return bind_to(name(), {"x"}, one_of("", "", "portal"));
       case 7:
         return describe(chance(5) ? "" : name());
       case 8:
@@ -196,23 +233,31 @@ class PoolOfModels {
 
   void may_go(Server& server) {
     Client* client = server.client;
-    if (client == nullptr || !server.relayed.may_go() || chance(3)) return;
+    if (client == nullptr || !server.relayed.may_go()) return;
     if (!server.model.is_idle() || !server.model.answers().empty()) return error("not free at all");
     SessionWatch& watch = client->relayed->watch;
     if (watch.is_suspicious() && !watch.stays()) {
       SessionState state;
       if (server.model.has_statements_of_its_own()) state.pins = bit(Pin::Prepared);
+      if (watch.asks_settings()) carry(*client, server.model.style());
       watch.answered(state);
       server.model.forget_unnamed();
       server.relayed.relay.unnamed_is_gone();
     }
-    if (watch.pins() != 0) return;
+    if (watch.pins() != 0 || chance(3)) return;
     transcript += "   client " + std::to_string(client->number) + " leaves " + name_of(server) + "\n";
     if (!server.relayed.leave()) return error("left, and something is unsettled");
     client->server = nullptr;
     server.client = nullptr;
     if (server.model.has_statements_of_its_own()) return error("the next client meets a statement");
     if (server.model.statements() > max_prepared_statements_ + kSpare) return error("too many statements");
+  }
+  // In place of StateQuestion and CarriedSettings.
+  void carry(Client& client, const std::string& style) {
+    client.style = style;
+    const std::string value = style == StatementServerModel::kOwnStyle ? "" : style;
+    client.relayed->statements.settings_are(
+        value.empty() ? "" : "datestyle" + std::string(1, '\0') + value + '\0');
   }
   void serve_who_wait() {
     const size_t first = below(clients_.size());
@@ -229,6 +274,7 @@ class PoolOfModels {
       server.client = &client;
       client.server = &server;
       server.relayed.lend_to(*client.relayed);
+      server.model.bring_style_to(client.style);
       transcript += "   client " + std::to_string(client.number) + " gets " + name_of(server) + "\n";
       if (chance(4)) {  // settings in front
         server.model.forget_unnamed();
@@ -297,6 +343,7 @@ class PoolOfModels {
   StatementBook book_;
   uint32_t max_prepared_statements_ = 3;
   bool piecewise_ = false;
+  bool is_about_settings_ = false;
   uint64_t last_id_ = 0;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Server>> servers_;

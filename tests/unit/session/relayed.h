@@ -136,7 +136,7 @@ class RelayedServer {
             return wire::Walk::StopBefore;
           }
           piece.clear();
-          const auto pass = relay.client_sent(message, link, piece, client_->heard);
+          const auto pass = relay.client_sent(message, link, piece);
           if (pass == StatementRelay::Pass::Wait) {
             waits_ = true;
             return wire::Walk::StopBefore;
@@ -149,6 +149,7 @@ class RelayedServer {
     is_broken_ = is_broken_ || walked.broken;
     to_server.append(bytes, sent_to, walked.consumed - sent_to);
     client_->pending = bytes.substr(walked.consumed);
+    if (cursor_.between_messages() && tail_.empty()) relay.take_flushed(client_->heard);
   }
 
   RelayedClient* client_ = nullptr;

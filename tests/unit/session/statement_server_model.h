@@ -4,6 +4,8 @@
 //   select ... [$1] ...    a row: the text itself; $1: one parameter
 //   values ...             the same; after an ALTER, "cached plan must not change result type" if prepared
 //   begin commit rollback fail listen reset all
+//   select date ...        the same, and the DateStyle under which it was parsed
+//   set [local] datestyle to ...    savepoint ...    rollback to ...    release ...
 //   prepare NAME as ...    execute NAME    deallocate [prepare] NAME|all    discard all    alter
 // Everything else is a syntax error.
 #pragma once
@@ -70,6 +72,12 @@ class StatementServerModel {
   const std::string& answers() const { return outbox_; }
   void take_answers(size_t size) { outbox_.erase(0, size); }
 
+  // The DateStyle: the session's, and what the pool brings it to between two clients.
+  static constexpr std::string_view kOwnStyle = "iso";
+  const std::string& style() const { return style_.now; }
+  void bring_style_to(std::string_view style) {
+    style_ = {std::string(style), std::string(style), std::string(style)};
+  }
   // Between two clients, by the pool's own hands.
   void forget_unnamed() { unnamed_.reset(); }
 
@@ -104,6 +112,7 @@ class StatementServerModel {
       outbox_.push_back('\0');
     }
     if (status_ == 'T') status_ = 'E';
+    style_.now = style_.at_commit = style_.at_begin;
     portals_.clear();
     failed_ = true;
     skips_to_sync_ = !in_query_;
@@ -113,6 +122,7 @@ class StatementServerModel {
   }
   void end_of_batch() {
     if (status_ == 'I') portals_.clear();
+    if (status_ == 'I') style_.now = style_.at_begin = style_.at_commit;
     batch_is_open_ = false;
     wire::append_ready_for_query(outbox_, status_);
   }
@@ -145,10 +155,15 @@ class StatementServerModel {
     if (!name.empty() && has_statement(name))
       return fail("42P05", "prepared statement \"" + name + "\" already exists");
     if (name.empty())
-      unnamed_ = Statement{text, version_};
+      unnamed_ = Statement{analyzed(text), version_};
     else
-      statements_[name] = {text, version_};
+      statements_[name] = {analyzed(text), version_};
     wire::append_parse_complete(outbox_);
+  }
+
+  // Literals are read when a text is parsed.
+  std::string analyzed(const std::string& text) const {
+    return text.starts_with("select date") ? text + " in " + style_.now : text;
   }
 
   Statement* find(const std::string& name) {
@@ -265,9 +280,21 @@ class StatementServerModel {
         fail("42P02", "there is no parameter $1");
         break;
       }
-      run(text, texts.size() > 1);
+      run(analyzed(text), texts.size() > 1);
     }
     in_query_ = false;
+  }
+
+  void set_style(const std::string& text) {
+    std::string value = text.substr(text.rfind(' ') + 1);
+    std::erase_if(value, [](char c) { return c == '\''; });
+    if (value.starts_with("e") && text.back() == '\'') value.erase(0, 1);
+    if (value == "default") value = kOwnStyle;
+    if (text.find(" datestyle ") == std::string::npos) return;
+    const bool is_local = text.starts_with("set local ");
+    if (is_local && status_ != 'T') return;
+    style_.now = value;
+    if (!is_local) style_.at_commit = value;
   }
 
   void complete(std::string_view tag) { wire::append_command_complete(outbox_, tag); }
@@ -286,12 +313,23 @@ class StatementServerModel {
     if (ends_transaction(text)) {
       const bool failed = status_ == 'E';
       status_ = 'I';
+      if (failed || text == "rollback") style_.at_commit = style_.at_begin;
+      style_.now = style_.at_begin = style_.at_commit;
       return complete(failed || text == "rollback" ? "ROLLBACK" : "COMMIT");
     }
     if (text == "listen") return complete("LISTEN");
-    for (std::string_view unheard : {"set ", "savepoint ", "rollback to ", "release ", "discard sequences"})
-      if (text.starts_with(unheard)) return complete("SET");
-    if (text == "reset all") return complete("RESET");
+    if (text == "reset all") {
+      style_.now = style_.at_commit = kOwnStyle;
+      return complete("RESET");
+    }
+    if (text.starts_with("set ")) {
+      set_style(text);
+      return complete("SET");
+    }
+    if (text.starts_with("savepoint ")) saved_style_ = style_;
+    if (text.starts_with("rollback to ")) style_ = saved_style_;
+    if (text.starts_with("savepoint ") || text.starts_with("rollback to ") || text.starts_with("release "))
+      return complete("SAVEPOINT");
     if (text == "alter") {
       ++version_;
       return complete("ALTER TABLE");
@@ -299,8 +337,8 @@ class StatementServerModel {
     if (text == "discard all") {
       if (status_ != 'I' || among_others)
         return fail("25001", "DISCARD ALL cannot run inside a transaction block");
-      statements_.clear();
-      unnamed_.reset();
+      statements_.clear();  // the unnamed one stays
+      style_.now = style_.at_commit = kOwnStyle;
       portals_.clear();
       return complete("DISCARD ALL");
     }
@@ -339,6 +377,9 @@ class StatementServerModel {
   std::optional<Statement> unnamed_;
   std::map<std::string, Portal> portals_;
   int version_ = 0;  // of the table
+  struct {
+    std::string now, at_commit, at_begin;
+  } style_{std::string(kOwnStyle), std::string(kOwnStyle), std::string(kOwnStyle)}, saved_style_;
   char status_ = 'I';
   bool batch_is_open_ = false;
   bool skips_to_sync_ = false;

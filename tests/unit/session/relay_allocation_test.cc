@@ -1,0 +1,130 @@
+// What happens for every unit of work allocates nothing: counted by an operator new of this program's own.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <utility>
+
+#include "tests/unit/session/client_script.h"
+#include "tests/unit/session/relayed.h"
+#include "tests/unit/session/server_script.h"
+#include "tests/unit/session/statement_server_model.h"
+
+namespace {
+
+std::atomic<long> allocations{0};
+
+void* counted_allocation(std::size_t size) {
+  ++allocations;
+  void* memory = std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  return counted_allocation(size);
+}
+void* operator new[](std::size_t size) {
+  return counted_allocation(size);
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+
+namespace tidepool::session {
+namespace {
+
+// A client that goes from server to server with the same batch, and another that comes between.
+class Bench {
+ public:
+  // Each client has prepared "x", and each server has it.
+  Bench(std::string_view batch, std::string_view answers) : batch_(batch), answers_(answers) {
+    for (auto& client : clients_) {
+      for (size_t i = 0; i < kServers; ++i) {
+        servers_[i].lend_to(client);
+        servers_[i].client_says((i == 0 ? parse("x", "select $1") : describe("x")) + sync());
+        models_[i].receive(std::exchange(servers_[i].to_server, {}));
+        while (models_[i].has_work()) models_[i].step();
+        servers_[i].server_says(models_[i].take_answers());
+        REQUIRE(servers_[i].leave());
+      }
+    }
+  }
+
+  // Allocations of a thousand transactions, once all has been as large as it gets.
+  long counted() {
+    long counted = -1;
+    for (int round = 0; round < 3; ++round) {
+      const long before = allocations;
+      for (size_t i = 0; i < 1000; ++i) transaction(clients_[i % 2], servers_[(i / 2) % kServers]);
+      counted = allocations - before;
+    }
+    return counted;
+  }
+
+ private:
+  static constexpr size_t kServers = 3;
+
+  void transaction(RelayedClient& client, RelayedServer& server) {
+    StatementRelay::Client link{client.id,
+                                client.statements,
+                                client.watch,
+                                client,
+                                client.policy,
+                                client.options,
+                                client.max_prepared_statements};
+    out_.clear();
+    now_.clear();
+    wire::FrameCursor from_client, from_server;
+    from_client.walk_if(batch_, StatementRelay::is_enough, [&](const wire::Message& message) {
+      CHECK(server.relay.client_sent(message, link, out_) != StatementRelay::Pass::Wait);
+      return wire::Walk::Go;
+    });
+    from_server.walk(answers_, {'S', 'Z', 'C', 'E'}, [&](const wire::Message& message) {
+      server.relay.server_sent(message, link, now_, now_);
+      return wire::Walk::Go;
+    });
+    if (!server.tracker.server_is_free() || !server.relay.leave() || !now_.empty()) std::abort();
+  }
+
+  StatementBook book_;
+  RelayedClient clients_[2]{{1, book_}, {2, book_}};
+  RelayedServer servers_[kServers];
+  StatementServerModel models_[kServers];
+  std::string batch_, answers_, out_, now_;
+};
+
+TEST_CASE("switching servers with a prepared statement allocates nothing") {
+  Bench bench(bind_to("x", {"5"}) + describe_portal() + execute() + sync(), messages("2TDCZI"));
+  CHECK(bench.counted() == 0);
+}
+TEST_CASE("switching servers with a simple query allocates nothing") {
+  Bench bench(query("select abalance from accounts where aid = 5"), messages("TDCZI"));
+  CHECK(bench.counted() == 0);
+}
+TEST_CASE("switching servers with the unnamed statement allocates nothing") {
+  Bench bench(
+      parse("", "select abalance from accounts where aid = $1") + bind_to("", {"5"}) + execute() + sync(),
+      messages("12DCZI"));
+  CHECK(bench.counted() == 0);
+}
+TEST_CASE("switching servers with a transaction allocates nothing") {
+  Bench bench(query("begin") + bind_to("x", {"5"}) + execute() + sync() + query("commit"),
+              messages("CZT2DCZTCZI"));
+  CHECK(bench.counted() == 0);
+}
+
+}  // namespace
+}  // namespace tidepool::session
