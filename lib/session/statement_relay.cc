@@ -268,6 +268,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   tracker_.client_sent_marked('P');
   Mark& parsed = mark(Mark::Kind::UnnamedParse);
   if (!undo.name.empty()) ++unsettled_;
+  parsed.deallocates = undo.number;
   parsed.name = undo.name;
   parsed.before = std::move(undo.before);
   parsed.number = ++last_unnamed_;

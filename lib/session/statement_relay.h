@@ -136,7 +136,8 @@ class StatementRelay {
     bool may_repair = false;
     uint32_t number = 0;  // of the statement on the server
     uint32_t client_era = 0, server_era = 0;
-    std::string name;                               // the client's
+    uint32_t deallocates = 0;  // UnnamedParse: the statement on the server, taken for gone
+    std::string name;          // the client's
     std::optional<ClientStatements::Entry> before;  // what the name stood for
     std::unique_ptr<base::Error> error;
     // UnnamedParse behind others of its batch, which may fail: what it replaces.
@@ -149,7 +150,7 @@ class StatementRelay {
     void reset() {
       kind = Kind::Nothing;
       failed = done = prepared = may_repair = false;
-      number = client_era = server_era = 0;
+      number = client_era = server_era = deallocates = 0;
       name.clear();
       before.reset();
       error.reset();

@@ -209,6 +209,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       unnamed_of_ = kSomebody;
       return;
     case Kind::UnnamedParse:
+      if (mark.deallocates != 0) statements_.unwanted.push_back(mark.deallocates);
       if (mark.number != last_unnamed_) {  // something later has taken its place
         if (has_run) forget_what_was_replaced(mark.number + 1);
         break;

@@ -230,14 +230,23 @@ TEST_CASE("an unnamed DEALLOCATE names the client's statement, wherever it is") 
   CHECK(with.of_server().relay.statements().is_empty());
 }
 
+TEST_CASE("a statement whose unnamed DEALLOCATE fails is closed, since nobody will use it there") {
+  RelayConversation with;
+  with.begin().has_prepared("x", "select 1", 1);
+  with.sends(parse("", "deallocate x") + sync()).server_gets(parse("", "deallocate tidepool_1") + sync());
+  with.server_answers(messages("EZI")).gets(messages("EZI"));
+  with.sends(run("x")).server_gets(close("tidepool_1") + parse("tidepool_2", "select 1") + run("tidepool_2"));
+  with.server_answers(messages("312DCZI")).gets(messages("2DCZI"));
+}
+
 TEST_CASE("what uses the name behind an unnamed DEALLOCATE waits for what becomes of it") {
   RelayConversation with;
   with.begin().has_prepared("x", "select 1", 1);
   with.sends(bind_to("nobody") + parse("", "deallocate x") + run("") + run("x"));
   with.server_gets(bind_to("nobody") + parse("", "deallocate tidepool_1") + run(""));
   with.server_answers(unknown("nobody") + messages("ZI")).gets(unknown("nobody") + messages("ZI"));
-  with.server_gets(parse("tidepool_2", "select 1") + run("tidepool_2")).server_answers(messages("12DCZI"));
-  with.gets(messages("2DCZI"));
+  with.server_gets(close("tidepool_1") + parse("tidepool_2", "select 1") + run("tidepool_2"));
+  with.server_answers(messages("312DCZI")).gets(messages("2DCZI"));
 }
 
 // -- Refusals
