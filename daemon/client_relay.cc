@@ -1,4 +1,4 @@
-// A client's requests, in session mode: getting a server, what travels in front of the first message,
+// A client's requests, in every mode: getting a server, what travels in front of the first message,
 // relaying both ways, errors of ours that keep the session. A read is walked header by header and leaves as
 // one write wherever nothing had to be changed.
 #include <algorithm>
@@ -20,14 +20,6 @@ namespace tidepool::daemon {
 namespace {
 
 constexpr std::string_view kApplicationName = "application_name";
-// A query that its time limit has cancelled gets so long to end.
-constexpr base::Duration kCancelGrace{5'000'000};
-
-bool keeps_time(const config::PoolSettings& limits) {
-  return limits.client_idle.count() + limits.idle_in_transaction.count() + limits.transaction.count() +
-             limits.query.count() >
-         0;
-}
 
 // PostgreSQL keeps so much of a name (NAMEDATALEN - 1), in whole characters. A longer one in the startup
 // packet of a login of ours could make that longer than PostgreSQL reads, and look like a server that is
@@ -197,8 +189,7 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   may_move_ = true;
   ++pool_->traffic.server_assignments;
   pool_->traffic.wait_us += static_cast<uint64_t>((now - asked_since_).count());
-  const auto& limits = *pool_->settings;
-  if (keeps_time(limits)) worker_.need_tick();
+  if (keeps_time()) worker_.need_tick();
 
   // A request that moved here from another server keeps what its client was told of that one.
   const std::unique_ptr<Extras> before = std::exchange(extras_, nullptr);
@@ -333,7 +324,6 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   static const wire::TypeSet kWatching{'S', 'Z', 'C', 'E'};
   // What is left out is seen whole: its rest, which the next read brings, would pass for the client's.
   static const wire::TypeSet kLeavingOut{'S', 'Z', 'C', 'E', 'D', 'N'};
-  static const wire::TypeSet kAsking{'S', 'Z', 'C', 'E', 'D', 'N'};
   ServerConnection& server = *server_;
   bytes = worker_.read_buffer().join(server.tail, bytes);
   std::string& changed =
@@ -345,10 +335,7 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   for (;;) {
     const bool prelude_ran = prelude_runs();
     const bool watches_errors = watch_resets_ || (pooled_ && server.relay.has_marks());
-    const auto& whole = question_runs()  ? kAsking
-                        : prelude_ran    ? kLeavingOut
-                        : watches_errors ? kWatching
-                                         : kUsual;
+    const auto& whole = prelude_ran || question_runs() ? kLeavingOut : watches_errors ? kWatching : kUsual;
     auto walked = server.from_server.walk(bytes.substr(at), whole, [&](wire::Message message) {
       message.at += at;
       std::string ours;  // what is told in front of it, or in its place
@@ -522,85 +509,6 @@ bool ClientSession::terminate_is_kept() const {
     return found ? wire::Walk::StopBefore : wire::Walk::Go;
   });
   return found;
-}
-
-// The session stays: what belongs to the request is skipped, what follows is a new one.
-void ClientSession::refuse_request(const base::Error& error) {
-  set_state(State::Refusing);
-  refusal_.emplace(error);
-  from_client_ = {};
-  travelled_ = 0;
-  request_runs_ = false;
-  replay(std::exchange(pending_, {}));
-}
-
-void ClientSession::skip_request(base::Bytes bytes) {
-  bytes = worker_.read_buffer().join(pending_, bytes);
-  std::string out;
-  const auto result = refusal_->skip(bytes, from_client_, out);
-  socket_.write(out);
-  if (result.broken) return protocol_violation();
-  if (result.terminated) return leave(session::ServerCleanup::Leave::Terminated);
-  const base::Bytes rest = bytes.substr(result.consumed);
-  if (!result.finished) {
-    pending_.assign(rest);
-    return;
-  }
-  refusal_.reset();
-  set_state(State::Idle);
-  if (!rest.empty()) on_request(rest);
-}
-
-bool ClientSession::tick_linked(base::TimePoint now) {
-  const auto& limits = *pool_->settings;
-  const bool paused = !socket_.is_reading();
-  if (prelude_runs()) {
-    if (now - extras_->prelude_since >= pool_->cleanup.timeout) return prelude_timed_out();
-    return true;
-  }
-  if (!gone_ && paused && socket_.peer_has_left() && !socket_.is_congested()) {
-    leave(session::ServerCleanup::Leave::Vanished);
-    return false;
-  }
-  if (question_runs()) {
-    if (now - pooled_->asked_at < pool_->cleanup.timeout) return true;
-    end({"08006", "the server did not answer within reset_timeout what the session has left there"});
-    return false;
-  }
-  const auto& tracker = server_->tracker;
-  const bool in_transaction = !tracker.is_quiet() || tracker.status() != 'I';
-  if (limits.transaction.count() > 0 && in_transaction && now - transaction_since_ >= limits.transaction) {
-    end({"25P04", "terminating connection due to the transaction time limit of pool \"" + database_ + "\""});
-    return false;
-  }
-  if (!tracker.is_quiet()) {
-    if (limits.query.count() > 0 && request_runs_ && now - requested_at_ >= limits.query) {
-      if (!std::exchange(cancel_sent_, true)) {
-        log::info(shown() + " query cancelled by its time limit");
-        worker_.send_cancel(*server_, {});
-      } else if (now - requested_at_ >= limits.query + kCancelGrace) {
-        end({"57014", "canceling statement due to the query time limit of pool \"" + database_ + "\""});
-        return false;
-      }
-    }
-  } else if (tracker.status() == 'I') {
-    if (limits.client_idle.count() > 0 && now - quiet_since_ >= limits.client_idle) {
-      end({"57P05", "terminating connection due to client_idle of pool \"" + database_ + "\""});
-      return false;
-    }
-  } else if (limits.idle_in_transaction.count() > 0 && now - quiet_since_ >= limits.idle_in_transaction) {
-    end({"25P03", "terminating connection due to idle_in_transaction of pool \"" + database_ + "\""});
-    return false;
-  }
-  return paused || keeps_time(limits);
-}
-
-bool ClientSession::tick_idle(base::TimePoint now) {
-  const auto limit = pool_->settings->client_idle;
-  if (limit.count() == 0) return false;
-  if (now - state_since_ < limit) return true;
-  end({"57P05", "terminating connection due to client_idle of pool \"" + database_ + "\""});
-  return false;
 }
 
 }  // namespace tidepool::daemon

@@ -180,6 +180,7 @@ class ClientSession final : public event::ClientSocketEvents {
   void end_with(base::Bytes last_words);
   void let_server_go(session::ServerCleanup::Leave how);
   void retire();
+  bool keeps_time() const;
   bool tick_linked(base::TimePoint now);
   bool tick_idle(base::TimePoint now);
   // Bytes that were kept go the way of fresh ones. Not while the worker's read buffer is in use.
