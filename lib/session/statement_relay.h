@@ -4,14 +4,13 @@
 //
 // Of what is asked, some messages are marked; TransactionTracker tells when it is a marked one's turn:
 //
-//   the client sends                     the server gets                       the client gets
-//   Parse x, new to the server           Parse tidepool_7                      its answer
-//   Parse x, there already               nothing                               ParseComplete of ours, in its
-//   turn Parse x, though x lives              Parse tidepool_7, which lives         42P05 with the client's
-//   name Bind x, Describe x, new there        Parse tidepool_8; Bind tidepool_8     the answer to the Bind
-//   Close x                              nothing                               CloseComplete of ours, in its
-//   turn something that is refused            Bind or Query that must fail          the refusal in the place
-//   of that error
+//   the client sends               the server gets                     the client gets
+//   Parse x, new there             Parse tidepool_7                    its answer
+//   Parse x, there already         nothing                             our ParseComplete, in its turn
+//   Parse x, though x lives        Parse tidepool_7, which lives       42P05 with the client's name
+//   Bind or Describe x, new there  Parse tidepool_8; Bind tidepool_8   the answer to the Bind
+//   Close x                        nothing                             our CloseComplete, in its turn
+//   something that is refused      Bind or Query that must fail        the refusal, for that error
 //
 // After an error PostgreSQL skips everything up to the next Sync: what was assumed of skipped messages is
 // taken back. A message that depends on names waits until earlier batches are answered, if what they did to
@@ -65,7 +64,7 @@ class StatementRelay {
     NeedsMore  // again when more of it is here
   };
   // What the client sends next begins a batch of which the caller keeps all that is sent, so that it may be
-  // sent again. `tried`: it is.
+  // sent again.
   void begin_kept_batch() {
     if (repair_ != Repair::Tried) repair_ = Repair::Possible;
   }
@@ -130,7 +129,6 @@ class StatementRelay {
       DeallocateOne,  // a Query of it, in words of ours
       Refusal         // must fail
     } kind = Kind::Nothing;
-    bool failed = false;
     bool done = false;      // DEALLOCATE
     bool prepared = false;  // DeallocateOne: what it begins with
     bool may_repair = false;
@@ -149,7 +147,7 @@ class StatementRelay {
 
     void reset() {
       kind = Kind::Nothing;
-      failed = done = prepared = may_repair = false;
+      done = prepared = may_repair = false;
       number = client_era = server_era = deallocates = 0;
       name.clear();
       before.reset();
@@ -166,7 +164,6 @@ class StatementRelay {
   Pass bind(const wire::Message& message, Client& client, std::string& out);
   Pass describe(const wire::Message& message, Client& client, std::string& out);
   Pass close(const wire::Message& message, Client& client, std::string& out);
-  Pass execute(const wire::Message& message, Client& client);
   Pass query(const wire::Message& message, Client& client, std::string& out);
   Pass as_it_is(char type);
   static void note_beginning(std::string_view text, Client& client);

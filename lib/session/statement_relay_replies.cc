@@ -78,10 +78,7 @@ void StatementRelay::server_paused(std::string& out) {
 StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message& message, Client& client,
                                                  std::string& instead) {
   using Kind = Mark::Kind;
-  if (message.type == 'E') {
-    mark.failed = true;
-    return see_error(mark, message.body, client, instead);
-  }
+  if (message.type == 'E') return see_error(mark, message.body, client, instead);
   switch (mark.kind) {
     case Kind::InjectedParse:
     case Kind::InjectedUnnamed:
