@@ -16,6 +16,8 @@ from tcp import PASSWORD, listen_over_tcp
 DIRECT = os.environ.get("CLIENTS_DIRECT") == "1"
 MODES = ["direct"] if DIRECT else ["session", "transaction"]
 MAX_SIZE = 8
+# Its programs are those of the documents, which show no way around the pool.
+collect_ignore = ["test_documented_programs.py"] if DIRECT else []
 
 
 @dataclass

@@ -11,8 +11,6 @@ from tcp import listen_over_tcp
 @pytest.fixture
 def orders(tidepool, pool_mode):
     """What they connect to: a pool `orders`, by Unix socket, or over TCP with a password."""
-    if pool_mode == "direct":
-        pytest.skip("the documents show no way around the pool")
     daemon = tidepool(pools={"orders": {"mode": pool_mode, "max_size": 4}}, start=False)
     daemon.tcp_port = listen_over_tcp(daemon)
     return daemon.start()
