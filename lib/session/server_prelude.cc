@@ -93,12 +93,8 @@ ServerPrelude ServerPrelude::restore_by_set(const Entries& settings) {
     std::string sql = "SET ";
     for (const char c : name) sql += c == '.' ? std::string("\".\"") : std::string(1, c);
     sql.insert(4, "\"");
-    sql += "\" TO E'";
-    for (const char c : value) {
-      if (c == '\'' || c == '\\') sql.push_back(c);
-      sql.push_back(c);
-    }
-    sql += "'";
+    sql += "\" TO ";
+    append_literal(value, sql);
     batch.run(sql, {}, "C");
     batch.close();
   }

@@ -49,27 +49,25 @@ std::optional<std::string> value_in(std::string_view fingerprint, std::string_vi
 
 SettingChanges WantedSettings::changes_on(ParameterMap& applied, const ParameterMap& base) const {
   ParameterMap wanted;  // but for what the server has by itself
+  const auto is_carried = [&](std::string_view name) {
+    return carried != nullptr && carried->find(name) != nullptr;
+  };
   const auto want = [&](std::string_view name, std::string_view value, const std::string* of_base) {
-    if (carried != nullptr && carried->find(name) != nullptr) return;
+    const bool is_own = of_base != nullptr && *of_base == value;
     // What it has by itself need not be set; what was set there must be set again.
-    if (of_base == nullptr || *of_base != value || applied.find(name) != nullptr) wanted.set(name, value);
+    if (!is_carried(name) && (!is_own || applied.find(name) != nullptr)) wanted.set(name, value);
   };
   for (const auto& wish : greeting.wishes) {
-    const std::string* of_base = wish.reported_name.empty() ? nullptr : base.find(wish.reported_name);
-    const bool is_own = of_base != nullptr && *of_base == wish.reported_value;
-    const std::string name = base::lower(wish.setting.first);
+    const bool is_reported = !wish.reported_name.empty();
     // As the server reports it: what is given may be half of a value ("ISO" for a DateStyle), to be completed
     // by what is in force.
-    const std::string& value = wish.reported_name.empty() ? wish.setting.second : wish.reported_value;
-    if (!is_own || applied.find(name) != nullptr) want(name, value, nullptr);
+    want(base::lower(wish.setting.first), is_reported ? wish.reported_value : wish.setting.second,
+         is_reported ? base.find(wish.reported_name) : nullptr);
   }
   want(kApplicationName, application_name, base.find(kApplicationName));
   if (carried != nullptr)
     for (const auto& [name, value] : carried->entries()) wanted.set(name, value);
 
-  const auto is_carried = [&](std::string_view name) {
-    return carried != nullptr && carried->find(name) != nullptr;
-  };
   SettingChanges changes;
   // Under another role than the one that set them, settings might not be allowed: it ends first, and begins
   // anew in the end.

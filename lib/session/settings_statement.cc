@@ -83,6 +83,15 @@ std::string hex(std::string_view text) {
 
 }  // namespace
 
+void append_literal(std::string_view value, std::string& sql) {
+  sql += "E'";
+  for (const char c : value) {
+    if (c == '\'' || c == '\\') sql.push_back(c);
+    sql.push_back(c);
+  }
+  sql += "'";
+}
+
 std::vector<SettingsStatement> statements_that_set(const SettingEntries& settings) {
   auto statements = parameters_of(settings);
   write_set_config(statements);

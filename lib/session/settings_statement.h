@@ -5,6 +5,7 @@
 #include <list>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/session/startup_settings.h"
@@ -32,6 +33,9 @@ struct SettingChange {
   bool operator==(const SettingChange&) const = default;
 };
 using SettingChanges = std::vector<SettingChange>;
+
+// As a string constant, whatever standard_conforming_strings is: E'it''s'.
+void append_literal(std::string_view value, std::string& sql);
 
 // One row for each statement. In the order given, but `role` last: what it may not set any more, the login's
 // user may.

@@ -172,7 +172,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   const std::string_view name = fields.cstring();
   const std::string_view text = fields.cstring();
   const base::Bytes types = fields.rest();
-  const bool is_whole = message.body.size() + wire::kHeaderSize == message.size;
+  const bool is_whole = message.is_whole();
   if (is_whole && !fields.ok()) return as_it_is('P');  // it will not do for the server either
   if (name.empty()) return parse_unnamed(message, is_whole ? text : std::string_view(), client, out);
   if (must_wait()) return Pass::Wait;
@@ -293,7 +293,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   const std::string_view name = fields.cstring();
   if (!fields.ok()) return as_it_is('B');  // it will not do for the server either
   if (must_wait()) return Pass::Wait;
-  const bool is_whole = message.body.size() + wire::kHeaderSize == message.size;
+  const bool is_whole = message.is_whole();
   if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
   auto* entry = name.empty() ? nullptr : client.statements.find(name);
   if (entry == nullptr) take_first_of_batch();
@@ -305,8 +305,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
     return Pass::Changed;
   }
 
-  if (entry == nullptr ? must_wait_for_unnamed() : must_know_status(*entry->statement, client))
-    return Pass::Wait;
+  if (entry != nullptr && must_know_status(*entry->statement, client)) return Pass::Wait;
   const size_t size_before = out.size();
   const auto& traits = entry != nullptr ? entry->statement->traits : client.statements.unnamed_traits;
   // The name of a setting is among the parameters.
@@ -412,7 +411,7 @@ StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client&
 }
 
 StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client& client, std::string& out) {
-  const bool is_whole = message.body.size() + wire::kHeaderSize == message.size;
+  const bool is_whole = message.is_whole();
   const std::string_view text = until_nul(message.body);
   sql::StatementTraits traits;
   if (is_whole)

@@ -176,12 +176,7 @@ void StatementRelay::set_for_parse(std::string_view from, std::string_view to, s
   for (const auto& [name, value, is_utf8] : parse_settings_between(from, to)) {
     std::string sql = std::string(verb) + name + " TO ";
     if (value) {
-      sql += "E'";
-      for (char c : *value) {
-        if (c == '\'' || c == '\\') sql.push_back(c);
-        sql.push_back(c);
-      }
-      sql += "'";
+      append_literal(*value, sql);
     } else {
       sql += "DEFAULT";
     }

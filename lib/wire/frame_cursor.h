@@ -43,6 +43,7 @@ struct Message {
   size_t size;                              // header and body, whether they are all here or not
   base::Bytes body;                         // whole if the type was wanted; else what is here of it
   size_t end() const { return at + size; }  // may lie behind the end of the bytes
+  bool is_whole() const { return kHeaderSize + body.size() == size; }
 };
 
 enum class Walk {
