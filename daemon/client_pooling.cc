@@ -11,27 +11,13 @@
 #include "daemon/server_connection.h"
 #include "daemon/worker.h"
 #include "lib/base/ascii.h"
-#include "lib/wire/message_limits.h"
 #include "lib/wire/message_writer.h"
 
 namespace tidepool::daemon {
 
 namespace {
 
-constexpr size_t kMostKept = size_t{16} * 1024;
 constexpr std::string_view kConformingStrings = "standard_conforming_strings";
-
-// Up to its Sync, and nothing behind it.
-bool is_one_batch(base::Bytes bytes) {
-  size_t end = 0;
-  wire::FrameCursor cursor;
-  cursor.walk(bytes, {}, [&](const wire::Message& message) {
-    if (message.type != 'S') return wire::Walk::Go;
-    end = message.end();
-    return wire::Walk::StopAfter;
-  });
-  return end == bytes.size();
-}
 
 session::SessionWatch::OnState on_state_of(config::OnSessionState setting) {
   switch (setting) {
@@ -116,28 +102,15 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
   pooled_->policy = {on_state_of(settings.on_session_state), pooled_->mode == config::PoolMode::Statement,
                      pool_->shared->pinned() < settings.max_pinned, database_};
   pooled_->may_ask = true;
-  // A batch that may have to be sent again is kept, if it is short and all here.
-  std::string& kept = server_->kept_batch;
-  const bool begins = !bytes.empty() && (bytes.front() == 'B' || bytes.front() == 'D') &&
-                      from_client_.between_messages() && server_->tracker.is_quiet() &&
-                      server_->tracker.status() == 'I';
-  if (begins && bytes.size() <= kMostKept && is_one_batch(bytes)) {
-    kept.assign(bytes);
-    server_->relay.begin_kept_batch();
-  }
+  if (from_client_.between_messages() && server_->relay.begin_kept_batch(bytes))
+    server_->kept_batch.assign(bytes);
   Stop stop = Stop::No;
   std::string& piece = worker_.bytes_of_message();
   size_t kept_from = 0;
   const auto walked =
       from_client_.walk_if(bytes, session::StatementRelay::is_enough, [&](const wire::Message& message) {
-        if (message.type == 'X') {
-          stop = Stop::Terminated;
-          return wire::Walk::StopBefore;
-        }
-        if (!wire::is_acceptable(message)) {
-          stop = Stop::Violation;
-          return wire::Walk::StopBefore;
-        }
+        stop = stop_at(message);
+        if (stop != Stop::No) return wire::Walk::StopBefore;
         piece.clear();
         const auto pass = server_->relay.client_sent(message, client, piece);
         if (pass == session::StatementRelay::Pass::Wait) {
@@ -208,18 +181,17 @@ void ClientSession::after_server_spoke() {
   if (pooled_->mode == config::PoolMode::Statement && tracker.is_quiet() && tracker.status() != 'I')
     return end(
         {"0A000", "a transaction block was begun in pool \"" + database_ + "\", which is in statement mode"});
+  const bool between_transactions = tracker.is_quiet() && tracker.status() == 'I' && !prelude_runs() &&
+                                    !pooled_waits() && from_client_.between_messages() &&
+                                    pooled_->mode != config::PoolMode::Session;
   // What it owes is in doubt (a COPY failed in which a Sync was sent): that is answered by the answers to a
   // question, too.
-  const bool doubt = tracker.in_doubt() && tracker.is_quiet() && tracker.status() == 'I' && !prelude_runs() &&
-                     !pooled_waits() && from_client_.between_messages() &&
-                     pooled_->mode != config::PoolMode::Session;
-  if (doubt && std::exchange(pooled_->may_ask, false)) {
+  if (between_transactions && tracker.in_doubt() && std::exchange(pooled_->may_ask, false)) {
     pooled_->watch.note_everything("what its server owes was in doubt");
     return ask_for_state();
   }
-  const bool may_go = pooled_->mode != config::PoolMode::Session && !prelude_runs() && !pooled_waits() &&
-                      !vanished_ && !pooled_->compares_at_ready && tracker.server_is_free() &&
-                      from_client_.between_messages();
+  const bool may_go =
+      between_transactions && tracker.server_is_free() && !vanished_ && !pooled_->compares_at_ready;
   if (may_go && !keep_server()) return;
   if (goes_on && !retired_ && state_ == State::Linked) replay(std::exchange(pending_, {}));
 }

@@ -294,19 +294,18 @@ void ClientSession::relay_from_client(base::Bytes bytes) {
   }
 }
 
+ClientSession::Stop ClientSession::stop_at(const wire::Message& message) {
+  if (message.type == 'X') return Stop::Terminated;
+  return wire::is_acceptable(message) ? Stop::No : Stop::Violation;
+}
+
 // What of `bytes` may go to the server. `out` gets what is to be sent instead of it, if that is not the same.
 ClientSession::Passed ClientSession::pass_on(base::Bytes bytes, std::string& out, bool& is_changed) {
   if (pooled_) return pass_on_pooled(bytes, out, is_changed);
   Stop stop = Stop::No;
   const auto walked = from_client_.walk(bytes, {}, [&](const wire::Message& message) {
-    if (message.type == 'X') {
-      stop = Stop::Terminated;
-      return wire::Walk::StopBefore;
-    }
-    if (!wire::is_acceptable(message)) {
-      stop = Stop::Violation;
-      return wire::Walk::StopBefore;
-    }
+    stop = stop_at(message);
+    if (stop != Stop::No) return wire::Walk::StopBefore;
     server_->tracker.client_sent(message.type);
     server_->trace.client_sent(message.type, message.body);
     return wire::Walk::Go;

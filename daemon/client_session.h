@@ -130,6 +130,7 @@ class ClientSession final : public event::ClientSocketEvents {
     Stop stop;
     bool broken;
   };
+  static Stop stop_at(const wire::Message& message);
   Passed pass_on(base::Bytes bytes, std::string& out, bool& is_changed);
   void refuse_request(const base::Error& error);
   void skip_request(base::Bytes bytes);

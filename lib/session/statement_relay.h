@@ -63,11 +63,9 @@ class StatementRelay {
     Wait,      // not now: again when ready_owed() is 0
     NeedsMore  // again when more of it is here
   };
-  // What the client sends next begins a batch of which the caller keeps all that is sent, so that it may be
-  // sent again.
-  void begin_kept_batch() {
-    if (repair_ != Repair::Tried) repair_ = Repair::Possible;
-  }
+  // Whether `bytes`, which the client sends next and between two messages, are a batch that take_repair() may
+  // ask for again: the caller keeps a copy. Those that are not short, or not all here, are not.
+  bool begin_kept_batch(base::Bytes bytes);
   // The client sent `message`; tells the tracker.
   Pass client_sent(const wire::Message& message, Client& client, std::string& out);
   // Answers of ours that a Flush makes due at once, to be asked for when the client has been told whole

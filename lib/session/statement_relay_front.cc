@@ -13,6 +13,20 @@ constexpr std::string_view kNoStatement = "tidepool: this statement is refused";
 // A Query that fails, for one that is refused.
 constexpr std::string_view kNoQuery = "tidepool refuses this statement";
 
+constexpr size_t kLongestKept = size_t{16} * 1024;
+
+// Up to its Sync, and nothing behind it.
+bool is_one_batch(base::Bytes bytes) {
+  size_t end = 0;
+  wire::FrameCursor cursor;
+  cursor.walk(bytes, {}, [&](const wire::Message& message) {
+    if (message.type != 'S') return wire::Walk::Go;
+    end = message.end();
+    return wire::Walk::StopAfter;
+  });
+  return end == bytes.size();
+}
+
 }  // namespace
 
 bool StatementRelay::is_unsettling(Mark::Kind kind) {
@@ -26,6 +40,15 @@ StatementRelay::Mark& StatementRelay::mark(Mark::Kind kind) {
   Mark& fresh = marks_.push();
   fresh.kind = kind;
   return fresh;
+}
+
+bool StatementRelay::begin_kept_batch(base::Bytes bytes) {
+  const bool may_be_used_first = !bytes.empty() && (bytes.front() == 'B' || bytes.front() == 'D');
+  if (!may_be_used_first || bytes.size() > kLongestKept || !tracker_.is_quiet() || tracker_.status() != 'I' ||
+      !is_one_batch(bytes))
+    return false;
+  if (repair_ != Repair::Tried) repair_ = Repair::Possible;
+  return true;
 }
 
 bool StatementRelay::take_first_of_batch() {

@@ -106,27 +106,11 @@ class RelayedServer {
             client.max_prepared_statements};
   }
 
-  static bool is_one_batch(std::string_view bytes) {
-    size_t end = 0;
-    wire::FrameCursor cursor;
-    cursor.walk(bytes, {}, [&](const wire::Message& message) {
-      if (message.type != 'S') return wire::Walk::Go;
-      end = message.end();
-      return wire::Walk::StopAfter;
-    });
-    return end == bytes.size();
-  }
-
   void pass_on() {
     waits_ = false;
     const std::string bytes = std::exchange(client_->pending, {});
     auto link = link_of(*client_);
-    const bool begins = !bytes.empty() && (bytes.front() == 'B' || bytes.front() == 'D') &&
-                        client_->cursor.between_messages() && tracker.is_quiet() && tracker.status() == 'I';
-    if (begins && is_one_batch(bytes)) {
-      kept_batch_ = bytes;
-      relay.begin_kept_batch();
-    }
+    if (client_->cursor.between_messages() && relay.begin_kept_batch(bytes)) kept_batch_ = bytes;
     std::string piece;
     size_t sent_to = 0;
     const auto walked =
