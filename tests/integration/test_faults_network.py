@@ -1,8 +1,8 @@
 """A network that loses packets: two network namespaces, PostgreSQL in one, the daemon in the other. Needs root."""
 
 import os
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness import wire
@@ -141,11 +141,8 @@ def test_a_network_that_loses_packets_slows_everybody_down_and_loses_nothing(net
                     wrong.append(answers)
             client.terminate()
 
-    threads = [threading.Thread(target=work, args=[number]) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
     network.mend()
     assert not wrong
     assert daemon.pool_stats("bench")["requests_errors"] == 0

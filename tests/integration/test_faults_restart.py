@@ -2,8 +2,8 @@
 
 import os
 import signal
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness import wire
@@ -112,11 +112,8 @@ def test_with_100_stale_connections_no_client_waits_longer_than_one_login_and_on
             assert int(client.value("select pg_backend_pid()")) not in frozen
             waits.append(time.monotonic() - began)
 
-        threads = [threading.Thread(target=ask, args=[client]) for client in clients]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(len(clients)) as threads:
+            list(threads.map(ask, clients))
         assert len(waits) == 40
         # 40 probes one after the other, or 100, would take more than a minute.
         assert max(waits) < probe + 5 * SLOWNESS

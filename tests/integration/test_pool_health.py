@@ -2,8 +2,8 @@
 
 import os
 import signal
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -303,11 +303,8 @@ def test_after_a_restart_of_postgres_with_many_resting_servers_no_client_waits_l
         except psycopg.Error as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=[client]) for client in logged_in]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(logged_in)) as threads:
+        list(threads.map(work, logged_in))
     assert not failures
     assert max(waits) < 5 * SLOWNESS
 

@@ -2,7 +2,7 @@
 several workers. And what needs no keeping: COPY, two-phase commit, cancel, large objects, limits of time. Rows of docs/transaction-mode.md."""
 
 import random
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -168,11 +168,8 @@ def test_sessions_on_two_workers_keep_their_settings_and_statements_and_meet_no_
                     client.rows("listen here")
                     client.rows("unlisten here")
 
-    threads = [threading.Thread(target=work, args=[number]) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(8)))
     assert not wrong
     wait_until(lambda: pins(daemon) == [], "nobody is pinned")
 

@@ -180,13 +180,18 @@ def test_a_changed_result_type_is_prepared_again_unseen_where_nobody_was_told_an
     assert value_of(session, run()) == "1"
 
 
-def test_a_changed_result_type_is_told_to_who_knows_the_old_rows_and_mended_by_preparing_again(tidepool):
-    daemon = tidepool(pools=transaction_pool(1))
-    session, other = daemon.wire("bench"), daemon.wire("bench")
+def change_a_table_that(session, other):
+    """`session` has prepared "s" on it, and was told one column of it; now it has two."""
     other.rows("create table t as select 1 as a")
     answers_to(session, wire.parse("select * from t", "s") + wire.describe("S", "s") + wire.SYNC)
     assert value_of(session, run()) == "1"
     other.rows("alter table t add column b int default 2")
+
+
+def test_a_changed_result_type_is_told_to_who_knows_the_old_rows_and_mended_by_preparing_again(tidepool):
+    daemon = tidepool(pools=transaction_pool(1))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    change_a_table_that(session, other)
     assert value_of(session, run()) == "0A000"
     answers_to(session, wire.close("S", "s") + wire.SYNC)
     answers_to(session, prepare("select * from t"))
@@ -198,10 +203,7 @@ def test_a_changed_result_type_is_told_to_who_knows_the_old_rows_and_mended_by_p
 def test_after_ddl_who_was_told_the_old_rows_gets_an_error_on_another_server_too(tidepool):
     daemon = tidepool(pools=transaction_pool(2))
     session, other = daemon.wire("bench"), daemon.wire("bench")
-    other.rows("create table t as select 1 as a")
-    answers_to(session, wire.parse("select * from t", "s") + wire.describe("S", "s") + wire.SYNC)
-    assert value_of(session, run()) == "1"
-    other.rows("alter table t add column b int default 2")
+    change_a_table_that(session, other)
     other.rows("begin")                     # has the server where it is prepared
     assert value_of(session, run()) == "0A000"
 

@@ -1,7 +1,7 @@
 """Bugs that poolers had: the wrong data to the wrong client (5.2), session state that leaked (5.3), COPY (5.5). The numbers are
 those of docs/tests.md, "Traps"."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness import fake_server as fakes
@@ -47,11 +47,8 @@ def test_trap_5_2_unnamed_statements_under_load_bring_each_client_its_own_rows(t
                         wrong.append((mine, rows))
                 client.terminate()
 
-    threads = [threading.Thread(target=work, args=[number]) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(8)))
     assert not wrong
     wait_until_resting(daemon, count=2)
 

@@ -1,7 +1,7 @@
 """Bugs that poolers had in transaction mode: the wrong data to the wrong client (5.2), session state that leaked (5.3). The numbers are those of
 docs/tests.md, "Traps"; test_traps_of_sessions.py has the same for session mode."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness import wire
@@ -53,11 +53,8 @@ def test_trap_5_2_statements_under_load_bring_each_transaction_its_own_rows(tide
             if found != [[str(number).encode(), f"{number}.{turn}.{n}".encode()] for n in range(3)]:
                 wrong.append((number, turn, found))
         client.terminate()
-    threads = [threading.Thread(target=work, args=[number]) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(8)))
     assert not wrong
 
 

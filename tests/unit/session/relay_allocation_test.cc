@@ -1,47 +1,13 @@
 // What happens for every unit of work allocates nothing: counted by an operator new of this program's own.
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <utility>
 
+#include "tests/unit/counted_allocations.h"
 #include "tests/unit/session/client_script.h"
 #include "tests/unit/session/relayed.h"
 #include "tests/unit/session/server_script.h"
 #include "tests/unit/session/statement_server_model.h"
-
-namespace {
-
-std::atomic<long> allocations{0};
-
-void* counted_allocation(std::size_t size) {
-  ++allocations;
-  void* memory = std::malloc(size == 0 ? 1 : size);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  return counted_allocation(size);
-}
-void* operator new[](std::size_t size) {
-  return counted_allocation(size);
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace tidepool::session {
 namespace {
