@@ -14,8 +14,10 @@
 
 namespace tidepool::config {
 
+// "pools.orders.max_size". An empty key is shown as "".
 inline std::string path_of(const std::string& section, std::string_view key) {
-  return section.empty() ? std::string(key) : section + "." + std::string(key);
+  const std::string shown(key.empty() ? "\"\"" : key);
+  return section.empty() ? shown : section + "." + shown;
 }
 
 // What stood in a section, for the checks that look at more than one setting.

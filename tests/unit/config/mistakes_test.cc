@@ -51,6 +51,8 @@ TEST_CASE("unknown keys get the nearest known one, or the section where they bel
   CHECK(mistakes_in("listne: []\npool: {}\n") ==
         "t.yaml:1:1: listne: unknown setting; did you mean listen?\n"
         "t.yaml:2:1: pool: unknown setting; did you mean pools?\n");
+  CHECK(mistakes_in(with_pool("\"\": 5"))
+            .starts_with("t.yaml:5:5: pools.orders.\"\": unknown setting; write "));
   CHECK(mistakes_in("listen: [{unx: /x}]\npools: {a: {coninfo: x}}\n") ==
         "t.yaml:1:11: listen[0].unx: unknown setting; did you mean unix?\n"
         "t.yaml:2:13: pools.a.coninfo: unknown setting; did you mean conninfo?\n");
@@ -157,7 +159,7 @@ TEST_CASE("a mode is one of three, of the pool and of those of its users who are
                               "[session], x:, repotr: session}")) ==
         "t.yaml:6:26: pools.orders.user_modes.report: \"sesion\" is not known here; write session, "
         "transaction or statement (did you mean session?)\n"
-        "t.yaml:6:34: pools.orders.user_modes.: a name is empty; write it\n"
+        "t.yaml:6:34: pools.orders.user_modes.\"\": a name is empty; write it\n"
         "t.yaml:6:52: pools.orders.user_modes.app: is a list; write a mode for each user, as in {report: "
         "session}\n"
         "t.yaml:6:63: pools.orders.user_modes.x: has no value; write a mode for each user, as in {report: "
@@ -254,7 +256,7 @@ TEST_CASE("names that cannot be are refused") {
                     "\"\": {conninfo: ''}}\n") ==
         "t.yaml:2:9: pools.tidepool: is the console's name; give the pool another one\n"
         "t.yaml:2:35: pools.pgbouncer: is the console's name; give the pool another one\n"
-        "t.yaml:2:62: pools.: a name is empty; write it\n");
+        "t.yaml:2:62: pools.\"\": a name is empty; write it\n");
   CHECK(mistakes_in(with_pool("users: [app, app, '', [x]]")) ==
         "t.yaml:5:18: pools.orders.users: \"app\" is named twice; remove one\n"
         "t.yaml:5:23: pools.orders.users: a name is empty; write it, or remove it\n"
