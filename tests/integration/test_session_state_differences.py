@@ -1,0 +1,113 @@
+"""What is known to differ from a direct connection, or cannot be noticed: rows of docs/transaction-mode.md. Each test says the same
+thing on both, so that a row goes when what it says is no longer so."""
+
+import pytest
+from harness import wire
+from harness.sessions import directly
+from harness.shared_servers import answers_to, told_of, transaction_pool
+
+
+def prepare(sql, name="s"):
+    return wire.parse(sql, name) + wire.SYNC
+
+
+def run(values=(), name="s"):
+    return wire.bind(values, name) + wire.execute() + wire.SYNC
+
+
+def outcome(client, *batch):
+    """A SQLSTATE, or what the first row says, or the types of the answers."""
+    client.send(*batch)
+    answers = client.read_until_ready()
+    for answer in answers:
+        if answer.type == "E":
+            return answer.fields["C"]
+        if answer.type == "D":
+            return answer.values[0].decode()
+    return "".join(answer.type for answer in answers)
+
+
+def both(tidepool, postgres, size=1, **startup):
+    """A session of a pool of `size` servers, another client of that pool, and a direct connection."""
+    daemon = tidepool(pools=transaction_pool(size))
+    return daemon.wire("bench", **startup), daemon.wire("bench"), directly(postgres, daemon.databases["bench"], **startup)
+
+
+@pytest.mark.parametrize("sql", [
+    "do $$ begin execute 'set app.' || 'unseen = ''left'''; end $$",
+    f"select length('{'x' * 200_000}'); set app.unseen = 'left'",
+], ids=["composed in a DO block", "behind the first 60 kB"])
+def test_a_custom_setting_that_no_text_names_in_time_stays_on_its_server(tidepool, sql):
+    daemon = tidepool(pools=transaction_pool(1))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    session.rows(sql)
+    assert other.value("select current_setting('app.unseen', true)") == "left"
+
+
+@pytest.mark.parametrize("sql", ["reset all", "discard all"])
+def test_what_a_reset_of_all_brings_back_is_told_with_the_next_message(tidepool, postgres, sql):
+    session, _, direct = both(tidepool, postgres, TimeZone="Asia/Tokyo")
+    for client in (session, direct):
+        client.rows("set timezone = 'UTC'")
+        client.rows(sql)
+    assert (told_of(direct)["TimeZone"], told_of(session)["TimeZone"]) == ("Asia/Tokyo", "UTC")
+    assert session.value("show timezone") == "Asia/Tokyo"
+    assert told_of(session) == told_of(direct)
+
+
+def test_in_a_failed_transaction_a_statement_that_its_server_has_not_got_is_25p02(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres, size=2)
+    for client in (session, direct):
+        answers_to(client, prepare("create table never()"))
+        answers_to(client, prepare("select $1::int", "t"))
+    other.rows("begin")                     # has the server where both are prepared
+    for client in (session, direct):
+        client.rows("begin")
+        assert client.error("select 1/0")["C"] == "22012"
+    of_no_rows, of_too_few_values = wire.describe("S", "s") + wire.SYNC, wire.bind([], "t") + wire.SYNC
+    assert (outcome(direct, of_no_rows), outcome(session, of_no_rows)) == ("tnZ", "25P02")
+    assert (outcome(direct, of_too_few_values), outcome(session, of_too_few_values)) == ("08P01", "25P02")
+    for client in (session, direct):
+        client.rows("rollback")
+    assert outcome(session, of_no_rows) == "tnZ"
+
+
+def test_what_reset_all_brings_back_within_a_transaction_counts_as_its_first_query(tidepool, postgres):
+    session, _, direct = both(tidepool, postgres, TimeZone="Asia/Tokyo")
+    for client in (session, direct):
+        client.rows("begin")
+        client.rows("reset all")
+    assert outcome(direct, wire.query("set transaction isolation level serializable")) == "CZ"
+    assert outcome(session, wire.query("set transaction isolation level serializable")) == "25001"
+
+
+def test_deallocate_by_parse_takes_the_name_when_it_is_parsed(tidepool, postgres):
+    session, _, direct = both(tidepool, postgres)
+    for client in (session, direct):
+        answers_to(client, prepare("select 42"))
+        answers_to(client, prepare("deallocate s", ""))
+    assert (outcome(direct, run()), outcome(session, run())) == ("42", "26000")
+
+
+def test_a_query_that_a_batch_skips_takes_the_unnamed_statement(tidepool, postgres):
+    """A Query between Parse and Sync is what no driver sends."""
+    session, _, direct = both(tidepool, postgres)
+    for client in (session, direct):
+        answers_to(client, prepare("select 42", ""))
+        client.send(wire.bind([], "never") + wire.query("select 1") + wire.SYNC)
+        client.read_until_ready()
+    assert (outcome(direct, run((), "")), outcome(session, run((), ""))) == ("42", "26000")
+
+
+@pytest.mark.parametrize("how", ["set local datestyle to german; select", "set datestyle to german; select"])
+def test_a_text_parsed_under_what_its_transaction_took_back_means_something_else_on_another_server(tidepool, postgres, how):
+    """Which settings a literal was read under is asked for when the transaction is over: fact 22 of docs/decisions.md."""
+    session, other, direct = both(tidepool, postgres, size=2)
+    for client in (session, direct):
+        client.rows("begin")
+        client.rows(how)
+        answers_to(client, prepare("select '01/02/2020'::date"))
+        client.rows("rollback")
+    assert outcome(direct, run()) == outcome(session, run()) == "2020-02-01"
+    other.rows("begin")                     # has the server where it is prepared
+    assert outcome(session, run()) == "2020-01-02"
