@@ -43,10 +43,11 @@ struct ClientSession::Pooled final : session::StatementSource {
   session::CarriedSettings carried;
   session::SessionWatch::Policy policy;
   sql::Options options;
+  std::shared_ptr<const config::PoolSettings> read_with;  // whose pin_functions they have
   // Parameters that the server has reported anew since it was taken, as they were before.
   session::ParameterMap reported_before;
   // What the client was last told all about: what a server has by itself, and the version of what the client
-  // knew then.
+  // knew then. Nothing, once it was not told something.
   struct {
     uint64_t base = 0, told_version = UINT64_MAX;
   } told_all;

@@ -67,7 +67,11 @@ std::optional<session::ServerPrelude> ClientSession::link_pooled(ServerConnectio
     return pooled_->told_all.base == base.digest() &&
            pooled_->told_all.told_version == extras_->told->version();
   };
-  if (was_told ? !knows_all() : !suits) tell_differences(base);
+  if (was_told ? !knows_all() : !suits) {
+    tell_differences(base);
+    // Its own settings may be in force there already: then PostgreSQL has nothing to report.
+    pooled_->compares_at_ready = was_told;
+  }
   if (extras_ && extras_->told) pooled_->told_all = {base.digest(), extras_->told->version()};
   if (suits) return std::nullopt;
 
@@ -85,19 +89,21 @@ session::SettingChanges ClientSession::changes_on(ServerConnection& server,
 }
 
 session::StatementRelay::Client ClientSession::relay_client() {
-  const config::PoolSettings& settings = *pool_->settings;
-  pooled_->options.pin_functions = settings.pin_functions;
   return {pooled_->number,
           pooled_->statements,
           pooled_->watch,
           *pooled_,
           pooled_->policy,
           pooled_->options,
-          settings.max_prepared_statements};
+          pool_->settings->max_prepared_statements};
 }
 
 ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::string& out, bool& is_changed) {
   const config::PoolSettings& settings = *pool_->settings;
+  if (pooled_->read_with != pool_->settings) {
+    pooled_->read_with = pool_->settings;
+    pooled_->options.pin_functions = settings.pin_functions;
+  }
   auto client = relay_client();
   pooled_->policy = {on_state_of(settings.on_session_state), pooled_->mode == config::PoolMode::Statement,
                      pool_->shared->pinned() < settings.max_pinned, database_};
@@ -134,9 +140,9 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
   return {walked.consumed, stop, walked.broken};
 }
 
-// Settings were changed in front of the client's message. PostgreSQL reports a parameter only if it is not
-// what it reported last, which may be another client's: at ReadyForQuery, what holds is compared with what
-// this client was told.
+// The client's settings hold on this server, or were brought there in front of its message. PostgreSQL
+// reports a parameter only if it is not what it reported last, which may be another client's: at
+// ReadyForQuery, what holds is compared with what this client was told.
 void ClientSession::tell_parameters_at_ready(std::string& out) {
   pooled_->compares_at_ready = false;
   std::vector<session::ParameterMap::Entry> news;

@@ -191,9 +191,11 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   pool_->traffic.wait_us += static_cast<uint64_t>((now - asked_since_).count());
   if (keeps_time()) worker_.need_tick();
 
-  // A request that moved here from another server keeps what its client was told of that one.
-  const std::unique_ptr<Extras> before = std::exchange(extras_, nullptr);
-  if (before && before->told) extras().told = std::move(before->told);
+  // What its client was told of the last server is kept.
+  if (extras_ && extras_->told)
+    extras_->forget_all_but_told();
+  else
+    extras_.reset();
   if (pooled_) return link_pooled(server, application_name);
   const bool is_its_own_name = server.own_name() == application_name;
   if (is_its_own_name) server.note_own_name();
@@ -335,7 +337,13 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     const bool prelude_ran = prelude_runs();
     const bool watches_errors = watch_resets_ || (pooled_ && server.relay.has_marks());
     const auto& whole = prelude_ran || question_runs() ? kLeavingOut : watches_errors ? kWatching : kUsual;
+    // Rows pass in bulk.
+    const bool knows_rows = !prelude_ran && !question_runs();
     auto walked = server.from_server.walk(bytes.substr(at), whole, [&](wire::Message message) {
+      if (message.type == 'D' && knows_rows && !server.relay.has_marks() && server.tracker.owes_rows()) {
+        error_was_last_ = false;
+        return wire::Walk::Go;
+      }
       message.at += at;
       std::string ours;  // what is told in front of it, or in its place
       const bool is_passed = see_server_message(message, ours);
@@ -454,7 +462,10 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
   if (before != nullptr && *before == status->value) return false;  // what the prelude has set, reported late
   server_->trace.parameter_changed();
   if (pooled_) note_parameter(status->name, status->value);
-  if (is_withheld(status->name, status->value)) return false;
+  if (is_withheld(status->name, status->value)) {
+    if (pooled_) pooled_->told_all = {};
+    return false;
+  }
   known.set(status->name, status->value);
   return true;
 }

@@ -240,6 +240,11 @@ class ClientSession final : public event::ClientSocketEvents {
     bool prelude_failed = false;
     bool cancelled = false;  // while the prelude ran
     bool withhold = false;   // the server's own values after a RESET are not news: the client's own follow
+
+    void forget_all_but_told() {
+      restore = Restore::No;
+      prelude_runs = prelude_failed = cancelled = withhold = false;
+    }
   };
   Extras& extras() {
     if (!extras_) extras_ = std::make_unique<Extras>();

@@ -6,6 +6,8 @@
 
 #include <cerrno>
 
+#include "daemon/event/socket_calls.h"
+
 namespace tidepool::event {
 
 ClientSocket::ClientSocket(int fd, SocketLoop& loop, ReadBuffer& buffer, ClientSocketEvents& events)
@@ -53,7 +55,7 @@ void ClientSocket::on_ready(uint32_t events) {
 }
 
 void ClientSocket::read() {
-  const ssize_t size = ::recv(fd_, buffer_.data(), ReadBuffer::kSize, 0);
+  const ssize_t size = receive(fd_, buffer_.data(), ReadBuffer::kSize);
   if (size > 0) return events_.on_client_bytes({buffer_.data(), static_cast<size_t>(size)});
   const int error = size == 0 ? 0 : errno;
   if (error == EAGAIN || error == EINTR) return;
@@ -65,7 +67,7 @@ void ClientSocket::read() {
 void ClientSocket::write(base::Bytes bytes) {
   if (broken_ || bytes.empty()) return;
   if (unsent_.empty()) {
-    const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t sent = transmit(fd_, bytes.data(), bytes.size());
     if (sent < 0 && errno != EAGAIN && errno != EINTR) return;  // reading tells that the peer is gone
     if (sent > 0) bytes.remove_prefix(static_cast<size_t>(sent));
     if (bytes.empty()) return;
@@ -75,7 +77,7 @@ void ClientSocket::write(base::Bytes bytes) {
 }
 
 void ClientSocket::flush() {
-  const ssize_t sent = ::send(fd_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
+  const ssize_t sent = transmit(fd_, unsent_.data(), unsent_.size());
   if (sent < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (sent < 0 || static_cast<size_t>(sent) == unsent_.size())
     std::string().swap(unsent_);  // an idle client keeps no buffer

@@ -10,6 +10,8 @@
 #include <new>
 #include <utility>
 
+#include "daemon/event/socket_calls.h"
+
 namespace tidepool::event {
 
 namespace {
@@ -92,7 +94,7 @@ void ServerSocket::on_ready(uint32_t events) {
 
 void ServerSocket::read_once() {
   if (tls_ == nullptr) {
-    const ssize_t size = recv(fd_, buffer_->data(), ReadBuffer::kSize, 0);
+    const ssize_t size = receive(fd_, buffer_->data(), ReadBuffer::kSize);
     if (size > 0) return events_.on_server_bytes({buffer_->data(), static_cast<size_t>(size)});
     if (size == 0) return end(0);
     if (errno != EAGAIN && errno != EINTR) end(errno);
@@ -127,7 +129,7 @@ void ServerSocket::read_once() {
 
 ServerSocket::Io ServerSocket::send(const char* data, size_t size, size_t& sent) {
   if (tls_ == nullptr) {
-    const ssize_t result = ::send(fd_, data, size, MSG_NOSIGNAL);
+    const ssize_t result = transmit(fd_, data, size);
     if (result >= 0) {
       sent = static_cast<size_t>(result);
       return Io::Done;

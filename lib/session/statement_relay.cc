@@ -413,11 +413,8 @@ StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client&
 StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client& client, std::string& out) {
   const bool is_whole = message.is_whole();
   const std::string_view text = until_nul(message.body);
-  sql::StatementTraits traits;
-  if (is_whole)
-    traits = sql::classify(text, client.options);
-  else
-    note_beginning(text, client);
+  const auto traits = is_whole ? sql::classify(text, client.options) : sql::StatementTraits();
+  if (!is_whole) note_beginning(text, client);
   const bool deallocates = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
   if ((deallocates || !traits.named_statements.empty()) && must_wait()) return Pass::Wait;
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('Q', std::move(*error), out);
@@ -429,12 +426,13 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   bound_ = nullptr;
   resets_ = traits.has(Trait::ResetsSetting);
   sets_locally_ = sets_locally_ || traits.has(Trait::SetsLocally);
+  if (traits.is_empty()) return as_it_is('Q');
 
   if (deallocates && tracker_.client_sent_marked('Q')) {
     deallocate_all(client);
     return Pass::AsItIs;
   }
-  if (const size_t before = out.size(); !traits.is_empty() && tracker_.ready_owed() == 0) {
+  if (const size_t before = out.size(); tracker_.ready_owed() == 0) {
     need_own_sequences(traits, client, out);
     if (out.size() != before) {
       syncs_after_error_ = true;

@@ -46,11 +46,13 @@ class TransactionTracker {
   bool client_sent_marked(char type) { return note_request(type, true); }
   // An answer of ours has its place behind what was asked so far. False: as above.
   bool note_fake();
+  // DataRow and CopyData are answers to what was asked, and change nothing: server_sent() need not hear of
+  // them.
+  bool owes_rows() const { return !asked_.is_empty() && !asked_.front_is(Asked::Fake); }
   // A message came from the server. `body` is needed for ReadyForQuery only.
   void server_sent(char type, base::Bytes body) {
     last_ = {};
-    if ((type == 'D' || type == 'd') && !asked_.is_empty() && !asked_.front_is(Asked::Fake))
-      return;  // rows, in bulk
+    if ((type == 'D' || type == 'd') && owes_rows()) return;
     note_answer(type, body);
   }
   // What the last message from the server meant for marked requests, in this order.

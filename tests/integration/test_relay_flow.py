@@ -187,21 +187,25 @@ def test_a_client_that_only_sends_and_one_that_reads_everything_meet_no_deadlock
 def test_a_flood_of_one_client_starves_nobody(daemon):
     over = threading.Event()
     flood, quiet = daemon.wire("bench"), daemon.wire("bench")
-    flood.timeout = 120
     quiet.value("select 1")
+    poured = 0
 
     def pour():
-        flood.send(query("copy (select repeat('x', 8000) from generate_series(1, 100000000)) to stdout"))
+        nonlocal poured
+        flood.send(query("copy (select repeat('x', 8000) from generate_series(1, 100000) a, generate_series(1, 1000) b) to stdout"))
         while not over.is_set():
-            flood.socket.recv(1 << 20)
+            poured += len(flood.socket.recv(1 << 20))
     thread = threading.Thread(target=pour)
     thread.start()
     try:
+        wait_until(lambda: poured > MB, "it pours")
+        before = poured
         for number in range(100):
             started = time.monotonic()
             assert quiet.value(f"select {number}") == str(number)
             assert time.monotonic() - started < 5
             daemon.wire("bench").close()
+        wait_until(lambda: poured > before + MB, "it still pours")
     finally:
         over.set()
         thread.join()

@@ -260,3 +260,17 @@ def test_a_value_that_the_server_refuses_is_the_clients_error_and_changes_nothin
     daemon = tidepool(pools=transaction_pool())
     same_as_directly(daemon, postgres, "set work_mem = 'much'", "set no_such_setting = 1", "set log_statement = 'all'", "set timezone = 'Nowhere/Land'", SHOWN,
                      "set app.x = 'y'", "set work_mem = '1'", SHOWN, SHOWN)
+
+
+def test_what_comes_back_is_told_on_a_server_that_has_it_already(tidepool, postgres):
+    """Nothing need be set there, so that PostgreSQL reports nothing."""
+    daemon = tidepool(pools=transaction_pool(2))
+    session, twin = (daemon.wire("bench", TimeZone="Pacific/Chatham") for _ in range(2))
+    twin.rows("begin")
+    session.rows("set timezone = 'Asia/Tokyo'")
+    session.rows("set timezone to default")
+    wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == 1, "the session's server is back")
+    twins = twin.value("select pg_backend_pid()")
+    twin.rows("commit")                     # its server is lent next
+    assert session.rows("select pg_backend_pid(), current_setting('timezone')") == [[twins, "Pacific/Chatham"]]
+    assert session.parameters["TimeZone"] == "Pacific/Chatham"
