@@ -241,7 +241,7 @@ def test_a_paused_client_that_vanishes_gives_its_server_back(daemon):
     """Its answers fill every buffer, so that it is not read from: its leaving is noticed all the same."""
     client = daemon.wire("bench")
     server = backend_of(client)
-    client.send(query("select repeat('x', 1000) from generate_series(1, 10000000)"))
+    client.send(query("select repeat('x', 1000) from generate_series(1, 10000) a, generate_series(1, 1000) b"))
     wait_until(lambda: any(row["wait_event"] == "ClientWrite" for row in daemon.backends("bench")), "it is full")
     client.close()
     wait_until(lambda: daemon.pool_stats("bench")["pool_available"] >= 1, "its server rests")
