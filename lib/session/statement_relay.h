@@ -204,7 +204,7 @@ class StatementRelay {
   void settle_front(ClientStatements& statements);
   void drop_front(size_t count, ClientStatements& statements, bool first_has_run);
   void take_back(Mark& mark, ClientStatements& statements, bool has_run);
-  void forget_what_was_replaced(uint32_t number);
+  void leave_to_next_unnamed(Mark& mark, bool has_run);
   void pop_mark();
   void tell_fakes(uint32_t count, std::string& out);
 
