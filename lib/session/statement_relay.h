@@ -172,6 +172,7 @@ class StatementRelay {
     return unsettled_unnamed_ > 0 && !unnamed_is_noted_ && tracker_.ready_owed() > 0;
   }
   void keep_unnamed(Client& client, Mark& in);
+  bool needs_own_sequences(const sql::StatementTraits& traits, const Client& client) const;
   void need_own_sequences(const sql::StatementTraits& traits, Client& client, std::string& out);
   void need_unnamed(Client& client, std::string& out);
   std::string fingerprint_of(Client& client);
