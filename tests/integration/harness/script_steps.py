@@ -401,9 +401,11 @@ def copy_in(w):
     text = r.choice((f"copy {c}.u from stdin", f"copy {c}.u from stdin", f"copy {c}.nothing from stdin", f"select 1; copy {c}.u from stdin; select 2"))
     if ";" in text or r.random() < 0.6:
         return said(query(text), rows, end)
+    # The statement must not stay there: who runs it again by chance and says no data has broken the protocol, or waits for ever.
+    forgotten = SYNC + close("S") + SYNC
     if r.random() < 0.5:
-        return said(extended(text), rows, end, SYNC)
-    return (Send(extended(text) + FLUSH, types="GE"), Send(rows + end + SYNC, ready=1))
+        return said(extended(text), rows, end, forgotten, ready=2)
+    return (Send(extended(text) + FLUSH, types="GE"), Send(rows + end + forgotten, ready=2))
 
 
 @kind(2)
