@@ -230,19 +230,30 @@ std::vector<session::StartupSettings::Entry> ClientSession::compare_with(
 }
 
 // What the server has by itself and the client was not told. What it is about to be set to is what the client
-// was told.
+// was told, unless the client had SET it to something else meanwhile.
 void ClientSession::tell_differences(const session::ParameterMap& parameters) {
   const session::ParameterMap* carried = pooled_ ? pooled_->carried.get() : nullptr;
+  const bool was_told = extras_ && extras_->told;
   std::string news;
   std::vector<session::ParameterMap::Entry> differences;
-  const session::ParameterMap& known = extras_ && extras_->told ? *extras_->told : greeting_->told;
+  const session::ParameterMap& known = was_told ? *extras_->told : greeting_->told;
+  const auto is_carried = [&](std::string_view name) {
+    return carried != nullptr && (carried->find(base::lower(name)) != nullptr || name == "is_superuser");
+  };
   parameters.each_difference(known, [&](const std::string& name, const std::string& value) {
     if (name == kApplicationName) return;
     for (const auto& wish : greeting_->wishes)
       if (wish.reported_name == name) return;
-    if (carried != nullptr && (carried->find(base::lower(name)) != nullptr || name == "is_superuser")) return;
-    differences.emplace_back(name, value);
+    if (!is_carried(name)) differences.emplace_back(name, value);
   });
+  if (pooled_ && was_told) {
+    const auto wants = [&](const std::string& name, const std::string& value) {
+      const std::string* before = known.find(name);
+      if (before != nullptr && *before != value && !is_carried(name)) differences.emplace_back(name, value);
+    };
+    for (const auto& wish : greeting_->wishes) wants(wish.reported_name, wish.reported_value);
+    wants(std::string(kApplicationName), wanted_application_name());
+  }
   for (const auto& [name, value] : differences) {
     wire::append_parameter_status(news, name, value);
     told().set(name, value);
@@ -263,6 +274,7 @@ void ClientSession::relay_from_client(base::Bytes bytes) {
       pending_.append(bytes);
       return send_with_prelude(std::move(prelude));
     }
+    if (pooled_) pooled_->compares_at_ready = true;  // what was withheld is as it should be by itself
   }
   bytes = worker_.read_buffer().join(pending_, bytes);
   std::string& changed = worker_.bytes_to_server();
