@@ -271,6 +271,7 @@ void ClientSession::question_answered(bool is_answered) {
                                                 server_->parameters_of_its_own(), server_->applied);
       const session::WantedSettings wanted{*greeting_, "", pooled_->carried.get()};
       pooled_->statements.settings_are(wanted.fingerprint());
+      pooled_->told_all = {};  // what the client was told of something that it has RESET is not so any more
     }
     watch.answered(state);
   } else {

@@ -232,7 +232,7 @@ std::vector<session::StartupSettings::Entry> ClientSession::compare_with(
 }
 
 // What the server has by itself and the client was not told. What it is about to be set to is what the client
-// was told.
+// was told, or is compared at ReadyForQuery.
 void ClientSession::tell_differences(const session::ParameterMap& parameters) {
   const session::ParameterMap* carried = pooled_ ? pooled_->carried.get() : nullptr;
   std::string news;
@@ -265,6 +265,7 @@ void ClientSession::relay_from_client(base::Bytes bytes) {
       pending_.append(bytes);
       return send_with_prelude(std::move(prelude));
     }
+    if (pooled_) pooled_->compares_at_ready = true;  // what was withheld is as it should be by itself
   }
   bytes = worker_.read_buffer().join(pending_, bytes);
   std::string& changed = worker_.bytes_to_server();

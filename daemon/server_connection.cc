@@ -138,6 +138,7 @@ void ServerConnection::clean(Then then) {
   then_ = then;
   const auto& policy = is_shared() ? pool_->cleanup_of_unknown : pool_->cleanup;
   if (is_shared()) discarded();
+  relay.unnamed_is_unknown();
   cleanup_.emplace(policy, tracker, ServerCleanup::Leave::Terminated, false);
   std::string out;
   const auto step = cleanup_->start(worker_->now(), out);
@@ -204,6 +205,7 @@ void ServerConnection::try_settings() {
   trial_ = std::make_unique<session::SettingsTrial>();
   std::string out;
   trial_->start(client_->settings(), out);
+  relay.unnamed_is_gone();
   socket_.write(out);  // if it is refused, reading tells
 }
 

@@ -1,6 +1,7 @@
 #include "lib/session/parameter_map.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
@@ -40,6 +41,12 @@ void ParameterMap::erase(std::string_view name) {
 void ParameterMap::clear() {
   if (entries_.empty()) return;
   entries_.clear();
+  ++version_;
+}
+
+void ParameterMap::replace_by(ParameterMap&& other) {
+  if (entries_ == other.entries_) return;
+  entries_ = std::move(other.entries_);
   ++version_;
 }
 

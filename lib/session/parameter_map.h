@@ -20,6 +20,8 @@ class ParameterMap {
   void set(std::string_view name, std::string_view value);
   void erase(std::string_view name);
   void clear();
+  // Has what `other` has from now on. (An assignment would take over its version, too.)
+  void replace_by(ParameterMap&& other);
   const std::string* find(std::string_view name) const;
   // Reads the body of a ParameterStatus message. False: it is malformed.
   bool apply_status(base::Bytes body);

@@ -88,7 +88,7 @@ SettingChanges WantedSettings::changes_on(ParameterMap& applied, const Parameter
     if (here == nullptr || *here != value || (anew && is_identity(name)))
       changes.push_back({name, value, is_carried(name) || is_utf8(value)});
   }
-  applied = std::move(wanted);
+  applied.replace_by(std::move(wanted));
   return changes;
 }
 

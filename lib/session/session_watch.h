@@ -83,6 +83,9 @@ class SessionWatch {
   // It has prepared a statement by SQL or under its own name; that anything may have happened is not enough.
   bool has_own_statements() const { return prepares_ || (pins_ & bit(Pin::Prepared)) != 0; }
 
+  // The next nextval keeps the server.
+  bool names_current_value() const { return names_current_value_; }
+
   // There is something to ask before the server may go back.
   bool is_suspicious() const { return asks_settings_ || asks_all_settings_ || suspected_ != 0; }
   bool asks_settings() const { return asks_settings_ || asks_all_settings_; }
@@ -122,7 +125,7 @@ class SessionWatch {
   std::vector<std::string> reset_settings_;
   bool prepares_ = false;
   bool may_be_gone_ = false;          // what it is pinned by
-  bool names_current_value_ = false;  // currval or lastval was named: the next nextval pins
+  bool names_current_value_ = false;  // currval or lastval was named
   std::vector<std::string> settings_;
   std::string suspect_;
 };

@@ -153,13 +153,19 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
 }
 
 // What another client's nextval has left must not be seen: DISCARD SEQUENCES in front of the first currval or
-// lastval, unless the session may have values of its own there.
+// lastval, unless the session may have values of its own there. In front of the nextval that keeps the
+// server, too: it may fail, and is of one sequence only.
+bool StatementRelay::needs_own_sequences(const sql::StatementTraits& traits, const Client& client) const {
+  const bool names = traits.has(Trait::NamesCurrentValue) ||
+                     (traits.has(Trait::MayAdvance) && client.watch.names_current_value());
+  return names && !advanced_ && tracker_.status() != 'E';  // there it would fail in place of a ROLLBACK
+}
+
 void StatementRelay::need_own_sequences(const sql::StatementTraits& traits, Client& client,
                                         std::string& out) {
-  const bool names =
-      traits.has(Trait::NamesCurrentValue) && !advanced_ && (client.watch.pins() & bit(Pin::Sequence)) == 0;
+  const bool needs = needs_own_sequences(traits, client);
   advanced_ = advanced_ || traits.has_any({Trait::NamesCurrentValue, Trait::MayAdvance});
-  if (names) run_unseen("DISCARD SEQUENCES", out);
+  if (needs) run_unseen("DISCARD SEQUENCES", out);
 }
 
 StatementRelay::Pass StatementRelay::as_it_is(char type) {
@@ -417,6 +423,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   if (!is_whole) note_beginning(text, client);
   const bool deallocates = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
   if ((deallocates || !traits.named_statements.empty()) && must_wait()) return Pass::Wait;
+  if (tracker_.ready_owed() > 0 && needs_own_sequences(traits, client)) return Pass::Wait;
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('Q', std::move(*error), out);
   ++last_unnamed_;
   client.statements.unnamed.clear();
@@ -432,15 +439,13 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
     deallocate_all(client);
     return Pass::AsItIs;
   }
-  if (const size_t before = out.size(); tracker_.ready_owed() == 0) {
-    need_own_sequences(traits, client, out);
-    if (out.size() != before) {
-      syncs_after_error_ = true;
-      append_renamed(message, text, text, out);
-      tracker_.client_sent('Q');
-      return Pass::Changed;
-    }
-  }
+  const size_t size_before = out.size();
+  // If a Parse in front of it fails, it is skipped like everything up to a Sync, which the client will not
+  // send.
+  const auto syncs_if_in_front = [&] {
+    syncs_after_error_ = syncs_after_error_ || out.size() != size_before;
+  };
+  need_own_sequences(traits, client, out);
   if (is_deallocate(text, traits, false)) {
     const auto& named = traits.named_statements.front();
     if (client.statements.find(named.name) != nullptr && tracker_.client_sent_marked('Q')) {
@@ -448,6 +453,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
       const std::string other = ServerStatements::name_of(statements_.fresh_number());
       std::string changed = "PREPARE " + other + " AS SELECT 1; ";
       changed.append(text.substr(0, named.at)).append(other).append(text.substr(named.at + named.size));
+      syncs_if_in_front();
       wire::append_query(out, changed);
       Mark& one = mark(Mark::Kind::DeallocateOne);
       one.name = named.name;
@@ -462,7 +468,6 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
         if (auto error = client.watch.note(entry->statement->traits, text, client.policy))
           return refuse('Q', std::move(*error), out);
     std::string changed(text);
-    const size_t before = out.size();
     uint32_t used = 0;  // the first, of which an error is told under the client's name
     std::string_view used_as;
     for (size_t i = traits.named_statements.size(); i-- > 0;) {
@@ -475,15 +480,17 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
       used_as = named.name;
     }
     if (changed != text) {
-      // If a Parse in front of it fails, it is skipped like everything up to a Sync, which the client will
-      // not send.
-      if (out.size() != before) syncs_after_error_ = true;
+      syncs_if_in_front();
       wire::append_query(out, changed);
       if (tracker_.client_sent_marked('Q')) mark_use(used, used_as, false);
       return Pass::Changed;
     }
   }
-  return as_it_is('Q');
+  if (out.size() == size_before) return as_it_is('Q');
+  syncs_if_in_front();
+  append_renamed(message, text, text, out);
+  tracker_.client_sent('Q');
+  return Pass::Changed;
 }
 
 }  // namespace tidepool::session

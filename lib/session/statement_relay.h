@@ -172,6 +172,7 @@ class StatementRelay {
     return unsettled_unnamed_ > 0 && !unnamed_is_noted_ && tracker_.ready_owed() > 0;
   }
   void keep_unnamed(Client& client, Mark& in);
+  bool needs_own_sequences(const sql::StatementTraits& traits, const Client& client) const;
   void need_own_sequences(const sql::StatementTraits& traits, Client& client, std::string& out);
   void need_unnamed(Client& client, std::string& out);
   std::string fingerprint_of(Client& client);
@@ -204,7 +205,7 @@ class StatementRelay {
   void settle_front(ClientStatements& statements);
   void drop_front(size_t count, ClientStatements& statements, bool first_has_run);
   void take_back(Mark& mark, ClientStatements& statements, bool has_run);
-  void forget_what_was_replaced(uint32_t number);
+  void leave_to_next_unnamed(Mark& mark, bool has_run);
   void pop_mark();
   void tell_fakes(uint32_t count, std::string& out);
 

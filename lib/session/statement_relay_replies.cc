@@ -173,13 +173,24 @@ void StatementRelay::drop_front(size_t count, ClientStatements& statements, bool
   for (; count > 0; --count) pop_mark();
 }
 
-// The Parse in front of it failed, and took what had been there along.
-void StatementRelay::forget_what_was_replaced(uint32_t number) {
+// What a later one replaces is not what this one would have made: if it was skipped, it is what there was
+// before; if it failed, that was taken along.
+void StatementRelay::leave_to_next_unnamed(Mark& mark, bool has_run) {
   for (size_t i = 0; i < marks_.size(); ++i) {
     Mark& later = marks_[i];
-    if (later.kind != Mark::Kind::UnnamedParse || later.number != number || !later.keeps_unnamed) continue;
-    later.unnamed_before.clear();
-    later.unnamed_of_before = kSomebody;
+    if (later.kind != Mark::Kind::UnnamedParse || later.number != mark.number + 1 || !later.keeps_unnamed)
+      continue;
+    if (has_run || !mark.keeps_unnamed) {
+      later.unnamed_before.clear();
+      later.unnamed_of_before = kSomebody;
+    } else {
+      later.unnamed_before = std::move(mark.unnamed_before);
+      later.unnamed_traits_before = std::move(mark.unnamed_traits_before);
+      later.unnamed_fingerprint_before = std::move(mark.unnamed_fingerprint_before);
+      later.unnamed_version_before = mark.unnamed_version_before;
+      later.unnamed_here_before = mark.unnamed_here_before;
+      later.unnamed_of_before = mark.unnamed_of_before;
+    }
   }
 }
 
@@ -208,7 +219,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
     case Kind::UnnamedParse:
       if (mark.deallocates != 0) statements_.unwanted.push_back(mark.deallocates);
       if (mark.number != last_unnamed_) {  // something later has taken its place
-        if (has_run) forget_what_was_replaced(mark.number + 1);
+        leave_to_next_unnamed(mark, has_run);
         break;
       }
       if (!has_run) --last_unnamed_;

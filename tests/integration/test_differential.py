@@ -66,3 +66,13 @@ def test_what_must_be_equal_is_compared():
     assert first_difference(Nothing, [login], [login]) is None
     assert first_difference(Nothing, [login], [[("Z", b"T")]]) == 0
     assert first_difference(Nothing, [login, []], [login]) == 1
+
+
+def test_what_a_refusal_in_a_failed_transaction_skips_is_not_compared_later():
+    class Some:
+        steps, exact = [], True
+    failed, refusal, end = [("E", b"C22012\0\0"), ("Z", b"E")], ("E", b"C25P02\0\0"), ("Z", b"E")
+    described, parsed, missing = ("n", b""), ("1", b""), ("E", b"C26000\0\0")
+    assert first_difference(Some, [failed, [described, end], [described, end]], [failed, [refusal, end], [missing, end]]) == 2
+    assert first_difference(Some, [failed, [described, parsed, end], [described, end]], [failed, [refusal, end], [missing, end]]) is None
+    assert first_difference(Some, [failed, [parsed, described, end], [described, end]], [failed, [parsed, refusal, end], [missing, end]]) == 2

@@ -351,6 +351,35 @@ def test_a_session_that_names_currval_for_the_first_time_does_not_get_anothers(t
     assert session.value("select lastval()") == "4"
 
 
+def test_a_session_whose_nextval_keeps_its_server_does_not_get_anothers_values(tidepool, postgres):
+    """Of another sequence, or if that nextval fails."""
+    daemon = tidepool(pools=transaction_pool(1))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    session.rows("create sequence mine; create sequence others")
+    assert session.error("select currval('mine')")["C"] == "55000"
+    other.rows("select nextval('others')")
+    session.rows("select nextval('mine')")
+    assert session.error("select currval('others')")["C"] == "55000"
+    session.terminate()
+
+    session = daemon.wire("bench", default_transaction_read_only="on")
+    assert session.error("select currval('mine')")["C"] == "55000"
+    other.rows("select nextval('others')")
+    assert session.error("select nextval('mine')")["C"] == "25006"
+    assert session.error("select lastval()")["C"] == "55000"
+
+
+def test_a_currval_in_a_pipeline_is_that_of_its_session(tidepool):
+    daemon = tidepool(pools=transaction_pool(1))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    other.rows("create sequence s")
+    other.rows("select nextval('s')")
+    session.send(wire.query("select 1"), wire.query("select currval('s')"), wire.query("select nextval('s')"), wire.query("select currval('s')"))
+    said = [each for _ in range(4) for each in session.read_until_ready()]
+    assert [each.fields["C"] for each in said if each.type == "E"] == ["55000"]
+    assert [each.values for each in said if each.type == "D"] == [[b"1"], [b"2"], [b"2"]]
+
+
 # What is left
 
 

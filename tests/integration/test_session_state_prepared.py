@@ -107,6 +107,15 @@ def test_nobody_meets_another_clients_unnamed_statement(tidepool):
     assert (value_of(one, run((), "")), value_of(other, run((), ""))) == ("one", "other")
 
 
+def test_a_login_with_settings_leaves_other_clients_unnamed_statements_alone(tidepool):
+    """They are tried on a server where one may be."""
+    daemon = tidepool(pools=transaction_pool(1))
+    session = daemon.wire("bench")
+    answers_to(session, prepare("select 'mine'", ""))
+    daemon.wire("bench", work_mem="3MB")
+    assert value_of(session, run((), "")) == "mine"
+
+
 def test_a_thousand_statements_over_an_lru_of_ten(tidepool):
     daemon = tidepool(pools=transaction_pool(2, max_prepared_statements=10))
     neighbours, session = Neighbours(daemon), daemon.wire("bench")

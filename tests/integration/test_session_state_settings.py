@@ -139,6 +139,22 @@ def test_startup_parameters_and_options_hold_on_every_server_and_come_back_after
     assert session.neighbours.one.value("show work_mem") == "3MB"
 
 
+@pytest.mark.parametrize("pinned", [False, True])
+def test_what_comes_back_by_reset_all_is_told_with_the_next_message(tidepool, pinned):
+    """On a server that has it by itself, or from another client of the same startup settings, too, where nothing need be set."""
+    daemon = tidepool(pools=transaction_pool(1))
+    session, twin = (daemon.wire("bench", DateStyle="German") for _ in range(2))
+    if pinned:
+        session.rows("listen here")
+    for name, other, own in (("application_name", "one", ""), ("TimeZone", "Asia/Tokyo", "Etc/UTC"), ("DateStyle", "ISO, DMY", "German, DMY")):
+        session.rows(f"set {name} to '{other}'")
+        session.rows("reset all")
+        if not pinned:
+            twin.rows("select 1")
+        session.rows("select 1")
+        assert session.parameters[name] == own, name
+
+
 def test_reset_all_and_discard_all_end_all_settings_of_the_session(tidepool, postgres):
     daemon = tidepool(pools=transaction_pool())
     some = "set work_mem = '7MB'; set timezone = 'UTC'; set app.mine = 'x'; set search_path = 'mine'"

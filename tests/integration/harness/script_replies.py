@@ -50,6 +50,8 @@ def first_difference(script, direct, pooled):
             compared = [normalised(replies, not late and not resets) for replies in sides]
             if not _is_same(*compared, failed):
                 return number
+            if _loses_names(*compared):
+                return None                     # what is said from here on is of other statements
         statuses = [body for letter, body in sides[0] if letter == "Z"]
         failed = statuses[-1] == b"E" if statuses else failed
         if late and not resets and script.exact and number <= len(script.steps) and told[0] != told[1]:
@@ -71,6 +73,12 @@ def _is_same(direct, pooled, failed):
             return False
         failed = ours[-1:] == [("Z", b"E")]
     return True
+
+
+def _loses_names(direct, pooled):
+    """Of two that are the same as above: behind the refusal a Parse or Close was skipped that directly was not."""
+    return any(ours != theirs and any(letter in "13" for letter, _ in ours[len(theirs) - 2:])
+               for ours, theirs in zip(_up_to_ready(direct), _up_to_ready(pooled)))
 
 
 def _up_to_ready(replies):

@@ -80,6 +80,20 @@ TEST_CASE("from one session to the next: the fewest changes") {
   CHECK(applied.entries().empty());
 }
 
+TEST_CASE("what a server has is never taken for what it had before, by its version") {
+  Session plain, one, two;
+  one.carries({{"search_path", "a"}});
+  two.carries({{"search_path", "a"}, {"work_mem", "1MB"}});
+  ParameterMap applied;
+  one.brings(applied, kBase);
+  applied.erase("search_path");  // the client has RESET it
+  const uint64_t empty = applied.version();
+  CHECK(plain.brings(applied, kBase) == "");
+  CHECK(applied.version() == empty);
+  two.brings(applied, kBase);
+  CHECK(applied.version() > empty);
+}
+
 TEST_CASE("half a value is set as the server completed it") {
   Session half, dmy;
   half.wishes("datestyle", "ISO", "DateStyle", "ISO, MDY");

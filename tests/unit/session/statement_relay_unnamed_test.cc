@@ -132,6 +132,18 @@ TEST_CASE("behind an error the unnamed statement is what it was") {
   }
 }
 
+TEST_CASE("behind an error in each of two batches the unnamed statement is what it was") {
+  RelayConversation with;
+  with.begin().as_it_is(parse("", "select 1") + sync()).server_answers(messages("1ZI")).gets(messages("1ZI"));
+  with.as_it_is(bind_to("nobody") + parse("", "select 2") + sync() + bind_to("nobody") +
+                parse("", "select 3") + sync());
+  with.server_answers(unknown("nobody") + messages("ZI") + unknown("nobody") + messages("ZI"))
+      .gets(unknown("nobody") + messages("ZI") + unknown("nobody") + messages("ZI"));
+  with.as_it_is(run("")).server_answers(messages("2DCZI")).gets(messages("2DCZI")).on_server(2);
+  with.sends(run("")).server_gets(parse("", "select 1") + run("")).server_answers(messages("12DCZI"));
+  with.gets(messages("2DCZI"));
+}
+
 TEST_CASE("an unnamed Parse that fails has taken the one before it away") {
   RelayConversation with;
   with.begin().as_it_is(parse("", "select 1") + sync()).server_answers(messages("1ZI")).gets(messages("1ZI"));
