@@ -111,3 +111,37 @@ def test_a_text_parsed_under_what_its_transaction_took_back_means_something_else
     assert outcome(direct, run()) == outcome(session, run()) == "2020-02-01"
     other.rows("begin")                     # has the server where it is prepared
     assert outcome(session, run()) == "2020-01-02"
+
+
+def test_a_close_that_is_answered_here_does_not_disturb_the_copy_in_front_of_it(tidepool, postgres):
+    """CopyData has to follow; directly this is the end of the session."""
+    session, other, direct = both(tidepool, postgres)
+    other.rows("create table t(a int)")
+    for client in (session, direct):
+        answers_to(client, prepare("select 1"))
+        client.send(wire.extended("copy t from stdin") + wire.close("S", "s") + wire.SYNC)
+        assert [answer.type for answer in client.read_until("G")] == ["1", "2", "G"]
+    assert [answer.fields["C"] for answer in direct.read_until_closed() if answer.type == "E"] == ["08P01", "08P01"]
+    session.send(wire.COPY_DONE + wire.SYNC)
+    assert [answer.type for answer in session.read_until_ready()] == ["C", "3", "Z"]
+    assert outcome(session, run()) == "26000"
+
+
+def test_an_unnamed_deallocate_runs_once(tidepool, postgres):
+    session, _, direct = both(tidepool, postgres)
+    for client in (session, direct):
+        answers_to(client, prepare("select 1"))
+        answers_to(client, prepare("deallocate s", ""))
+        assert outcome(client, run((), "")) == "2CZ"
+        answers_to(client, prepare("select 1"))
+    assert (outcome(direct, run((), "")), outcome(session, run((), ""))) == ("2CZ", "26000")
+
+
+def test_a_parse_that_is_answered_here_takes_no_snapshot(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres)
+    answers_to(other, prepare("select 1"))
+    for client in (session, direct):
+        client.rows("begin isolation level repeatable read")
+        answers_to(client, prepare("select 1"))
+    changes = wire.query("set transaction isolation level serializable")
+    assert (outcome(direct, changes), outcome(session, changes)) == ("25001", "CZ")
