@@ -101,7 +101,9 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
   }
   if (traits.has(Trait::AnySetting) || traits.has(Trait::ResetsSetting)) asks_all_settings_ = true;
   if (traits.has(Trait::ResetsSetting)) {
-    if (traits.has(Trait::AnySetting) || reset_settings_.size() >= kMostSettings)
+    const bool too_many = reset_settings_.size() >= kMostSettings;
+    saw_reset_of_role_ = saw_reset_of_role_ || too_many || traits.has(Trait::DiscardAll);
+    if (traits.has(Trait::AnySetting) || too_many)
       saw_reset_ = true;
     else
       reset_settings_.insert(reset_settings_.end(), traits.settings.begin(), traits.settings.end());
@@ -121,12 +123,16 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
 }
 
 void SessionWatch::reset_has_run() {
-  if (reset_settings_.empty()) saw_reset_ = true;
+  if (saw_reset_ || !reset_settings_.empty()) return;
+  saw_reset_ = saw_reset_of_role_ = true;
 }
 
 bool SessionWatch::saw_reset(std::string_view name) const {
-  return saw_reset_ || std::any_of(reset_settings_.begin(), reset_settings_.end(),
-                                   [&](const std::string& reset) { return base::same_letters(reset, name); });
+  const bool is_identity =
+      base::same_letters(name, "role") || base::same_letters(name, "session_authorization");
+  return (is_identity ? saw_reset_of_role_ : saw_reset_) ||
+         std::any_of(reset_settings_.begin(), reset_settings_.end(),
+                     [&](const std::string& reset) { return base::same_letters(reset, name); });
 }
 
 void SessionWatch::note_setting(std::string_view name, std::string_view text) {
@@ -139,6 +145,7 @@ void SessionWatch::note_setting(std::string_view name, std::string_view text) {
 
 void SessionWatch::note_everything(std::string_view text, bool may_reset) {
   saw_reset_ = saw_reset_ || may_reset;
+  saw_reset_of_role_ = saw_reset_of_role_ || may_reset;
   asks_all_settings_ = true;
   suspect(kAskablePins, text);
 }
@@ -168,7 +175,7 @@ void SessionWatch::remember(std::string_view text) {
 void SessionWatch::answered(const SessionState& state) {
   pins_ = static_cast<Pins>((pins_ & ~(suspected_ | bit(Pin::Unknown))) | (state.pins & suspected_));
   suspected_ = 0;
-  asks_settings_ = asks_all_settings_ = saw_reset_ = prepares_ = may_be_gone_ = false;
+  asks_settings_ = asks_all_settings_ = saw_reset_ = saw_reset_of_role_ = prepares_ = may_be_gone_ = false;
   settings_.clear();
   reset_settings_.clear();
   if (pins_ == 0) suspect_.clear();

@@ -121,7 +121,8 @@ class SessionWatch {
   Pins pins_ = 0;
   bool asks_settings_ = false;
   bool asks_all_settings_ = false;
-  bool saw_reset_ = false;  // of any
+  bool saw_reset_ = false;  // of any, but for the role and the session authorization, which RESET ALL leaves
+  bool saw_reset_of_role_ = false;  // of any whatever
   std::vector<std::string> reset_settings_;
   bool prepares_ = false;
   bool may_be_gone_ = false;          // what it is pinned by

@@ -145,3 +145,17 @@ def test_a_parse_that_is_answered_here_takes_no_snapshot(tidepool, postgres):
         answers_to(client, prepare("select 1"))
     changes = wire.query("set transaction isolation level serializable")
     assert (outcome(direct, changes), outcome(session, changes)) == ("25001", "CZ")
+
+
+def test_discard_plans_is_of_one_server(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres, size=2)
+    other.rows("begin")
+    for client in (session, direct):
+        client.rows("set datestyle to german")
+        answers_to(client, prepare("select '01/02/2020'::date"))
+        client.rows("set datestyle to iso, mdy")
+    other.rows("commit")                    # its server is lent next
+    for client in (session, direct):
+        client.rows("discard plans")
+    other.rows("begin")                     # has the server that the session had last
+    assert (outcome(direct, run()), outcome(session, run())) == ("2020-01-02", "2020-02-01")

@@ -186,6 +186,8 @@ def reset_all(w):
 @kind(2)
 def discard(w):
     text = w.r.choice(("discard all", "discard all", "DISCARD ALL;", "discard plans", "discard sequences", "discard temp"))
+    if text == "discard plans" and w.named:
+        text = "discard temp"           # it makes PostgreSQL read the session's statements again, which is known to differ
     if "all" in text.lower() and not w.in_transaction:
         w.named.clear()
     return [said(extended(text), SYNC) if w.r.random() < 0.3 else said(query(text)), said(query(script_settings.look(w)))]

@@ -270,6 +270,15 @@ TEST_CASE("a wish comes back after a RESET, and stays away after a SET to the se
     CHECK(Asked("reset role").told("role", "none").leaves(session, applied) == "");
     CHECK(session.brings(applied, kBase) == "role=worker");
   }
+  SUBCASE("RESET ALL leaves the role as it is") {
+    CHECK(Asked("set role none").told("role", "none").leaves(session, applied) == "role=none");
+    CHECK(Asked("reset all").told("role", "none").leaves(session, applied) == "role=none");
+  }
+  SUBCASE("DISCARD ALL does not") {
+    CHECK(Asked("set role none").told("role", "none").leaves(session, applied) == "role=none");
+    CHECK(Asked("discard all").told("app.user", "").told("role", "none").leaves(session, applied) == "");
+    CHECK(session.brings(applied, kBase) == "app.user=42; role=worker");
+  }
   SUBCASE("SET ROLE none") {
     CHECK(Asked("set role none").told("role", "none").leaves(session, applied) == "role=none");
     CHECK(session.brings(applied, kBase) == "");
