@@ -18,8 +18,8 @@
 // Who was told what a statement's rows look like must not get others (drivers decode by what they were told):
 // PostgreSQL says "cached plan must not change result type", but only where it has prepared the statement
 // before the table changed. So the relay notes what each copy's rows look like (RowShape), and asks where it
-// does not know: once for a statement on a server, as a rule. A Bind is held back that long, since its Execute
-// would have run before the answer tells.
+// does not know: once for a statement on a server, as a rule. A Bind is held back that long, since its
+// Execute would have run before the answer tells.
 //
 // After an error PostgreSQL skips everything up to the next Sync: what was assumed of skipped messages is
 // taken back. A message that depends on names waits until earlier batches are answered, if what they did to

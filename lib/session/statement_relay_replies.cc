@@ -43,8 +43,9 @@ void append_renamed_error(base::Bytes body, const std::string& ours, std::string
 // As PostgreSQL says it: some drivers look for the routine, and prepare again.
 void append_other_rows(std::string& out) {
   const wire::MessageFrame frame(out, 'E');
-  for (const std::string_view field : {"SERROR", "VERROR", "C0A000", "Mcached plan must not change result type",
-                                       "Fplancache.c", "RRevalidateCachedQuery"})
+  for (const std::string_view field :
+       {"SERROR", "VERROR", "C0A000", "Mcached plan must not change result type", "Fplancache.c",
+        "RRevalidateCachedQuery"})
     wire::append_cstring(out, field);
   out.push_back('\0');
 }

@@ -263,8 +263,7 @@ TEST_CASE("a plan whose result has changed is made again unseen, if the client w
   };
   with.sends(batch).server_gets(sent_as("tidepool_1"));
   with.server_answers(kChanged + messages("ZI")).gets_nothing_yet();
-  with.server_gets(close("tidepool_1") + parse("tidepool_2", "select * from t") +
-                   sent_as("tidepool_2"));
+  with.server_gets(close("tidepool_1") + parse("tidepool_2", "select * from t") + sent_as("tidepool_2"));
   with.server_answers(messages("312tT") + kRows).gets(messages("2") + kRows);
 }
 
