@@ -119,17 +119,18 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
         if (stop != Stop::No) return wire::Walk::StopBefore;
         piece.clear();
         const auto pass = server_->relay.client_sent(message, client, piece);
-        if (pass == session::StatementRelay::Pass::Wait) {
+        if (pass == session::StatementRelay::Pass::AsItIs) return wire::Walk::Go;
+        const bool waits = pass == session::StatementRelay::Pass::Wait;
+        if (waits) {
           stop = Stop::Waits;
           pooled_->waits = true;
-          return wire::Walk::StopBefore;
         }
-        if (pass == session::StatementRelay::Pass::NeedsMore) return wire::Walk::StopBefore;
-        if (pass == session::StatementRelay::Pass::AsItIs) return wire::Walk::Go;
+        if (pass == session::StatementRelay::Pass::NeedsMore || (waits && piece.empty()))
+          return wire::Walk::StopBefore;
         out.append(bytes.substr(kept_from, message.at - kept_from)).append(piece);
-        kept_from = std::min(message.end(), bytes.size());
+        kept_from = waits ? message.at : std::min(message.end(), bytes.size());
         is_changed = true;
-        return wire::Walk::Go;
+        return waits ? wire::Walk::StopBefore : wire::Walk::Go;
       });
   if (is_changed) out.append(bytes.substr(kept_from, walked.consumed - kept_from));
   if (server_->from_server.between_messages() && server_->tail.empty()) {
@@ -182,7 +183,7 @@ void ClientSession::after_server_spoke() {
     pooled_->waits = false;
     return replay(server_->kept_batch + std::exchange(pending_, {}));
   }
-  const bool goes_on = pooled_->waits && tracker.ready_owed() == 0;
+  const bool goes_on = pooled_->waits && tracker.ready_owed() == 0 && !server_->relay.asks();
   if (goes_on) pooled_->waits = false;
   if (pooled_->mode == config::PoolMode::Statement && tracker.is_quiet() && tracker.status() != 'I')
     return end(

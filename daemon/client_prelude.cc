@@ -53,8 +53,10 @@ void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
     std::string& changed = worker_.bytes_to_server();
     bool is_changed = false;
     const Passed passed = pass_on(request, changed, is_changed);
-    if (passed.stop != Stop::No || passed.broken) return protocol_violation();
-    out.append(is_changed ? base::Bytes(changed) : request);
+    const bool waits = passed.stop == Stop::Waits;
+    if ((passed.stop != Stop::No && !waits) || passed.broken) return protocol_violation();
+    travelled_ = passed.consumed;
+    out.append(is_changed ? base::Bytes(changed) : request.substr(0, travelled_));
     requested_at_ = transaction_since_ = worker_.now();
     request_runs_ = true;
   }
@@ -69,6 +71,7 @@ void ClientSession::try_another_server() {
     server->leave_client(session::ServerCleanup::Leave::Vanished, true);
   }
   if (extras_) extras_->prelude_runs = false;
+  if (pooled_) pooled_->waits = false;
   from_client_ = {};
   travelled_ = 0;
   request_runs_ = false;

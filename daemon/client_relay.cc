@@ -272,7 +272,7 @@ void ClientSession::relay_from_client(base::Bytes bytes) {
   bool is_changed = false;
   auto& tracker = server_->tracker;
   const Passed walked = pass_on(bytes, changed, is_changed);
-  if (walked.consumed > 0) {
+  if (walked.consumed > 0 || is_changed) {
     if (!request_runs_ && !tracker.is_quiet()) {
       requested_at_ = worker_.now();
       request_runs_ = true;
@@ -334,6 +334,12 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   size_t at = 0;
   bool something_left_out = false;
   bool prelude_ended = false;
+  if (pooled_ && server.relay.wants_rest()) {
+    const base::Bytes rest = bytes.substr(0, server.from_server.body_left());
+    something_left_out =
+        server.relay.server_sent_rest(rest, pooled_->statements) == session::StatementRelay::Reply::LeaveOut;
+    if (something_left_out) kept_from = rest.size();
+  }
   for (;;) {
     const bool prelude_ran = prelude_runs();
     const bool watches_errors = watch_resets_ || (pooled_ && server.relay.has_marks());

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "lib/session/prepared_statement.h"
+#include "lib/session/row_shape.h"
 
 namespace tidepool::session {
 
@@ -19,8 +20,11 @@ class ClientStatements {
  public:
   struct Entry {
     StatementPtr statement;
-    bool told = false;  // what its rows look like: a change of that must not stay hidden from the client
     uint32_t era = 0;
+    uint64_t number = 0;  // of no other Parse of this client
+    // What the client was told that its rows look like (RowShape): it must not meet others. kUnknown: it was
+    // told nothing.
+    uint64_t told_shape = RowShape::kUnknown;
     bool is_unsure = false;  // parsed when nobody knew what the session had SET before
     std::shared_ptr<const std::string> parsed_under = nullptr;  // ... and what turned out (a fingerprint)
   };
@@ -31,7 +35,12 @@ class ClientStatements {
     return found != entries_.end() && found->second.era >= era_ ? &found->second : nullptr;
   }
   void set(std::string_view name, StatementPtr statement) {
-    put(name, {std::move(statement), false, era_, false});
+    put(name, {std::move(statement), era_, ++last_number_});
+  }
+  // The one that has this number, whether it is about to end or not. Null: it stands under that name no more.
+  Entry* find(std::string_view name, uint64_t number) {
+    const auto found = entries_.find(name);
+    return found != entries_.end() && found->second.number == number ? &found->second : nullptr;
   }
   // Takes the name away. What it stood for can be put back.
   std::optional<Entry> take(std::string_view name) {
@@ -99,6 +108,7 @@ class ClientStatements {
 
   std::unordered_map<std::string, Entry, Hash, std::equal_to<>> entries_;
   size_t name_bytes_ = 0;
+  uint64_t last_number_ = 0;
   uint64_t last_unnamed_version_ = 0;
   uint32_t era_ = 0;
   bool has_unsure_ = false;

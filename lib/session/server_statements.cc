@@ -1,22 +1,50 @@
 #include "lib/session/server_statements.h"
 
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+
 namespace tidepool::session {
 
-uint32_t ServerStatements::find(const PreparedStatement& statement) {
+// For each Bind: less than half of what adding two strings takes.
+std::string ServerStatements::name_of(uint32_t number) {
+  std::array<char, kPrefix.size() + std::numeric_limits<uint32_t>::digits10 + 1> name;
+  char* digits = std::copy(kPrefix.begin(), kPrefix.end(), name.data());
+  char* end = std::to_chars(digits, name.data() + name.size(), number).ptr;
+  return {name.data(), end};
+}
+
+const ServerStatements::Copy* ServerStatements::find_copy(const PreparedStatement& statement) {
   const auto found = by_statement_.find(&statement);
-  if (found == by_statement_.end() || found->second->era < era_) return 0;
-  if (found->second != slots_.begin()) slots_.splice(slots_.begin(), slots_, found->second);
-  return found->second->number;
+  if (found == by_statement_.end() || found->second->era < era_) return nullptr;
+  if (found->second != copies_.begin()) copies_.splice(copies_.begin(), copies_, found->second);
+  return &*found->second;
+}
+
+// Asked for what was used just now, which is in front.
+const ServerStatements::Copy* ServerStatements::of_number(uint32_t number) const {
+  for (const Copy& copy : copies_)
+    if (copy.number == number) return &copy;
+  return nullptr;
+}
+
+void ServerStatements::note_shape(uint32_t number, uint64_t shape) {
+  for (Copy& copy : copies_) {
+    if (copy.number != number) continue;
+    copy.shape = shape;
+    return;
+  }
 }
 
 uint32_t ServerStatements::add(StatementPtr statement) {
   auto& place = by_statement_[statement.get()];
-  if (place != std::list<Slot>::iterator{}) {
+  if (place != std::list<Copy>::iterator{}) {
     if (place->era >= era_) unwanted.push_back(place->number);
-    slots_.erase(place);
+    copies_.erase(place);
   }
-  slots_.push_front({std::move(statement), ++last_number_, era_});
-  place = slots_.begin();
+  copies_.push_front({std::move(statement), ++last_number_, era_});
+  place = copies_.begin();
   return last_number_;
 }
 
@@ -26,36 +54,36 @@ uint32_t ServerStatements::take_surplus(size_t most) {
     unwanted.pop_back();
     return number;
   }
-  if (slots_.size() < most || slots_.empty()) return 0;
-  const uint32_t number = slots_.back().number;
-  by_statement_.erase(slots_.back().statement.get());
-  slots_.pop_back();
+  if (copies_.size() < most || copies_.empty()) return 0;
+  const uint32_t number = copies_.back().number;
+  by_statement_.erase(copies_.back().statement.get());
+  copies_.pop_back();
   return number;
 }
 
 void ServerStatements::remove(uint32_t number) {
-  for (auto slot = slots_.begin(); slot != slots_.end(); ++slot) {
-    if (slot->number != number) continue;
-    by_statement_.erase(slot->statement.get());
-    slots_.erase(slot);
+  for (auto copy = copies_.begin(); copy != copies_.end(); ++copy) {
+    if (copy->number != number) continue;
+    by_statement_.erase(copy->statement.get());
+    copies_.erase(copy);
     return;
   }
 }
 
 void ServerStatements::end_era() {
-  for (auto slot = slots_.begin(); slot != slots_.end();) {
-    if (slot->era >= era_) {
-      ++slot;
+  for (auto copy = copies_.begin(); copy != copies_.end();) {
+    if (copy->era >= era_) {
+      ++copy;
       continue;
     }
-    by_statement_.erase(slot->statement.get());
-    slot = slots_.erase(slot);
+    by_statement_.erase(copy->statement.get());
+    copy = copies_.erase(copy);
   }
   unwanted.clear();
 }
 
 void ServerStatements::clear() {
-  slots_.clear();
+  copies_.clear();
   by_statement_.clear();
   unwanted.clear();
 }

@@ -10,16 +10,32 @@
 #include <vector>
 
 #include "lib/session/prepared_statement.h"
+#include "lib/session/row_shape.h"
 
 namespace tidepool::session {
 
 class ServerStatements {
  public:
   static constexpr std::string_view kPrefix = "tidepool_";
-  static std::string name_of(uint32_t number) { return std::string(kPrefix) + std::to_string(number); }
+  static std::string name_of(uint32_t number);
 
-  // Its number, or 0. Counts as its latest use.
-  uint32_t find(const PreparedStatement& statement);
+  struct Copy {
+    StatementPtr statement;
+    uint32_t number;
+    uint32_t era;
+    // What its rows look like (RowShape), once somebody was told. PostgreSQL keeps it so: if a table changes,
+    // the copy fails.
+    uint64_t shape = RowShape::kUnknown;
+  };
+  // Null: it is not there. Counts as its latest use.
+  const Copy* find_copy(const PreparedStatement& statement);
+  // Its number, or 0.
+  uint32_t find(const PreparedStatement& statement) {
+    const Copy* copy = find_copy(statement);
+    return copy != nullptr ? copy->number : 0;
+  }
+  const Copy* of_number(uint32_t number) const;
+  void note_shape(uint32_t number, uint64_t shape);
   // A Parse of it is on its way, under the number returned.
   uint32_t add(StatementPtr statement);
   // A number for a name of our own that nothing else will have.
@@ -39,16 +55,11 @@ class ServerStatements {
   void clear();
 
   size_t size() const { return by_statement_.size(); }
-  bool is_empty() const { return slots_.empty() && unwanted.empty(); }
+  bool is_empty() const { return copies_.empty() && unwanted.empty(); }
 
  private:
-  struct Slot {
-    StatementPtr statement;
-    uint32_t number;
-    uint32_t era;
-  };
-  std::list<Slot> slots_;  // the latest used first
-  std::unordered_map<const PreparedStatement*, std::list<Slot>::iterator> by_statement_;
+  std::list<Copy> copies_;  // the latest used first
+  std::unordered_map<const PreparedStatement*, std::list<Copy>::iterator> by_statement_;
   uint32_t last_number_ = 0;
   uint32_t era_ = 0;
 };

@@ -129,6 +129,7 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     case 'C':
       return close(message, client, out);
     case 'E':
+      bound_ = nullptr;
       resets_ = resets_ || std::exchange(bound_resets_, false);
       if (std::exchange(execute_deallocates_, false) && tracker_.client_sent_marked(type)) {
         deallocate_all(client);
@@ -295,7 +296,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
 
 StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& client, std::string& out) {
   wire::FieldReader fields(message.body);
-  fields.cstring();
+  const std::string_view portal = fields.cstring();
   const std::string_view name = fields.cstring();
   if (!fields.ok()) return as_it_is('B');  // it will not do for the server either
   if (must_wait()) return Pass::Wait;
@@ -312,11 +313,17 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   }
 
   if (entry != nullptr && must_know_status(*entry->statement, client)) return Pass::Wait;
-  const size_t size_before = out.size();
   const auto& traits = entry != nullptr ? entry->statement->traits : client.statements.unnamed_traits;
   // The name of a setting is among the parameters.
   if (!traits.setting_parameters.empty() && !is_whole && message.size <= kLongestWhole)
     return Pass::NeedsMore;
+  uint32_t number = 0;
+  if (entry != nullptr) {
+    const Rows rows = compare_rows(name, *entry, client, number, out);
+    if (rows == Rows::Asked) return Pass::Wait;
+    if (rows == Rows::Other) return refuse_other_rows(message, name, out);
+  }
+  const size_t size_before = out.size();
   const std::string_view text =
       entry != nullptr ? std::string_view(entry->statement->text) : client.statements.text_of_unnamed();
   if (!traits.is_empty()) {
@@ -345,21 +352,32 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
     append_renamed(message, name, name, out);
     return Pass::Changed;
   }
-  const bool may_repair = take_first_of_batch() && !entry->told;
-  const uint32_t number = need_prepared(*entry, client, out);
+  const bool is_told = entry->told_shape != RowShape::kUnknown;
+  const bool may_repair = take_first_of_batch() && !is_told;
+  if (number == 0) number = need_prepared(*entry, client, out);
   if (number == 0) return is_whole ? refuse('B', kTooManyStatements, out) : as_it_is('B');
+  bound_number_ = number;
+  if (!is_told) {
+    bound_portal_ = portal;
+    bound_name_ = name;
+  }
   append_renamed(message, name, ServerStatements::name_of(number), out);
   if (tracker_.client_sent_marked('B')) mark_use(number, name, may_repair);
   return Pass::Changed;
 }
 
+// A Bind or Describe, whose rest may be on its way still: under a name that nobody has it fails.
+StatementRelay::Pass StatementRelay::refuse_other_rows(const wire::Message& message, std::string_view name,
+                                                       std::string& out) {
+  bound_ = nullptr;
+  append_renamed(message, name, kNoStatement, out);
+  if (tracker_.client_sent_marked(message.type)) mark(Mark::Kind::OtherRows);
+  return Pass::Changed;
+}
+
 StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Client& client,
                                               std::string& out) {
-  if (message.body.empty() || message.body.front() != 'S') {
-    take_first_of_batch();
-    if (bound_ != nullptr) bound_->told = true;
-    return as_it_is('D');
-  }
+  if (message.body.empty() || message.body.front() != 'S') return describe_portal(message, out);
   if (must_wait()) return Pass::Wait;
   const std::string_view name = until_nul(message.body.substr(1));
   if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
@@ -375,13 +393,39 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
     return Pass::Changed;
   }
   if (must_know_status(*entry->statement, client)) return Pass::Wait;
-  const bool may_repair = take_first_of_batch() && !entry->told;
-  const uint32_t number = need_prepared(*entry, client, out);
+  uint32_t number = 0;
+  const Rows rows = compare_rows(name, *entry, client, number, out);
+  if (rows == Rows::Asked) return Pass::Wait;
+  if (rows == Rows::Other) return refuse_other_rows(message, name, out);
+  const bool is_told = entry->told_shape != RowShape::kUnknown;
+  const bool may_repair = take_first_of_batch() && !is_told;
+  if (number == 0) number = need_prepared(*entry, client, out);
   if (number == 0) return refuse('B', kTooManyStatements, out);
-  entry->told = true;
   append_renamed(message, name, ServerStatements::name_of(number), out);
-  if (tracker_.client_sent_marked('D')) mark_use(number, name, may_repair);
+  if (tracker_.client_sent_marked('D')) {
+    Mark& described = mark_use(number, name, may_repair);
+    if (!is_told) mark_telling(described, Mark::Tells::OfStatement, *entry);
+  }
   return Pass::Changed;
+}
+
+// The first one of a statement tells the client what its rows look like. What can be compared is a
+// description of the statement itself, which is asked for in front if it is not known yet.
+StatementRelay::Pass StatementRelay::describe_portal(const wire::Message& message, std::string& out) {
+  take_first_of_batch();
+  if (bound_ == nullptr || bound_->told_shape != RowShape::kUnknown || message.body.empty())
+    return as_it_is('D');
+  const std::string_view portal = until_nul(message.body.substr(1));
+  const auto* copy = portal == bound_portal_ ? statements_.of_number(bound_number_) : nullptr;
+  if (copy == nullptr) return as_it_is('D');
+  const bool is_known = copy->shape != RowShape::kUnknown;
+  if (!is_known) {
+    ask_for_rows(bound_number_, bound_name_, out);
+    append_renamed(message, portal, portal, out);
+  }
+  if (tracker_.client_sent_marked('D'))
+    mark_telling(mark_use(bound_number_, bound_name_, false), Mark::Tells::OfPortal, *bound_);
+  return is_known ? Pass::AsItIs : Pass::Changed;
 }
 
 StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client& client, std::string&) {

@@ -11,6 +11,15 @@
 //   Bind or Describe x, new there  Parse tidepool_8; Bind tidepool_8   the answer to the Bind
 //   Close x                        nothing                             our CloseComplete, in its turn
 //   something that is refused      Bind or Query that must fail        the refusal, for that error
+//   Bind or Describe x, of which   Parse tidepool_9; Describe          nothing; then the answer to the Bind,
+//     it was told the rows         tidepool_9; Flush; then the Bind    or 0A000 if the rows are others here
+//   Describe of a portal of x      Describe tidepool_9; Describe       the answer to its own Describe
+//
+// Who was told what a statement's rows look like must not get others (drivers decode by what they were told):
+// PostgreSQL says "cached plan must not change result type", but only where it has prepared the statement
+// before the table changed. So the relay notes what each copy's rows look like (RowShape), and asks where it
+// does not know: once for a statement on a server, as a rule. A Bind is held back that long, since its
+// Execute would have run before the answer tells.
 //
 // After an error PostgreSQL skips everything up to the next Sync: what was assumed of skipped messages is
 // taken back. A message that depends on names waits until earlier batches are answered, if what they did to
@@ -27,6 +36,7 @@
 #include "lib/base/result.h"
 #include "lib/session/client_statements.h"
 #include "lib/session/ring.h"
+#include "lib/session/row_shape.h"
 #include "lib/session/server_statements.h"
 #include "lib/session/session_watch.h"
 #include "lib/session/transaction_tracker.h"
@@ -60,7 +70,8 @@ class StatementRelay {
   enum class Pass {
     AsItIs,    // pass its bytes on
     Changed,   // what goes to the server was appended to `out` instead of what is here of the message
-    Wait,      // not now: again when ready_owed() is 0
+    Wait,      // not now: again when ready_owed() is 0 and the relay asks() nothing. If it has begun to ask,
+               // that was appended to `out`, to be sent in front
     NeedsMore  // again when more of it is here
   };
   // Whether `bytes`, which the client sends next and between two messages, are a batch that take_repair() may
@@ -79,6 +90,11 @@ class StatementRelay {
   // `instead`: what the client is told in its place. Needs whole bodies of ReadyForQuery and CommandComplete;
   // of ErrorResponse while has_marks().
   Reply server_sent(const wire::Message& message, Client& client, std::string& before, std::string& instead);
+  // The rest of a message whose beginning server_sent() was given comes to it too, if it wants_rest().
+  bool wants_rest() const { return rest_.left > 0; }
+  Reply server_sent_rest(base::Bytes piece, ClientStatements& statements);
+  // What the client sent last waits for an answer to a question of ours, which no ReadyForQuery follows.
+  bool asks() const { return asked_.number != 0 && asked_.shape == RowShape::kUnknown; }
   // The server has said all that it has to say for now, and stands between two messages.
   void server_paused(std::string& out);
 
@@ -116,6 +132,7 @@ class StatementRelay {
       ClientParse,    // of a new name
       FakeParse,      // of a new name, of a statement that is there already
       InjectedParse,  // ours: its answer is left out
+      InjectedDescribe,
       InjectedClose,
       InjectedUnnamed,
       InjectedSetting,
@@ -125,12 +142,16 @@ class StatementRelay {
       FakeClose,
       DeallocateAll,  // an Execute or Query of it, or of DISCARD ALL
       DeallocateOne,  // a Query of it, in words of ours
-      Refusal         // must fail
+      Refusal,        // must fail
+      OtherRows       // must fail, as "cached plan must not change result type"
     } kind = Kind::Nothing;
+    // Bind: it is a Describe whose answer tells the client what the rows of its statement look like.
+    enum class Tells : uint8_t { Nothing, OfStatement, OfPortal } tells = Tells::Nothing;
     bool done = false;      // DEALLOCATE
     bool prepared = false;  // DeallocateOne: what it begins with
     bool may_repair = false;
     uint32_t number = 0;  // of the statement on the server
+    uint64_t entry = 0;   // tells: the client's statement
     uint32_t client_era = 0, server_era = 0;
     uint32_t deallocates = 0;  // UnnamedParse: the statement on the server, taken for gone
     std::string name;          // the client's
@@ -145,6 +166,8 @@ class StatementRelay {
 
     void reset() {
       kind = Kind::Nothing;
+      tells = Tells::Nothing;
+      entry = 0;
       done = prepared = may_repair = false;
       number = client_era = server_era = deallocates = 0;
       name.clear();
@@ -166,6 +189,7 @@ class StatementRelay {
   Pass as_it_is(char type);
   static void note_beginning(std::string_view text, Client& client);
   Pass refuse(char type, base::Error error, std::string& out);
+  Pass refuse_other_rows(const wire::Message& message, std::string_view name, std::string& out);
   bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
   // An earlier batch may have left it as it was, and then another client's is there.
   bool must_wait_for_unnamed() const {
@@ -195,18 +219,40 @@ class StatementRelay {
     unnamed_version_ = client.statements.unnamed_version;
   }
   uint32_t need_prepared(ClientStatements::Entry& entry, Client& client, std::string& out);
+  // Whether the rows of a client's statement look here as the client was told. `number`: of the copy to be
+  // used, if it is there.
+  enum class Rows : uint8_t { Same, Other, Asked };
+  Rows compare_rows(std::string_view name, ClientStatements::Entry& entry, Client& client, uint32_t& number,
+                    std::string& out) {
+    const auto* copy = statements_.find_copy(*entry.statement);
+    if (copy == nullptr || copy->shape != entry.told_shape || (telling_ | asked_.number) != 0)
+      return find_out_rows(name, entry, client, number, out);
+    number = copy->number;
+    return Rows::Same;
+  }
+  Rows find_out_rows(std::string_view name, ClientStatements::Entry& entry, Client& client, uint32_t& number,
+                     std::string& out);
+  uint32_t copy_that_tells(const ClientStatements::Entry& entry);
+  void ask_for_rows(uint32_t number, std::string_view name, std::string& out);
+  Pass describe_portal(const wire::Message& message, std::string& out);
   Mark& inject_close(uint32_t number, std::string_view name, std::string& out);
   void deallocate_all(Client& client);
   Mark& mark(Mark::Kind kind);
   bool take_first_of_batch();
-  void mark_use(uint32_t number, std::string_view name, bool may_repair);
+  Mark& mark_use(uint32_t number, std::string_view name, bool may_repair);
+  void mark_telling(Mark& described, Mark::Tells tells, const ClientStatements::Entry& entry);
   Reply see_answer(Mark& mark, const wire::Message& message, Client& client, std::string& instead);
   Reply see_error(Mark& mark, base::Bytes body, Client& client, std::string& instead);
+  void begin_rest(Mark& mark, const wire::Message& message, ClientStatements& statements);
+  void read_rest(base::Bytes piece, ClientStatements& statements);
+  void shape_is(uint32_t number, uint64_t shape);
+  void client_was_told(uint64_t shape, std::string_view name, uint64_t entry, ClientStatements& statements);
   void settle_front(ClientStatements& statements);
   void drop_front(size_t count, ClientStatements& statements, bool first_has_run);
   void take_back(Mark& mark, ClientStatements& statements, bool has_run);
   void leave_to_next_unnamed(Mark& mark, bool has_run);
   void pop_mark();
+  void nothing_is_asked();
   void tell_fakes(uint32_t count, std::string& out);
 
   TransactionTracker& tracker_;
@@ -215,6 +261,8 @@ class StatementRelay {
   uint32_t unsettled_ = 0;          // marks that change what names stand for
   uint32_t unsettled_unnamed_ = 0;  // those that change the unnamed statement, unless they are skipped
   uint32_t last_unnamed_ = 0;       // what changed the unnamed statement: Parse, Close and Query are numbered
+  // Nobody prepares a statement of this name.
+  static constexpr std::string_view kNoStatement = "tidepool: this statement is refused";
   static constexpr uint64_t kNobody = 0, kSomebody = UINT64_MAX;
   uint64_t unnamed_of_ = kNobody;  // the client whose unnamed statement is there
   bool resets_ = false;  // something may go back to the server's own settings: nothing else follows before it
@@ -229,7 +277,26 @@ class StatementRelay {
   uint64_t unnamed_version_ = 0;              // of that client's unnamed statements the one that is there
   bool unnamed_is_noted_ = false;             // by the client's watch, in this batch
   bool execute_deallocates_ = false;          // the next Execute may be of DEALLOCATE ALL
-  ClientStatements::Entry* bound_ = nullptr;  // of the last Bind of this batch
+  ClientStatements::Entry* bound_ = nullptr;  // of the last Bind of this batch, not executed yet
+  uint32_t bound_number_ = 0;                 // ... on the server
+  std::string bound_portal_, bound_name_;     // ... if the client was not told of its rows yet
+  uint32_t telling_ = 0;  // Describes on their way whose answer tells a client what rows look like
+  // The copy whose rows the relay has asked for, for the message that waits, and the answer.
+  struct Asked {
+    uint32_t number = 0;
+    uint64_t shape = RowShape::kUnknown;
+  } asked_;
+  uint64_t last_shape_ = RowShape::kUnknown;  // that the server has told
+  // A description that is not all here yet, or what is to be left out of one.
+  struct Rest {
+    size_t left = 0;
+    bool is_left_out = false;
+    bool is_of_rows = false;
+    RowShape shape;
+    uint32_t number = 0;  // of the copy
+    uint64_t entry = 0;   // of the client's statement that it tells of, if it does
+    std::string name;
+  } rest_;
   uint64_t parses_ = 0;
   enum class Repair : uint8_t { No, Possible, Running, Due, Tried } repair_ = Repair::No;
 };

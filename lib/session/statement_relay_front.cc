@@ -8,8 +8,6 @@ namespace tidepool::session {
 
 namespace {
 
-// Nobody prepares a statement of this name.
-constexpr std::string_view kNoStatement = "tidepool: this statement is refused";
 // A Query that fails, for one that is refused.
 constexpr std::string_view kNoQuery = "tidepool refuses this statement";
 
@@ -32,7 +30,7 @@ bool is_one_batch(base::Bytes bytes) {
 bool StatementRelay::is_unsettling(Mark::Kind kind) {
   using Kind = Mark::Kind;
   return kind != Kind::Bind && kind != Kind::UnnamedParse && kind != Kind::Refusal &&
-         kind != Kind::InjectedSetting;
+         kind != Kind::OtherRows && kind != Kind::InjectedSetting && kind != Kind::InjectedDescribe;
 }
 
 StatementRelay::Mark& StatementRelay::mark(Mark::Kind kind) {
@@ -57,12 +55,19 @@ bool StatementRelay::take_first_of_batch() {
   return true;
 }
 
-void StatementRelay::mark_use(uint32_t number, std::string_view name, bool may_repair) {
+StatementRelay::Mark& StatementRelay::mark_use(uint32_t number, std::string_view name, bool may_repair) {
   Mark& use = mark(Mark::Kind::Bind);
   use.may_repair = may_repair;
   holds_back_ = holds_back_ || may_repair;
   use.number = number;
   use.name = name;
+  return use;
+}
+
+void StatementRelay::mark_telling(Mark& described, Mark::Tells tells, const ClientStatements::Entry& entry) {
+  described.tells = tells;
+  described.entry = entry.number;
+  ++telling_;
 }
 
 // Of a text that is too long to be waited for: it cannot be refused any more.
@@ -172,6 +177,63 @@ uint32_t StatementRelay::need_prepared(ClientStatements::Entry& entry, Client& c
   mark(Mark::Kind::InjectedParse).number = number;
   if (!in_its_own_way) end_parse_under(statement->fingerprint, client, out);
   return number;
+}
+
+// Not the usual case: the copy is not there, or not known to have the rows that the client was told.
+StatementRelay::Rows StatementRelay::find_out_rows(std::string_view name, ClientStatements::Entry& entry,
+                                                   Client& client, uint32_t& number, std::string& out) {
+  if (asked_.number != 0) {  // this is what waited for the answer
+    const Asked answer = std::exchange(asked_, {});
+    number = answer.number;
+    const bool is_as_told = entry.told_shape == RowShape::kUnknown || entry.told_shape == answer.shape;
+    return is_as_told ? Rows::Same : Rows::Other;
+  }
+  const auto* copy = statements_.find_copy(*entry.statement);
+  number = copy != nullptr ? copy->number : 0;
+  if (entry.told_shape == RowShape::kUnknown) {
+    // It may be about to be told, by an answer on its way: of this copy, or of one that had to go meanwhile.
+    const uint32_t told_by = copy_that_tells(entry);
+    if (told_by == 0 || told_by == number) return Rows::Same;
+  } else if (copy != nullptr && copy->shape == entry.told_shape) {
+    return Rows::Same;
+  }
+  // In a failed transaction it fails, unless it has no rows.
+  if (copy != nullptr && tracker_.is_quiet() && tracker_.status() == 'E') return Rows::Same;
+
+  // It is prepared anew: what is there may be older than what the client was told, and fail.
+  const uint64_t parses_before = parses_;
+  number = need_prepared(entry, client, out);
+  while (number != 0 && parses_ == parses_before) {
+    copy = statements_.of_number(number);
+    if (copy != nullptr && copy->shape != RowShape::kUnknown && copy->shape == entry.told_shape)
+      return Rows::Same;
+    statements_.remove(number);
+    statements_.unwanted.push_back(number);
+    number = need_prepared(entry, client, out);
+  }
+  if (number == 0) return Rows::Same;  // no memory: it will be refused
+  ask_for_rows(number, name, out);
+  wire::append_flush(out);
+  asked_ = {number, RowShape::kUnknown};
+  take_first_of_batch();
+  return Rows::Asked;
+}
+
+// The number of the copy whose description is on its way to the client for this statement. 0: none is.
+uint32_t StatementRelay::copy_that_tells(const ClientStatements::Entry& entry) {
+  if (telling_ == 0) return 0;
+  for (size_t i = marks_.size(); i-- > 0;)
+    if (marks_[i].entry == entry.number) return marks_[i].number;
+  return rest_.entry == entry.number ? rest_.number : 0;
+}
+
+// What the rows of the copy look like; the client does not hear the answer.
+void StatementRelay::ask_for_rows(uint32_t number, std::string_view name, std::string& out) {
+  wire::append_describe(out, 'S', ServerStatements::name_of(number));
+  if (!tracker_.client_sent_marked('D')) return;
+  Mark& asked = mark(Mark::Kind::InjectedDescribe);
+  asked.number = number;
+  asked.name = name;
 }
 
 // A text is parsed again under the settings of its first Parse. By SET, which has no rows and needs no

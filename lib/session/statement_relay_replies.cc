@@ -40,6 +40,16 @@ void append_renamed_error(base::Bytes body, const std::string& ours, std::string
   out.push_back('\0');
 }
 
+// As PostgreSQL says it: some drivers look for the routine, and prepare again.
+void append_other_rows(std::string& out) {
+  const wire::MessageFrame frame(out, 'E');
+  for (const std::string_view field :
+       {"SERROR", "VERROR", "C0A000", "Mcached plan must not change result type", "Fplancache.c",
+        "RRevalidateCachedQuery"})
+    wire::append_cstring(out, field);
+  out.push_back('\0');
+}
+
 }  // namespace
 
 StatementRelay::Reply StatementRelay::server_sent(const wire::Message& message, Client& client,
@@ -85,6 +95,12 @@ StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message
     case Kind::InjectedClose:
     case Kind::InjectedSetting:
       return Reply::LeaveOut;
+    case Kind::InjectedDescribe:
+      begin_rest(mark, message, client.statements);
+      return Reply::LeaveOut;
+    case Kind::Bind:
+      if (mark.tells != Mark::Tells::Nothing) begin_rest(mark, message, client.statements);
+      return Reply::Pass;
     case Kind::DeallocateAll: {
       const std::string_view tag = message.type == 'C' ? until_nul(message.body) : std::string_view();
       mark.done = mark.done || tag == "DEALLOCATE ALL" || tag == "DISCARD ALL";
@@ -107,6 +123,9 @@ StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Cl
   switch (mark.kind) {
     case Mark::Kind::Refusal:
       wire::append_error_response(instead, "ERROR", *mark.error);
+      return Reply::Replaced;
+    case Mark::Kind::OtherRows:
+      append_other_rows(instead);
       return Reply::Replaced;
     case Mark::Kind::Bind:
       // "cached plan must not change result type": this copy will not do any more.
@@ -134,6 +153,67 @@ StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Cl
   return Reply::Replaced;
 }
 
+// A Describe is answered: by ParameterDescription, then by RowDescription or NoData.
+void StatementRelay::begin_rest(Mark& mark, const wire::Message& message, ClientStatements& statements) {
+  const bool is_of_rows = message.type == 'T' || message.type == 'n';
+  const bool is_left_out = mark.kind == Mark::Kind::InjectedDescribe;
+  if (is_of_rows && mark.tells == Mark::Tells::OfPortal) {
+    const auto* copy = statements_.of_number(mark.number);
+    const bool is_known = copy != nullptr && copy->shape != RowShape::kUnknown;
+    return client_was_told(is_known ? copy->shape : last_shape_, mark.name, mark.entry, statements);
+  }
+  if (message.type == 'n') {
+    shape_is(mark.number, RowShape::kNoRows);
+    if (mark.entry != 0) client_was_told(RowShape::kNoRows, mark.name, mark.entry, statements);
+    return;
+  }
+  if (!is_of_rows && !is_left_out) return;
+  rest_.left = message.size - wire::kHeaderSize;
+  rest_.is_left_out = is_left_out;
+  rest_.is_of_rows = is_of_rows;
+  rest_.shape = {};
+  rest_.number = mark.number;
+  rest_.entry = is_of_rows ? mark.entry : 0;
+  rest_.name = mark.name;
+  if (rest_.entry != 0) ++telling_;
+  read_rest(message.body, statements);
+}
+
+StatementRelay::Reply StatementRelay::server_sent_rest(base::Bytes piece, ClientStatements& statements) {
+  const Reply reply = rest_.is_left_out ? Reply::LeaveOut : Reply::Pass;
+  read_rest(piece, statements);
+  return reply;
+}
+
+void StatementRelay::read_rest(base::Bytes piece, ClientStatements& statements) {
+  if (rest_.is_of_rows) rest_.shape.read(piece);
+  rest_.left -= std::min(rest_.left, piece.size());
+  if (rest_.left > 0 || !rest_.is_of_rows) return;
+  const uint64_t shape = rest_.shape.number();
+  shape_is(rest_.number, shape);
+  if (rest_.entry == 0) return;
+  client_was_told(shape, rest_.name, rest_.entry, statements);
+  rest_.entry = 0;
+  --telling_;
+}
+
+void StatementRelay::shape_is(uint32_t number, uint64_t shape) {
+  last_shape_ = shape;
+  statements_.note_shape(number, shape);
+  if (asked_.number == number) asked_.shape = shape;
+}
+
+// The client may have closed it meanwhile, which may be taken back.
+void StatementRelay::client_was_told(uint64_t shape, std::string_view name, uint64_t entry,
+                                     ClientStatements& statements) {
+  if (auto* told = statements.find(name, entry)) {
+    told->told_shape = shape;
+    return;
+  }
+  for (size_t i = 0; i < marks_.size(); ++i)
+    if (auto& before = marks_[i].before; before && before->number == entry) before->told_shape = shape;
+}
+
 void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
   for (; count > 0 && has_marks(); --count) {
     if (marks_.front().kind == Mark::Kind::FakeClose)
@@ -149,6 +229,7 @@ void StatementRelay::pop_mark() {
   const bool takes_name = front.kind == Mark::Kind::UnnamedParse && !front.name.empty();
   if (takes_name || is_unsettling(front.kind)) --unsettled_;
   if (front.keeps_unnamed) --unsettled_unnamed_;
+  if (front.tells != Mark::Tells::Nothing) --telling_;
   marks_.pop();
 }
 
@@ -207,6 +288,9 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
     case Kind::InjectedParse:
       statements_.remove(mark.number);
       return;
+    case Kind::InjectedDescribe:
+      if (asked_.number == mark.number) asked_ = {};  // what waits for it is skipped, too, or said elsewhere
+      return;
     case Kind::InjectedClose:
       if (mark.number != 0)
         statements_.unwanted.push_back(mark.number);
@@ -248,6 +332,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
     case Kind::DuplicateParse:
     case Kind::Bind:
     case Kind::Refusal:
+    case Kind::OtherRows:
       return;
   }
   if (mark.before) statements.put(mark.name, std::move(*mark.before));
@@ -256,12 +341,21 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
 void StatementRelay::take_back(ClientStatements& statements) {
   drop_front(marks_.size(), statements, false);
   bound_ = nullptr;
+  nothing_is_asked();
+}
+
+void StatementRelay::nothing_is_asked() {
+  asked_ = {};
+  rest_.left = 0;
+  rest_.entry = 0;
+  telling_ = 0;
 }
 
 bool StatementRelay::leave() {
   const bool is_known = unsettled_ == 0;
   while (has_marks()) pop_mark();
   bound_ = nullptr;
+  nothing_is_asked();
   execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
   repair_ = Repair::No;
   holds_back_ = flushes_ = syncs_after_error_ = sets_locally_ = advanced_ = false;

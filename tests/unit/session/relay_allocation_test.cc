@@ -15,12 +15,15 @@ namespace {
 // A client that goes from server to server with the same batch, and another that comes between.
 class Bench {
  public:
-  // Each client has prepared "x", and each server has it.
-  Bench(std::string_view batch, std::string_view answers) : batch_(batch), answers_(answers) {
+  enum class Told { Yes, No };
+  // Each client has prepared "x", and was told what its rows look like, or not; each server has it.
+  Bench(std::string_view batch, std::string_view answers, Told told = Told::Yes)
+      : batch_(batch), answers_(answers) {
+    const std::string use = told == Told::Yes ? describe("x") : bind_to("x", {"5"});
     for (auto& client : clients_) {
       for (size_t i = 0; i < kServers; ++i) {
         servers_[i].lend_to(client);
-        servers_[i].client_says((i == 0 ? parse("x", "select $1") : describe("x")) + sync());
+        servers_[i].client_says((i == 0 ? parse("x", "select $1") : "") + use + sync());
         models_[i].receive(std::exchange(servers_[i].to_server, {}));
         while (models_[i].has_work()) models_[i].step();
         servers_[i].server_says(models_[i].take_answers());
@@ -74,6 +77,10 @@ class Bench {
 
 TEST_CASE("switching servers with a prepared statement allocates nothing") {
   Bench bench(bind_to("x", {"5"}) + describe_portal() + execute() + sync(), messages("2TDCZI"));
+  CHECK(bench.counted() == 0);
+}
+TEST_CASE("switching servers with a statement whose rows nobody was told allocates nothing") {
+  Bench bench(bind_to("x", {"5"}) + execute() + sync(), messages("2DCZI"), Bench::Told::No);
   CHECK(bench.counted() == 0);
 }
 TEST_CASE("switching servers with a simple query allocates nothing") {

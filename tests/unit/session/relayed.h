@@ -67,6 +67,11 @@ class RelayedServer {
     std::string& told = client_->heard;
     size_t told_to = 0;
     auto link = link_of(*client_);
+    if (relay.wants_rest()) {
+      const auto rest = std::string_view(tail_).substr(0, cursor_.body_left());
+      if (relay.server_sent_rest(rest, client_->statements) == StatementRelay::Reply::LeaveOut)
+        told_to = rest.size();
+    }
     const auto walked = cursor_.walk(tail_, relay.has_marks() ? kWatching : kUsual, [&](const auto& message) {
       told.append(tail_, told_to, message.at - told_to);
       told_to = std::min(message.end(), tail_.size());
@@ -88,7 +93,7 @@ class RelayedServer {
       client_->pending = kept_batch_ + client_->pending;
       return pass_on();
     }
-    if (waits_ && tracker.ready_owed() == 0) pass_on();
+    if (waits_ && tracker.ready_owed() == 0 && !relay.asks()) pass_on();
   }
 
   TransactionTracker tracker;
@@ -123,6 +128,8 @@ class RelayedServer {
           const auto pass = relay.client_sent(message, link, piece);
           if (pass == StatementRelay::Pass::Wait) {
             waits_ = true;
+            to_server.append(bytes, sent_to, message.at - sent_to).append(piece);
+            sent_to = message.at;
             return wire::Walk::StopBefore;
           }
           if (pass == StatementRelay::Pass::NeedsMore) return wire::Walk::StopBefore;

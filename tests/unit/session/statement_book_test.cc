@@ -67,13 +67,13 @@ TEST_CASE("a client's names: taken, put back, and bounded") {
   statements.set("a", two);
   REQUIRE(statements.find("a") != nullptr);
   CHECK(statements.find("a")->statement == two);
-  statements.find("a")->told = true;
+  statements.find("a")->told_shape = RowShape::kNoRows;
   auto taken = statements.take("a");
   REQUIRE(taken);
   CHECK(statements.find("a") == nullptr);
   CHECK_FALSE(statements.take("a"));
   statements.put("a", std::move(*taken));
-  CHECK(statements.find("a")->told);
+  CHECK(statements.find("a")->told_shape == RowShape::kNoRows);
   CHECK(statements.size() == 1);
 
   const std::string name(1'000'000, 'n');

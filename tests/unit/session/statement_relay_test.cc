@@ -16,8 +16,9 @@ TEST_CASE("a statement that is new to its server is prepared under a name of our
       .server_answers(messages("1ZI"))
       .gets(messages("1ZI"));
   with.sends(bind_to("x", {"5"}) + describe_portal() + execute() + sync())
-      .server_gets(bind_to("tidepool_1", {"5"}) + describe_portal() + execute() + sync())
-      .server_answers(messages("2TDCZI"))
+      .server_gets(bind_to("tidepool_1", {"5"}) + describe("tidepool_1") + describe_portal() + execute() +
+                   sync())
+      .server_answers(messages("2tTTDCZI"))
       .gets(messages("2TDCZI"));
 }
 

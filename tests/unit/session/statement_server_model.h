@@ -2,7 +2,10 @@
 // skipped up to Sync, transaction status. It reads a client's messages and answers in bytes, with
 // PostgreSQL's words. Its SQL is a few statements, in lower case as they stand here:
 //   select ... [$1] ...    a row: the text itself; $1: one parameter
-//   values ...             the same; after an ALTER, "cached plan must not change result type" if prepared
+//   values ...             the same, of a table: how its rows look, an ALTER changes (in one of three ways
+//   they
+//                          are none); a statement that was prepared before fails, "cached plan must not
+//                          change result type", until the table is as it was
 //   begin commit rollback fail listen reset all
 //   select date ...        the same, and the DateStyle under which it was parsed
 //   set [local] datestyle to ...    savepoint ...    rollback to ...    release ...
@@ -26,6 +29,18 @@ namespace tidepool::session {
 
 class StatementServerModel {
  public:
+  // The ways in which a table can look; servers may share one.
+  struct Table {
+    static constexpr int kWays = 3, kNoRows = 2;
+    void alter() { way = (way + 1) % kWays; }
+    int way = 0;
+  };
+  explicit StatementServerModel(Table* shared = nullptr) {
+    table_ = shared != nullptr ? shared : &own_table_;
+  }
+  StatementServerModel(const StatementServerModel&) = delete;
+  StatementServerModel& operator=(const StatementServerModel&) = delete;
+
   // Bytes arrive at the socket. The server does nothing yet.
   void receive(std::string_view bytes) { inbox_.append(bytes); }
   bool has_work() const {
@@ -93,10 +108,11 @@ class StatementServerModel {
  private:
   struct Statement {
     std::string text;
-    int version = 0;
+    int way = 0;
   };
   struct Portal {
     std::string text;
+    int way = 0;
     bool is_done = false;
   };
 
@@ -135,8 +151,9 @@ class StatementServerModel {
       if (text.starts_with(word)) return true;
     return text.empty();
   }
-  static bool has_rows(std::string_view text) {
-    return text.starts_with("select") || text.starts_with("values") || text.starts_with("execute ");
+  static bool has_rows(std::string_view text, int way) {
+    return text.starts_with("select") || text.starts_with("execute ") ||
+           (text.starts_with("values") && way != Table::kNoRows);
   }
   static size_t parameters_of(std::string_view text) {
     return text.find("$1") != std::string_view::npos ? 1 : 0;
@@ -155,9 +172,9 @@ class StatementServerModel {
     if (!name.empty() && has_statement(name))
       return fail("42P05", "prepared statement \"" + name + "\" already exists");
     if (name.empty())
-      unnamed_ = Statement{analyzed(text), version_};
+      unnamed_ = Statement{analyzed(text), table_->way};
     else
-      statements_[name] = {analyzed(text), version_};
+      statements_[name] = {analyzed(text), table_->way};
     wire::append_parse_complete(outbox_);
   }
 
@@ -177,10 +194,10 @@ class StatementServerModel {
   }
   // False: it has failed.
   bool is_as_it_was(Statement& statement, const std::string& name) {
-    if (!statement.text.starts_with("values") || statement.version == version_) return true;
+    if (!statement.text.starts_with("values") || statement.way == table_->way) return true;
     if (!name.empty())
       return fail("0A000", "cached plan must not change result type", "RevalidateCachedQuery"), false;
-    statement.version = version_;
+    statement.way = table_->way;
     return true;
   }
 
@@ -201,7 +218,7 @@ class StatementServerModel {
     if (!portal.empty() && portals_.count(portal) > 0)
       return fail("42P03", "cursor \"" + portal + "\" already exists");
     if (!is_as_it_was(*statement, name)) return;
-    portals_[portal] = {statement->text};
+    portals_[portal] = {statement->text, statement->way};
     wire::append_bind_complete(outbox_);
   }
 
@@ -210,8 +227,9 @@ class StatementServerModel {
     if (kind == 'P') {
       const auto found = portals_.find(name);
       if (found == portals_.end()) return fail("34000", "portal \"" + name + "\" does not exist");
-      if (status_ == 'E' && has_rows(found->second.text)) return fail_aborted();
-      return describe_rows(found->second.text);
+      const Portal& portal = found->second;
+      if (status_ == 'E' && has_rows(portal.text, portal.way)) return fail_aborted();
+      return describe_rows(portal.text, portal.way, true);
     }
     Statement* statement = find(name);
     if (statement == nullptr) return fail_unknown(name);
@@ -220,25 +238,36 @@ class StatementServerModel {
     if (!is_as_it_was(*statement, name)) return;
     const uint32_t oids[] = {25};
     wire::append_parameter_description(outbox_, {oids, parameters_of(statement->text)});
-    describe_rows(statement->text);
+    describe_rows(statement->text, statement->way, false);
   }
-  void describe_rows(const std::string& text) {
-    if (!has_rows(text)) return wire::append_no_data(outbox_);
-    wire::append_row_description(outbox_, {{text.substr(0, 12)}});
+  static std::string shown(const std::string& text, int way) {
+    return text.starts_with("values") && way > 0 ? text + "#" + std::to_string(way) : text;
+  }
+  // What its plan makes of a portal's type modifier is another than that of the statement.
+  void describe_rows(const std::string& text, int way, bool of_portal) {
+    if (!has_rows(text, way)) return wire::append_no_data(outbox_);
+    const wire::MessageFrame frame(outbox_, 'T');
+    base::append_u16(outbox_, 1);
+    wire::append_cstring(outbox_, shown(text.substr(0, 12), way));
+    base::append_u32(outbox_, 0);
+    base::append_u16(outbox_, 0);
+    base::append_u32(outbox_, 25);
+    base::append_u16(outbox_, 0xffff);
+    base::append_u32(outbox_, of_portal ? 9 : 0xffffffff);
+    base::append_u16(outbox_, 0);
   }
 
   void execute(const std::string& portal) {
     batch_is_open_ = true;
     const auto found = portals_.find(portal);
     if (found == portals_.end()) return fail("34000", "portal \"" + portal + "\" does not exist");
-    const std::string text = found->second.text;
+    const auto [text, way, is_done] = found->second;
     if (status_ == 'E' && !ends_transaction(text)) return fail_aborted();
-    if (found->second.is_done && !has_rows(text))
-      return fail("55000", "portal \"" + portal + "\" cannot be run");
-    if (found->second.is_done) return wire::append_command_complete(outbox_, "SELECT 0");
+    if (is_done && !has_rows(text, way)) return fail("55000", "portal \"" + portal + "\" cannot be run");
+    if (is_done) return wire::append_command_complete(outbox_, "SELECT 0");
     found->second.is_done = true;
     if (text.empty()) return wire::append_empty_query_response(outbox_);
-    run(text, false);
+    run(text, way, false);
   }
 
   void close(char kind, const std::string& name) {
@@ -280,7 +309,7 @@ class StatementServerModel {
         fail("42P02", "there is no parameter $1");
         break;
       }
-      run(analyzed(text), texts.size() > 1);
+      run(analyzed(text), table_->way, texts.size() > 1);
     }
     in_query_ = false;
   }
@@ -298,13 +327,14 @@ class StatementServerModel {
   }
 
   void complete(std::string_view tag) { wire::append_command_complete(outbox_, tag); }
-  void row(const std::string& text) {
-    if (in_query_) describe_rows(text);
-    wire::append_data_row(outbox_, {text});
+  void row(const std::string& text, int way) {
+    if (!has_rows(text, way)) return complete("SELECT 0");
+    if (in_query_) describe_rows(text, way, true);
+    wire::append_data_row(outbox_, {shown(text, way)});
     complete("SELECT 1");
   }
 
-  void run(const std::string& text, bool among_others) {
+  void run(const std::string& text, int way, bool among_others) {
     if (text == "fail") return fail("22012", "division by zero");
     if (text == "begin") {
       if (status_ == 'I') status_ = 'T';
@@ -331,7 +361,7 @@ class StatementServerModel {
     if (text.starts_with("savepoint ") || text.starts_with("rollback to ") || text.starts_with("release "))
       return complete("SAVEPOINT");
     if (text == "alter") {
-      ++version_;
+      table_->alter();
       return complete("ALTER TABLE");
     }
     if (text == "discard all") {
@@ -345,7 +375,7 @@ class StatementServerModel {
     if (text.starts_with("prepare ")) {
       const std::string name = name_in(text.substr(8));
       if (has_statement(name)) return fail("42P05", "prepared statement \"" + name + "\" already exists");
-      statements_[name] = {text.substr(std::min(text.find(" as ") + 4, text.size())), version_};
+      statements_[name] = {text.substr(std::min(text.find(" as ") + 4, text.size())), table_->way};
       return complete("PREPARE");
     }
     if (text.starts_with("execute ")) {
@@ -354,9 +384,10 @@ class StatementServerModel {
       if (name.empty() || statement == nullptr) return fail_unknown(name.empty() ? "?" : name);
       if (parameters_of(statement->text) > 0)
         return fail("42601", "wrong number of parameters for prepared statement \"" + name + "\"");
-      if (!has_rows(statement->text) || statement->text.starts_with("execute")) return complete("EXECUTED");
+      if (!has_rows(statement->text, statement->way) || statement->text.starts_with("execute"))
+        return complete("EXECUTED");
       if (!is_as_it_was(*statement, name)) return;
-      return row(statement->text);
+      return row(statement->text, statement->way);
     }
     if (text.starts_with("deallocate ")) {
       std::string_view left = std::string_view(text).substr(11);
@@ -369,14 +400,15 @@ class StatementServerModel {
       if (statements_.erase(name) == 0) return fail_unknown(name);
       return complete("DEALLOCATE");
     }
-    row(text);
+    row(text, way);
   }
 
   std::string inbox_, outbox_;
   std::map<std::string, Statement> statements_;
   std::optional<Statement> unnamed_;
   std::map<std::string, Portal> portals_;
-  int version_ = 0;  // of the table
+  Table own_table_;
+  Table* table_ = nullptr;
   struct {
     std::string now, at_commit, at_begin;
   } style_{std::string(kOwnStyle), std::string(kOwnStyle), std::string(kOwnStyle)}, saved_style_;
