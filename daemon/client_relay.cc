@@ -397,7 +397,11 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   if (prelude_ended) {
     pending_.erase(0, std::exchange(travelled_, 0));
     may_move_ = false;
-    if (!pending_.empty() || !socket_.is_reading()) replay(std::exchange(pending_, {}));
+    // If the request is over already, what it has set is asked for before the next one.
+    if (pooled_ && !vanished_ && server.tracker.is_quiet())
+      pooled_->waits = true;
+    else if (!pending_.empty() || !socket_.is_reading())
+      replay(std::exchange(pending_, {}));
     if (vanished_ && !retired_ && state_ == State::Linked && !prelude_runs())
       leave(session::ServerCleanup::Leave::Vanished);
   }

@@ -107,6 +107,21 @@ def test_nobody_meets_another_clients_unnamed_statement(tidepool):
     assert (value_of(one, run((), "")), value_of(other, run((), ""))) == ("one", "other")
 
 
+def test_a_statement_that_is_run_right_behind_a_set_keeps_the_meaning_of_its_parse_on_another_server(tidepool):
+    """In one write, on a server that has to be brought to the session's settings first."""
+    daemon = tidepool(pools=transaction_pool(2))
+    neighbours = Neighbours(daemon)
+    for number in range(50):
+        session = daemon.wire("bench", work_mem="3MB")
+        neighbours.rest()
+        answers_to(session, prepare(f"select '01/02/2020'::date + {number} * 0"))
+        neighbours.hold()
+        session.send(wire.query("set datestyle to 'SQL, DMY'"), run())
+        said = [each for _ in range(2) for each in session.read_until_ready()]
+        assert [each.values for each in said if each.type == "D"] == [[b"02/01/2020"]]
+        session.terminate()
+
+
 def test_a_login_with_settings_leaves_other_clients_unnamed_statements_alone(tidepool):
     """They are tried on a server where one may be."""
     daemon = tidepool(pools=transaction_pool(1))
