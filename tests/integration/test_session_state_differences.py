@@ -159,3 +159,47 @@ def test_discard_plans_is_of_one_server(tidepool, postgres):
         client.rows("discard plans")
     other.rows("begin")                     # has the server that the session had last
     assert (outcome(direct, run()), outcome(session, run())) == ("2020-01-02", "2020-02-01")
+
+
+def table_of_one_column(clients, other):
+    """Each of `clients` has prepared `t`'s rows as "s" and as the unnamed statement; then `t` got another column."""
+    other.rows("drop table if exists t; create table t as select 1 as a")
+    for client in clients:
+        answers_to(client, prepare("select * from t"))
+        answers_to(client, wire.parse("select * from t") + wire.describe("S") + wire.SYNC)
+    other.rows("alter table t add column b int")
+
+
+def test_who_prepares_anew_what_was_prepared_before_ddl_may_hear_of_it_once(tidepool, postgres):
+    """Where its batch does not come in one piece: docs/transaction-mode.md."""
+    session, other, direct = both(tidepool, postgres)
+    table_of_one_column((session, direct), other)
+    heard = []
+    for client in (session, direct):
+        answers_to(client, wire.close("S", "s") + wire.SYNC)
+        answers_to(client, prepare("select * from t"))
+        for _ in range(2):
+            client.send(run(), pieces=1)
+            errors = [answer.fields["C"] for answer in client.read_until_ready() if answer.type == "E"]
+            heard.append(errors)
+    assert heard == [["0A000"], [], [], []]
+
+
+def test_an_unnamed_statement_has_the_rows_of_the_server_where_it_is_parsed(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres, size=2)
+    table_of_one_column((session, direct), other)
+    other.rows("begin")                     # has the server where it was parsed
+    for client, rows in ((direct, []), (session, [2])):
+        client.send(run((), ""))
+        assert [len(answer.values) for answer in client.read_until_ready() if answer.type == "D"] == rows
+
+
+def test_describe_of_a_statement_without_rows_looks_at_its_table(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres, size=2)
+    other.rows("create table t(a int)")
+    for client in (session, direct):
+        answers_to(client, prepare("insert into t values (1)"))
+    other.rows("drop table t")
+    other.rows("begin")                     # has the server where it was prepared
+    describe = wire.describe("S", "s") + wire.SYNC
+    assert (outcome(direct, describe), outcome(session, describe)) == ("tnZ", "42P01")
