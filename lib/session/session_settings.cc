@@ -94,7 +94,10 @@ SettingChanges WantedSettings::changes_on(ParameterMap& applied, const Parameter
 
 std::string WantedSettings::fingerprint() const {
   ParameterMap all;
-  for (const auto& wish : greeting.wishes) all.set(base::lower(wish.setting.first), wish.setting.second);
+  // Whole values, as above: they are set again for what is parsed again.
+  for (const auto& wish : greeting.wishes)
+    all.set(base::lower(wish.setting.first),
+            wish.reported_name.empty() ? wish.setting.second : wish.reported_value);
   if (carried != nullptr)
     for (const auto& [name, value] : carried->entries()) all.set(name, value);
   std::string text;

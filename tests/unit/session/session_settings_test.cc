@@ -101,6 +101,8 @@ TEST_CASE("half a value is set as the server completed it") {
   ParameterMap applied;
   dmy.brings(applied, kBase);
   CHECK(half.brings(applied, kBase) == "datestyle=ISO, MDY");
+  CHECK(words(parse_settings_between(dmy.wanted().fingerprint(), half.wanted().fingerprint())) ==
+        "datestyle=ISO, MDY");
 }
 
 TEST_CASE("what a session carries stands for its wish of the same name") {
