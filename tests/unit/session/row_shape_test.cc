@@ -69,8 +69,8 @@ TEST_CASE("what PostgreSQL does not compare either makes none: the table, the fo
 }
 
 TEST_CASE("a description may come in pieces of any size") {
-  std::vector<Column> columns;
-  for (int i = 0; i < 100; ++i) columns.push_back({.name = "column " + std::to_string(i)});
+  std::vector<Column> columns(100);
+  for (size_t i = 0; i < columns.size(); ++i) columns[i].name = "column " + std::to_string(i);
   for (const size_t piece : {1, 2, 3, 7, 18, 19, 1000}) CHECK(shape_of(columns, piece) == shape_of(columns));
 }
 

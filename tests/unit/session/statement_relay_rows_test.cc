@@ -228,8 +228,9 @@ TEST_CASE("a portal's first description tells, but what is compared is that of i
       return bind_to(name, {}, portal) + question + describe_portal(portal) + execute(portal) + sync();
     };
     with.sends(use("x", "")).server_gets(use("tidepool_1", first ? describe("tidepool_1") : ""));
-    with.server_answers(messages("2") + (first ? parameters() + kOld : "") + of_portal + messages("DCZI"));
-    with.gets(messages("2") + of_portal + messages("DCZI"));
+    const std::string description = first ? parameters() + kOld : "";
+    with.server_answers(messages("2")).server_answers(description).server_answers(of_portal);
+    with.server_answers(messages("DCZI")).gets(messages("2") + of_portal + messages("DCZI"));
   }
   with.on_server(2);
   SUBCASE("the same rows") {
