@@ -203,3 +203,32 @@ def test_describe_of_a_statement_without_rows_looks_at_its_table(tidepool, postg
     other.rows("begin")                     # has the server where it was prepared
     describe = wire.describe("S", "s") + wire.SYNC
     assert (outcome(direct, describe), outcome(session, describe)) == ("tnZ", "42P01")
+
+
+def a_date_parsed_as_german(tidepool, postgres):
+    """As both(), with the statement "s" on one server, which the other client has."""
+    session, other, direct = both(tidepool, postgres, size=2)
+    for client in (session, direct):
+        client.rows("set datestyle to german")
+        answers_to(client, prepare("select '01/02/2020'::date"))
+    other.rows("begin")
+    return session, direct
+
+
+def test_a_statement_behind_others_of_a_batch_right_behind_a_set_is_read_as_after_that(tidepool, postgres):
+    heard = []
+    for client in a_date_parsed_as_german(tidepool, postgres):
+        client.send(wire.query("set datestyle to iso, mdy") + wire.parse("select 1", "other") + run())
+        client.read_until_ready()
+        heard += [answer.values[0].decode() for answer in client.read_until_ready() if answer.type == "D"]
+    assert heard == ["2020-01-02", "2020-02-01"]
+
+
+def test_other_words_for_the_same_search_path_make_a_statement_be_read_anew(tidepool, postgres):
+    heard = []
+    for client in a_date_parsed_as_german(tidepool, postgres):
+        client.rows("set datestyle to iso, mdy")
+        client.rows("set search_path to public, pg_catalog")
+        client.rows("set search_path to \"$user\", public")
+        heard.append(outcome(client, run()))
+    assert heard == ["2020-01-02", "2020-02-01"]
