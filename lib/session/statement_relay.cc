@@ -84,10 +84,7 @@ bool StatementRelay::is_enough(char type, base::Bytes body, size_t body_size) {
     case 'B': {
       const size_t portal = body.find('\0');
       if (portal == base::Bytes::npos) break;
-      const size_t end = body.find('\0', portal + 1);
-      // One of ours is refused, which a Bind that is half on its way cannot be.
-      if (end != base::Bytes::npos && !body.substr(portal + 1).starts_with(ServerStatements::kPrefix))
-        return true;
+      if (body.find('\0', portal + 1) != base::Bytes::npos) return true;
       break;
     }
     case 'P':
@@ -306,10 +303,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   if (entry == nullptr) take_first_of_batch();
   if (entry == nullptr && !name.empty()) {
     if (!name.starts_with(ServerStatements::kPrefix)) return as_it_is('B');
-    if (is_whole) return refuse('B', no_such_statement(name), out);  // names of ours are nobody's
-    append_renamed(message, name, std::string(name) + "?", out);
-    tracker_.client_sent('B');
-    return Pass::Changed;
+    return refuse_use(message, name, no_such_statement(name), out);  // names of ours are nobody's
   }
 
   if (entry != nullptr && must_know_status(*entry->statement, client)) return Pass::Wait;
@@ -321,7 +315,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   if (entry != nullptr) {
     const Rows rows = compare_rows(name, *entry, client, number, out);
     if (rows == Rows::Asked) return Pass::Wait;
-    if (rows == Rows::Other) return refuse_other_rows(message, name, out);
+    if (rows == Rows::Other) return refuse_use(message, name, std::nullopt, out);
   }
   const size_t size_before = out.size();
   const std::string_view text =
@@ -329,11 +323,11 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   if (!traits.is_empty()) {
     sets_locally_ = sets_locally_ || traits.has_any({Trait::SetsLocally, Trait::Dynamic, Trait::Unreadable});
     need_own_sequences(traits, client, out);
-    // Of one that is not all here the rest will pass: it cannot be refused any more. The unnamed one was
-    // noted at its Parse, unless that was in an earlier batch: the server may have been asked since.
-    if ((entry != nullptr || !unnamed_is_noted_) && is_whole)
+    // The unnamed one was noted at its Parse, unless that was in an earlier batch: the server may have been
+    // asked since.
+    if (entry != nullptr || !unnamed_is_noted_)
       if (auto error = client.watch.note(traits, text, client.policy))
-        return refuse('B', std::move(*error), out);
+        return refuse_use(message, name, std::move(error), out);
     execute_deallocates_ = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
     bound_resets_ = traits.has(Trait::ResetsSetting);
     if (!traits.setting_parameters.empty() &&
@@ -355,7 +349,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   const bool is_told = entry->told_shape != RowShape::kUnknown;
   const bool may_repair = take_first_of_batch() && !is_told;
   if (number == 0) number = need_prepared(*entry, client, out);
-  if (number == 0) return is_whole ? refuse('B', kTooManyStatements, out) : as_it_is('B');
+  if (number == 0) return refuse_use(message, name, kTooManyStatements, out);
   bound_number_ = number;
   if (!is_told) {
     bound_portal_ = portal;
@@ -366,12 +360,17 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   return Pass::Changed;
 }
 
-// A Bind or Describe, whose rest may be on its way still: under a name that nobody has it fails.
-StatementRelay::Pass StatementRelay::refuse_other_rows(const wire::Message& message, std::string_view name,
-                                                       std::string& out) {
+// A Bind or Describe, whose rest may be on its way still: under a name that nobody has it fails. Without an
+// error of its own its rows are others than the client was told.
+StatementRelay::Pass StatementRelay::refuse_use(const wire::Message& message, std::string_view name,
+                                                std::optional<base::Error> error, std::string& out) {
   bound_ = nullptr;
   append_renamed(message, name, kNoStatement, out);
-  if (tracker_.client_sent_marked(message.type)) mark(Mark::Kind::OtherRows);
+  if (!tracker_.client_sent_marked(message.type)) return Pass::Changed;
+  if (error)
+    mark(Mark::Kind::Refusal).error = std::make_unique<base::Error>(std::move(*error));
+  else
+    mark(Mark::Kind::OtherRows);
   return Pass::Changed;
 }
 
@@ -396,7 +395,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
   uint32_t number = 0;
   const Rows rows = compare_rows(name, *entry, client, number, out);
   if (rows == Rows::Asked) return Pass::Wait;
-  if (rows == Rows::Other) return refuse_other_rows(message, name, out);
+  if (rows == Rows::Other) return refuse_use(message, name, std::nullopt, out);
   const bool is_told = entry->told_shape != RowShape::kUnknown;
   const bool may_repair = take_first_of_batch() && !is_told;
   if (number == 0) number = need_prepared(*entry, client, out);

@@ -189,7 +189,8 @@ class StatementRelay {
   Pass as_it_is(char type);
   static void note_beginning(std::string_view text, Client& client);
   Pass refuse(char type, base::Error error, std::string& out);
-  Pass refuse_other_rows(const wire::Message& message, std::string_view name, std::string& out);
+  Pass refuse_use(const wire::Message& message, std::string_view name, std::optional<base::Error> error,
+                  std::string& out);
   bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
   // An earlier batch may have left it as it was, and then another client's is there.
   bool must_wait_for_unnamed() const {

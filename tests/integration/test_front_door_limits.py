@@ -231,6 +231,7 @@ def with_few_descriptors(tmp_path, count):
 
 def test_settings_that_need_more_descriptors_than_there_are_get_a_warning_with_both_numbers(tidepool, tmp_path):
     daemon = tidepool(binary=with_few_descriptors(tmp_path, 150), pools={"bench": {"max_size": 5}}, limits={"max_clients": 500})
+    wait_until(lambda: "clients fit" in daemon.log(), "the warning is there")
     warning = re.search(r"warning .*need (\d+) descriptors.* have (\d+): (\d+) clients fit.*500", daemon.log())
     needed, limit, fit = map(int, warning.groups())
     assert needed >= 505 and limit == 150 and 10 < fit < 150

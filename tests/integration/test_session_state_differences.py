@@ -179,10 +179,11 @@ def test_who_prepares_anew_what_was_prepared_before_ddl_may_hear_of_it_once(tide
         answers_to(client, wire.close("S", "s") + wire.SYNC)
         answers_to(client, prepare("select * from t"))
         for _ in range(2):
-            client.send(run(), pieces=1)
-            errors = [answer.fields["C"] for answer in client.read_until_ready() if answer.type == "E"]
-            heard.append(errors)
-    assert heard == [["0A000"], [], [], []]
+            client.send(wire.bind((), "s") + wire.FLUSH)
+            heard.append(client.read().type)
+            client.send(wire.execute() + wire.SYNC)
+            client.read_until_ready()
+    assert heard == ["E", "2", "2", "2"]
 
 
 def test_an_unnamed_statement_has_the_rows_of_the_server_where_it_is_parsed(tidepool, postgres):
@@ -203,32 +204,3 @@ def test_describe_of_a_statement_without_rows_looks_at_its_table(tidepool, postg
     other.rows("begin")                     # has the server where it was prepared
     describe = wire.describe("S", "s") + wire.SYNC
     assert (outcome(direct, describe), outcome(session, describe)) == ("tnZ", "42P01")
-
-
-def a_date_parsed_as_german(tidepool, postgres):
-    """As both(), with the statement "s" on one server, which the other client has."""
-    session, other, direct = both(tidepool, postgres, size=2)
-    for client in (session, direct):
-        client.rows("set datestyle to german")
-        answers_to(client, prepare("select '01/02/2020'::date"))
-    other.rows("begin")
-    return session, direct
-
-
-def test_a_statement_behind_others_of_a_batch_right_behind_a_set_is_read_as_after_that(tidepool, postgres):
-    heard = []
-    for client in a_date_parsed_as_german(tidepool, postgres):
-        client.send(wire.query("set datestyle to iso, mdy") + wire.parse("select 1", "other") + run())
-        client.read_until_ready()
-        heard += [answer.values[0].decode() for answer in client.read_until_ready() if answer.type == "D"]
-    assert heard == ["2020-01-02", "2020-02-01"]
-
-
-def test_other_words_for_the_same_search_path_make_a_statement_be_read_anew(tidepool, postgres):
-    heard = []
-    for client in a_date_parsed_as_german(tidepool, postgres):
-        client.rows("set datestyle to iso, mdy")
-        client.rows("set search_path to public, pg_catalog")
-        client.rows("set search_path to \"$user\", public")
-        heard.append(outcome(client, run()))
-    assert heard == ["2020-01-02", "2020-02-01"]

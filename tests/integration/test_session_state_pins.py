@@ -187,6 +187,16 @@ def test_an_unnamed_or_named_statement_that_locks_is_noticed_each_time_that_it_r
             wait_until_not_pinned(pool)
 
 
+@pytest.mark.parametrize("name", ["", "locks"])
+@pytest.mark.parametrize("size, pieces", [(3, 1), (200_000, None)], ids=["byte by byte", "of a long parameter"])
+def test_a_statement_whose_bind_comes_in_pieces_is_noticed_too(pool, name, size, pieces):
+    say(pool.session, wire.parse("select pg_advisory_lock(7), length($1::text)", name), wire.SYNC)
+    wait_until_not_pinned(pool)
+    pool.session.send(wire.bind(["x" * size], name) + wire.execute() + wire.SYNC, pieces=pieces)
+    assert [answer.values[1] for answer in pool.session.read_until_ready() if answer.type == "D"] == [b"%d" % size]
+    assert why(pool) == ["advisory locks"]
+
+
 # Cursors
 
 

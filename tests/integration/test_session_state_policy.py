@@ -83,6 +83,22 @@ def test_under_error_settings_transactions_locks_and_prepared_statements_work(ti
     assert session.value("show work_mem") == "7MB"
 
 
+@pytest.mark.parametrize("name", ["", "locks"])
+@pytest.mark.parametrize("size, pieces", [(3, 1), (200_000, None)], ids=["byte by byte", "of a long parameter"])
+def test_error_refuses_a_bind_that_comes_in_pieces(tidepool, name, size, pieces):
+    """Parsed under another policy."""
+    daemon = tidepool(pools=transaction_pool(1))
+    session = daemon.wire("bench")
+    session.send(wire.parse("select pg_advisory_lock(7), length($1::text)", name) + wire.SYNC)
+    assert kinds(session.read_until_ready()) == "1Z"
+    reload(daemon, on_session_state="error")
+    session.send(wire.bind(["x" * size], name) + wire.execute() + wire.SYNC, pieces=pieces)
+    answers = session.read_until_ready()
+    assert kinds(answers) == "EZ" and errors(answers)[0]["C"] == "0A000"
+    session.rows("")
+    assert pins(daemon) == [] and session.value("select count(*) from pg_locks where locktype = 'advisory'") == "0"
+
+
 def test_what_error_cannot_see_in_time_keeps_its_server(tidepool):
     daemon = tidepool(pools=transaction_pool(2, on_session_state="error"))
     session = daemon.wire("bench")
