@@ -29,6 +29,7 @@ def changed(daemon, pool="bench", **settings):
 
 def reload(daemon, **settings):
     daemon.reload(changed(daemon, **settings), expect="settings reloaded")
+    daemon.console("show version")          # every worker answers, behind what it is told before
 
 
 # on_session_state: error
