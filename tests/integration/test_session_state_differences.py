@@ -30,7 +30,26 @@ def outcome(client, *batch):
 def both(tidepool, postgres, size=1, **startup):
     """A session of a pool of `size` servers, another client of that pool, and a direct connection."""
     daemon = tidepool(pools=transaction_pool(size))
-    return daemon.wire("bench", **startup), daemon.wire("bench"), directly(postgres, daemon.databases["bench"], **startup)
+    session = daemon.wire("bench", **startup)
+    session.daemon = daemon
+    return session, daemon.wire("bench"), directly(postgres, daemon.databases["bench"], **startup)
+
+
+def say_at(client, *messages):
+    """Says them in one batch. Returns the process id of the server that it was."""
+    client.send(*messages, wire.extended("select pg_backend_pid()", name="pid") + wire.close("S", "pid") + wire.SYNC)
+    return [answer.values[0].decode() for answer in client.read_until_ready() if answer.type == "D"][-1]
+
+
+def hold(session, server):
+    """Another client, `session.holder`, has this one of two servers from now on."""
+    clients = []
+    while not clients or clients[-1].value("select pg_backend_pid()") != server:
+        clients.append(session.daemon.wire("bench"))
+        clients[-1].rows("begin")
+    for client in clients[:-1]:
+        client.rows("rollback")
+    session.holder = clients[-1]
 
 
 @pytest.mark.parametrize("sql", [
@@ -56,18 +75,17 @@ def test_what_a_reset_of_all_brings_back_is_told_with_the_next_message(tidepool,
 
 
 def test_in_a_failed_transaction_a_statement_that_its_server_has_not_got_is_25p02(tidepool, postgres):
-    session, other, direct = both(tidepool, postgres, size=2)
-    for client in (session, direct):
-        answers_to(client, prepare("create table never()"))
-        answers_to(client, prepare("select $1::int", "t"))
-    other.rows("begin")                     # has the server where both are prepared
+    session, _, direct = both(tidepool, postgres, size=2)
+    statements = wire.parse("create table never()", "s") + wire.parse("select $1::int", "t")
+    answers_to(direct, statements + wire.SYNC)
+    hold(session, say_at(session, statements))
     for client in (session, direct):
         client.rows("begin")
         assert client.error("select 1/0")["C"] == "22012"
     of_no_rows, of_too_few_values = wire.describe("S", "s") + wire.SYNC, wire.bind([], "t") + wire.SYNC
     assert (outcome(direct, of_no_rows), outcome(session, of_no_rows)) == ("tnZ", "25P02")
     assert (outcome(direct, of_too_few_values), outcome(session, of_too_few_values)) == ("08P01", "25P02")
-    for client in (session, direct):
+    for client in (session, direct, session.holder):
         client.rows("rollback")
     assert outcome(session, of_no_rows) == "tnZ"
 
@@ -102,15 +120,16 @@ def test_a_query_that_a_batch_skips_takes_the_unnamed_statement(tidepool, postgr
 @pytest.mark.parametrize("how", ["set local datestyle to german; select", "set datestyle to german; select"])
 def test_a_text_parsed_under_what_its_transaction_took_back_means_something_else_on_another_server(tidepool, postgres, how):
     """Which settings a literal was read under is asked for when the transaction is over: fact 22 of docs/decisions.md."""
-    session, other, direct = both(tidepool, postgres, size=2)
+    session, _, direct = both(tidepool, postgres, size=2)
     for client in (session, direct):
         client.rows("begin")
         client.rows(how)
         answers_to(client, prepare("select '01/02/2020'::date"))
+    server = session.value("select pg_backend_pid()")
+    for client in (session, direct):
         client.rows("rollback")
-    assert outcome(direct, run()) == outcome(session, run()) == "2020-02-01"
-    other.rows("begin")                     # has the server where it is prepared
-    assert outcome(session, run()) == "2020-01-02"
+    hold(session, server)
+    assert (outcome(direct, run()), outcome(session, run())) == ("2020-02-01", "2020-01-02")
 
 
 def test_a_close_that_is_answered_here_does_not_disturb_the_copy_in_front_of_it(tidepool, postgres):
@@ -148,32 +167,27 @@ def test_a_parse_that_is_answered_here_takes_no_snapshot(tidepool, postgres):
 
 
 def test_discard_plans_is_of_one_server(tidepool, postgres):
-    session, other, direct = both(tidepool, postgres, size=2)
-    other.rows("begin")
+    session, _, direct = both(tidepool, postgres, size=2)
     for client in (session, direct):
         client.rows("set datestyle to german")
-        answers_to(client, prepare("select '01/02/2020'::date"))
-        client.rows("set datestyle to iso, mdy")
-    other.rows("commit")                    # its server is lent next
+    answers_to(direct, prepare("select '01/02/2020'::date"))
+    hold(session, say_at(session, wire.parse("select '01/02/2020'::date", "s")))
     for client in (session, direct):
+        client.rows("set datestyle to iso, mdy")
         client.rows("discard plans")
-    other.rows("begin")                     # has the server that the session had last
+    elsewhere = session.value("select pg_backend_pid()")
+    session.holder.rows("rollback")
+    hold(session, elsewhere)
     assert (outcome(direct, run()), outcome(session, run())) == ("2020-01-02", "2020-02-01")
-
-
-def table_of_one_column(clients, other):
-    """Each of `clients` has prepared `t`'s rows as "s" and as the unnamed statement; then `t` got another column."""
-    other.rows("drop table if exists t; create table t as select 1 as a")
-    for client in clients:
-        answers_to(client, prepare("select * from t"))
-        answers_to(client, wire.parse("select * from t") + wire.describe("S") + wire.SYNC)
-    other.rows("alter table t add column b int")
 
 
 def test_who_prepares_anew_what_was_prepared_before_ddl_may_hear_of_it_once(tidepool, postgres):
     """Where its batch does not come in one piece: docs/transaction-mode.md."""
     session, other, direct = both(tidepool, postgres)
-    table_of_one_column((session, direct), other)
+    other.rows("create table t as select 1 as a")
+    for client in (session, direct):
+        answers_to(client, prepare("select * from t"))
+    other.rows("alter table t add column b int")
     heard = []
     for client in (session, direct):
         answers_to(client, wire.close("S", "s") + wire.SYNC)
@@ -188,8 +202,12 @@ def test_who_prepares_anew_what_was_prepared_before_ddl_may_hear_of_it_once(tide
 
 def test_an_unnamed_statement_has_the_rows_of_the_server_where_it_is_parsed(tidepool, postgres):
     session, other, direct = both(tidepool, postgres, size=2)
-    table_of_one_column((session, direct), other)
-    other.rows("begin")                     # has the server where it was parsed
+    other.rows("create table t as select 1 as a")
+    statement = wire.parse("select * from t") + wire.describe("S")
+    answers_to(direct, statement + wire.SYNC)
+    server = say_at(session, statement)
+    other.rows("alter table t add column b int")
+    hold(session, server)
     for client, rows in ((direct, []), (session, [2])):
         client.send(run((), ""))
         assert [len(answer.values) for answer in client.read_until_ready() if answer.type == "D"] == rows
@@ -198,9 +216,9 @@ def test_an_unnamed_statement_has_the_rows_of_the_server_where_it_is_parsed(tide
 def test_describe_of_a_statement_without_rows_looks_at_its_table(tidepool, postgres):
     session, other, direct = both(tidepool, postgres, size=2)
     other.rows("create table t(a int)")
-    for client in (session, direct):
-        answers_to(client, prepare("insert into t values (1)"))
+    answers_to(direct, prepare("insert into t values (1)"))
+    server = say_at(session, wire.parse("insert into t values (1)", "s"))
     other.rows("drop table t")
-    other.rows("begin")                     # has the server where it was prepared
+    hold(session, server)
     describe = wire.describe("S", "s") + wire.SYNC
     assert (outcome(direct, describe), outcome(session, describe)) == ("tnZ", "42P01")
