@@ -23,18 +23,14 @@ const ServerStatements::Copy* ServerStatements::find_copy(const PreparedStatemen
 }
 
 // Asked for what was used just now, which is in front.
-const ServerStatements::Copy* ServerStatements::of_number(uint32_t number) const {
-  for (const Copy& copy : copies_)
-    if (copy.number == number) return &copy;
-  return nullptr;
+ServerStatements::Copy* ServerStatements::of_number(uint32_t number) {
+  const auto place = place_of(number);
+  return place != copies_.end() ? &*place : nullptr;
 }
 
-void ServerStatements::note_shape(uint32_t number, uint64_t shape) {
-  for (Copy& copy : copies_) {
-    if (copy.number != number) continue;
-    copy.shape = shape;
-    return;
-  }
+std::list<ServerStatements::Copy>::iterator ServerStatements::place_of(uint32_t number) {
+  return std::find_if(copies_.begin(), copies_.end(),
+                      [number](const Copy& copy) { return copy.number == number; });
 }
 
 uint32_t ServerStatements::add(StatementPtr statement) {
@@ -62,12 +58,10 @@ uint32_t ServerStatements::take_surplus(size_t most) {
 }
 
 void ServerStatements::remove(uint32_t number) {
-  for (auto copy = copies_.begin(); copy != copies_.end(); ++copy) {
-    if (copy->number != number) continue;
-    by_statement_.erase(copy->statement.get());
-    copies_.erase(copy);
-    return;
-  }
+  const auto copy = place_of(number);
+  if (copy == copies_.end()) return;
+  by_statement_.erase(copy->statement.get());
+  copies_.erase(copy);
 }
 
 void ServerStatements::end_era() {

@@ -34,8 +34,7 @@ class ServerStatements {
     const Copy* copy = find_copy(statement);
     return copy != nullptr ? copy->number : 0;
   }
-  const Copy* of_number(uint32_t number) const;
-  void note_shape(uint32_t number, uint64_t shape);
+  Copy* of_number(uint32_t number);
   // A Parse of it is on its way, under the number returned.
   uint32_t add(StatementPtr statement);
   // A number for a name of our own that nothing else will have.
@@ -58,6 +57,8 @@ class ServerStatements {
   bool is_empty() const { return copies_.empty() && unwanted.empty(); }
 
  private:
+  std::list<Copy>::iterator place_of(uint32_t number);
+
   std::list<Copy> copies_;  // the latest used first
   std::unordered_map<const PreparedStatement*, std::list<Copy>::iterator> by_statement_;
   uint32_t last_number_ = 0;

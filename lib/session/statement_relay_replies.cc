@@ -199,7 +199,7 @@ void StatementRelay::read_rest(base::Bytes piece, ClientStatements& statements) 
 
 void StatementRelay::shape_is(uint32_t number, uint64_t shape) {
   last_shape_ = shape;
-  statements_.note_shape(number, shape);
+  if (auto* copy = statements_.of_number(number)) copy->shape = shape;
   if (asked_.number == number) asked_.shape = shape;
 }
 

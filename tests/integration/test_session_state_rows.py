@@ -187,15 +187,19 @@ def test_what_rows_look_like_is_asked_for_once_on_a_server(place):
 
 # While the relay asks
 
-@contextmanager
-def asking(servers, session, owner, postgres):
-    """`session` was told, and has come to another server, where the question waits for a lock."""
+def begin_to_ask(servers, session, owner, postgres):
+    """`session` was told, and has come to another server, where the question waits for a lock of `owner`'s."""
     with servers.only(0):
         session.says(wire.parse("select * from t", "s") + DESCRIBED)
     owner.rows("begin; lock table t in access exclusive mode")
     servers.keepers[1].rows("unlisten *")
     session.client.send(USED)
     wait_until(lambda: any(row["pid"] == servers.pids[1] and row["wait_event"] == "relation" for row in postgres.backends()), "the question waits")
+
+
+@contextmanager
+def asking(servers, session, owner, postgres):
+    begin_to_ask(servers, session, owner, postgres)
     yield
     if owner.status != "I":
         owner.rows("rollback")
@@ -229,12 +233,7 @@ def test_who_vanishes_while_the_relay_asks_leaves_a_server_for_others(place, pos
 
 def test_a_server_that_dies_while_it_is_asked_is_told_to_its_client_alone(place, postgres):
     servers, session, _, owner = place()
-    with servers.only(0):
-        session.says(wire.parse("select * from t", "s") + DESCRIBED)
-    owner.rows("begin; lock table t in access exclusive mode")
-    servers.keepers[1].rows("unlisten *")
-    session.client.send(USED)
-    wait_until(lambda: any(row["pid"] == servers.pids[1] and row["wait_event"] == "relation" for row in postgres.backends()), "the question waits")
+    begin_to_ask(servers, session, owner, postgres)
     postgres.execute("select pg_terminate_backend(%s)", [servers.pids[1]])
     assert [answer.fields["C"] for answer in session.client.read_until_closed() if answer.type == "E"] == ["57P01"]
     owner.rows("rollback")

@@ -47,13 +47,7 @@ class Bench {
   static constexpr size_t kServers = 3;
 
   void transaction(RelayedClient& client, RelayedServer& server) {
-    StatementRelay::Client link{client.id,
-                                client.statements,
-                                client.watch,
-                                client,
-                                client.policy,
-                                client.options,
-                                client.max_prepared_statements};
+    auto link = client.link();
     out_.clear();
     now_.clear();
     wire::FrameCursor from_client, from_server;

@@ -21,6 +21,11 @@ struct RelayedClient final : StatementSource {
     return book.share(text, types, fingerprint, options);
   }
 
+  // What a relay is told of it.
+  StatementRelay::Client link() {
+    return {id, statements, watch, *this, policy, options, max_prepared_statements};
+  }
+
   const uint64_t id;
   StatementBook& book;
   uint32_t max_prepared_statements = 200;
@@ -66,7 +71,7 @@ class RelayedServer {
     tail_.append(bytes);
     std::string& told = client_->heard;
     size_t told_to = 0;
-    auto link = link_of(*client_);
+    auto link = client_->link();
     if (relay.wants_rest()) {
       const auto rest = std::string_view(tail_).substr(0, cursor_.body_left());
       if (relay.server_sent_rest(rest, client_->statements) == StatementRelay::Reply::LeaveOut)
@@ -101,20 +106,10 @@ class RelayedServer {
   std::string to_server;  // what it was sent, until somebody takes it
 
  private:
-  static StatementRelay::Client link_of(RelayedClient& client) {
-    return {client.id,
-            client.statements,
-            client.watch,
-            client,
-            client.policy,
-            client.options,
-            client.max_prepared_statements};
-  }
-
   void pass_on() {
     waits_ = false;
     const std::string bytes = std::exchange(client_->pending, {});
-    auto link = link_of(*client_);
+    auto link = client_->link();
     if (client_->cursor.between_messages() && relay.begin_kept_batch(bytes)) kept_batch_ = bytes;
     std::string piece;
     size_t sent_to = 0;
