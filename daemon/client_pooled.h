@@ -19,9 +19,9 @@ struct ClientSession::Pooled final : session::StatementSource {
   Pooled(PoolHere& pool_here, uint64_t session_number, config::PoolMode pool_mode)
       : pool(pool_here), number(session_number), mode(pool_mode) {}
 
-  session::StatementPtr share(std::string_view text, std::string_view types,
-                              std::string_view fingerprint) override {
-    return pool.shared->share_statement(text, types, fingerprint, options);
+  session::StatementPtr share(std::string_view text, std::string_view types, std::string_view fingerprint,
+                              std::string_view run_under) override {
+    return pool.shared->share_statement(text, types, fingerprint, run_under, options);
   }
   void show(stats::ClientRow& row) const {
     row.prepared_statements = static_cast<uint32_t>(statements.size());

@@ -211,9 +211,10 @@ std::shared_ptr<const session::Greeting> SharedPool::learn_greeting(const sessio
 }
 
 session::StatementPtr SharedPool::share_statement(std::string_view text, std::string_view types,
-                                                  std::string_view fingerprint, const sql::Options& options) {
+                                                  std::string_view fingerprint, std::string_view run_under,
+                                                  const sql::Options& options) {
   std::lock_guard lock(statements_mutex_);
-  return statements_.share(text, types, fingerprint, options);
+  return statements_.share(text, types, fingerprint, run_under, options);
 }
 
 bool SharedPool::pin(uint32_t most) {

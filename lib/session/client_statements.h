@@ -13,6 +13,7 @@
 
 #include "lib/session/prepared_statement.h"
 #include "lib/session/row_shape.h"
+#include "lib/session/session_settings.h"
 
 namespace tidepool::session {
 
@@ -21,7 +22,8 @@ class ClientStatements {
   struct Entry {
     StatementPtr statement;
     uint32_t era = 0;
-    uint64_t number = 0;  // of no other Parse of this client
+    uint64_t number = 0;    // of no other Parse of this client
+    uint64_t settings = 0;  // the version() of those that `statement` is right for
     // What the client was told that its rows look like (RowShape): it must not meet others. kUnknown: it was
     // told nothing.
     uint64_t told_shape = RowShape::kUnknown;
@@ -35,7 +37,7 @@ class ClientStatements {
     return found != entries_.end() && found->second.era >= era_ ? &found->second : nullptr;
   }
   void set(std::string_view name, StatementPtr statement) {
-    put(name, {std::move(statement), era_, ++last_number_});
+    put(name, {std::move(statement), era_, ++last_number_, settings_version_});
   }
   // The one that has this number, whether it is about to end or not. Null: it stands under that name no more.
   Entry* find(std::string_view name, uint64_t number) {
@@ -63,6 +65,7 @@ class ClientStatements {
   void is_unsure_of(Entry& entry) { has_unsure_ = entry.is_unsure = true; }
   // What the session has SET is known now: so is what was parsed since.
   void settings_are(std::string known) {
+    if (literals_in(known) != literals_in(fingerprint)) ++settings_version_;
     fingerprint = std::move(known);
     if (std::exchange(unnamed_is_unsure, false)) unnamed_fingerprint = fingerprint;
     if (!std::exchange(has_unsure_, false)) return;
@@ -70,6 +73,9 @@ class ClientStatements {
     for (auto& [name, entry] : entries_)
       if (std::exchange(entry.is_unsure, false)) entry.parsed_under = shared;
   }
+
+  // Another one than at any time when literals meant something else.
+  uint64_t settings_version() const { return settings_version_; }
 
   // DEALLOCATE ALL is on its way: what comes behind it finds no names. Returns what ends it.
   uint32_t begin_era() { return era_++; }
@@ -109,6 +115,7 @@ class ClientStatements {
   std::unordered_map<std::string, Entry, Hash, std::equal_to<>> entries_;
   size_t name_bytes_ = 0;
   uint64_t last_number_ = 0;
+  uint64_t settings_version_ = 0;
   uint64_t last_unnamed_version_ = 0;
   uint32_t era_ = 0;
   bool has_unsure_ = false;

@@ -64,6 +64,12 @@ void ServerStatements::remove(uint32_t number) {
   copies_.erase(copy);
 }
 
+void ServerStatements::give_up_all() {
+  for (const Copy& copy : copies_) unwanted.push_back(copy.number);
+  copies_.clear();
+  by_statement_.clear();
+}
+
 void ServerStatements::end_era() {
   for (auto copy = copies_.begin(); copy != copies_.end();) {
     if (copy->era >= era_) {

@@ -47,6 +47,9 @@ class ServerStatements {
   // Numbers of statements that are there, but not to be used any more.
   std::vector<uint32_t> unwanted;
 
+  // None of those that are there must be used any more.
+  void give_up_all();
+
   // As in ClientStatements.
   uint32_t begin_era() { return era_++; }
   void end_era();

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "lib/base/ascii.h"
+#include "lib/sql/settings_of_texts.h"
 
 namespace tidepool::session {
 
@@ -12,6 +13,8 @@ namespace {
 constexpr std::string_view kApplicationName = "application_name";
 constexpr std::string_view kRole = "role";
 constexpr std::string_view kSessionAuthorization = "session_authorization";
+
+constexpr std::string_view kPrivate = "?";  // the name of no setting
 
 bool is_identity(std::string_view name) {
   return name == kRole || name == kSessionAuthorization;
@@ -113,14 +116,27 @@ bool is_parsed_again(std::string_view from, std::string_view to) {
   return from != to && value_in(from, "search_path") != value_in(to, "search_path");
 }
 
+std::string literals_in(std::string_view fingerprint) {
+  std::string part;
+  for (std::string_view name : sql::kSettingsOfLiterals)
+    if (const auto value = value_in(fingerprint, name))
+      part.append(name).append(1, '\0').append(*value).append(1, '\0');
+  return part;
+}
+
+void make_private(std::string_view id, std::string& fingerprint) {
+  fingerprint.append(kPrivate).append(1, '\0').append(id).append(1, '\0');
+}
+
+bool is_private(std::string_view fingerprint) {
+  return value_in(fingerprint, kPrivate).has_value();
+}
+
 SettingChanges parse_settings_between(std::string_view from, std::string_view to) {
   SettingChanges changes;
   const bool is_unknown = from.data() == nullptr;
   if (from == to && !is_unknown) return changes;
-  // The encoding last: values are written in ASCII, but the text that follows is not.
-  for (std::string_view name : {"datestyle", "intervalstyle", "timezone", "timezone_abbreviations",
-                                "standard_conforming_strings", "backslash_quote", "transform_null_equals",
-                                "array_nulls", "xmloption", "lc_monetary", "client_encoding"}) {
+  for (std::string_view name : sql::kSettingsOfLiterals) {
     auto before = value_in(from, name);
     auto after = value_in(to, name);
     if (before != after || is_unknown) changes.push_back({std::string(name), std::move(after)});

@@ -32,11 +32,16 @@ struct WantedSettings {
   std::string fingerprint() const;
 };
 
-// What has to be set so that a text means what it does in a session of another fingerprint when it is parsed:
-// the settings that PostgreSQL's parser and the literals of built-in types look at. (A change of search_path
-// makes PostgreSQL parse again by itself.) Without a value: to the server's own.
-// `from` without storage: from whatever it is.
+// Whether PostgreSQL parses again by itself what was parsed under `from`: another search_path.
 bool is_parsed_again(std::string_view from, std::string_view to);
+// That part of a fingerprint that decides what the literals of a text mean when it is parsed: the settings
+// that PostgreSQL's parser and built-in types look at (lib/sql/settings_of_texts.h).
+std::string literals_in(std::string_view fingerprint);
+// Makes it that of nobody else: of settings that are not known.
+void make_private(std::string_view id, std::string& fingerprint);
+bool is_private(std::string_view fingerprint);
+// What has to be set so that they mean what they do in a session of another fingerprint. Without a value: to
+// the server's own. `from` without storage: from whatever it is.
 SettingChanges parse_settings_between(std::string_view from, std::string_view to);
 
 // What `before` becomes by the server's answer to what `watch` asked. `applied`, what the server was brought

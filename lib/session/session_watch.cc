@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/base/ascii.h"
+#include "lib/sql/settings_of_texts.h"
 
 namespace tidepool::session {
 
@@ -139,6 +140,8 @@ void SessionWatch::note_setting(std::string_view name, std::string_view text) {
   asks_settings_ = true;
   remember(text);
   if (std::find(settings_.begin(), settings_.end(), name) != settings_.end()) return;
+  sets_literals_ = sets_literals_ || sql::decides_literals(name);
+  sets_texts_ = sets_texts_ || sets_literals_ || sql::decides_names(name);
   if (settings_.size() < kMostSettings) return static_cast<void>(settings_.emplace_back(name));
   asks_all_settings_ = true;
 }
@@ -175,7 +178,8 @@ void SessionWatch::remember(std::string_view text) {
 void SessionWatch::answered(const SessionState& state) {
   pins_ = static_cast<Pins>((pins_ & ~(suspected_ | bit(Pin::Unknown))) | (state.pins & suspected_));
   suspected_ = 0;
-  asks_settings_ = asks_all_settings_ = saw_reset_ = saw_reset_of_role_ = prepares_ = may_be_gone_ = false;
+  asks_settings_ = asks_all_settings_ = sets_texts_ = sets_literals_ = saw_reset_ = saw_reset_of_role_ =
+      prepares_ = may_be_gone_ = false;
   settings_.clear();
   reset_settings_.clear();
   if (pins_ == 0) suspect_.clear();

@@ -89,6 +89,10 @@ class SessionWatch {
   // There is something to ask before the server may go back.
   bool is_suspicious() const { return asks_settings_ || asks_all_settings_ || suspected_ != 0; }
   bool asks_settings() const { return asks_settings_ || asks_all_settings_; }
+  // Of those that decide what a text means when it is parsed, and of those that decide what its literals mean
+  // (lib/sql/settings_of_texts.h): until the answer, what the session has is not known.
+  bool asks_settings_of_texts() const { return sets_texts_ || asks_all_settings_; }
+  bool asks_settings_of_literals() const { return sets_literals_ || asks_all_settings_; }
   // Of custom settings the names are needed; others are found by themselves.
   const std::vector<std::string>& settings() const { return settings_; }
   bool asks_all_settings() const { return asks_all_settings_; }
@@ -121,6 +125,7 @@ class SessionWatch {
   Pins pins_ = 0;
   bool asks_settings_ = false;
   bool asks_all_settings_ = false;
+  bool sets_texts_ = false, sets_literals_ = false;
   bool saw_reset_ = false;  // of any, but for the role and the session authorization, which RESET ALL leaves
   bool saw_reset_of_role_ = false;  // of any whatever
   std::vector<std::string> reset_settings_;

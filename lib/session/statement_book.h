@@ -20,19 +20,19 @@ class StatementBook {
 
   // Null: those in use take `most_bytes` already.
   StatementPtr share(std::string_view text, std::string_view types, std::string_view fingerprint,
-                     const sql::Options& options);
+                     std::string_view run_under, const sql::Options& options);
   size_t size() const { return statements_.size(); }
   size_t bytes() const { return bytes_; }
 
  private:
   struct Key {  // views of the statement's own strings
-    std::string_view text, types, fingerprint;
+    std::string_view text, types, fingerprint, run_under;
     bool operator==(const Key&) const = default;
   };
   struct Hash {
     size_t operator()(const Key& key) const {
       const std::hash<std::string_view> hash;
-      return hash(key.text) ^ hash(key.types) * 31 ^ hash(key.fingerprint) * 131;
+      return hash(key.text) ^ hash(key.types) * 31 ^ hash(key.fingerprint) * 131 ^ hash(key.run_under) * 8191;
     }
   };
   void forget_unused();

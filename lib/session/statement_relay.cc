@@ -113,9 +113,13 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     resets_ = !is_answered;
   }
   if (type != 'B' && type != 'D') take_first_of_batch();
-  if (sets_locally_ && tracker_.is_quiet() && tracker_.status() == 'I') sets_locally_ = false;
+  if ((sets_locally_ || !doubtful_.empty()) && tracker_.is_quiet() && tracker_.status() == 'I') {
+    sets_locally_ = sets_literals_locally_ = false;
+    drop_doubtful();
+  }
   if (syncs_after_error_ && tracker_.is_quiet()) syncs_after_error_ = false;
   if (syncs_after_error_) return Pass::Wait;
+  if ((type == 'P' || type == 'B' || type == 'D') && is_behind_settings(client)) return Pass::Wait;
   switch (type) {
     case 'P':
       return parse(message, client, out);
@@ -209,7 +213,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
     duplicate.name = name;
     return Pass::Changed;
   }
-  StatementPtr statement = client.source.share(text, types, fingerprint_of(client));
+  StatementPtr statement = client.source.share(text, types, fingerprint_of(client), {});
   if (!statement || !client.statements.has_room_for(name)) return refuse('B', kTooManyStatements, out);
   if (auto error = client.watch.note(statement->traits, text, client.policy))
     return refuse('B', std::move(*error), out);
@@ -235,7 +239,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   parsed.name = name;
   parsed.before = client.statements.take(name);  // of an era that is about to end, if of any
   client.statements.set(name, std::move(statement));
-  if (client.watch.asks_settings()) client.statements.is_unsure_of(*client.statements.find(name));
+  if (client.watch.asks_settings_of_texts()) client.statements.is_unsure_of(*client.statements.find(name));
   return Pass::Changed;
 }
 
@@ -284,7 +288,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
   if (own.unnamed_fingerprint != own.fingerprint) own.unnamed_fingerprint = own.fingerprint;
-  own.unnamed_is_unsure = client.watch.asks_settings();
+  own.unnamed_is_unsure = client.watch.asks_settings_of_texts();
   own.unnamed_changed();
   unnamed_is_noted_ = true;
   unnamed_is_here(client);
@@ -306,6 +310,8 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
     return refuse_use(message, name, no_such_statement(name), out);  // names of ours are nobody's
   }
 
+  if (entry != nullptr && !mind_settings(*entry, client))
+    return refuse_use(message, name, kTooManyStatements, out);
   if (entry != nullptr && must_know_status(*entry->statement, client)) return Pass::Wait;
   const auto& traits = entry != nullptr ? entry->statement->traits : client.statements.unnamed_traits;
   // The name of a setting is among the parameters.
@@ -321,7 +327,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   const std::string_view text =
       entry != nullptr ? std::string_view(entry->statement->text) : client.statements.text_of_unnamed();
   if (!traits.is_empty()) {
-    sets_locally_ = sets_locally_ || traits.has_any({Trait::SetsLocally, Trait::Dynamic, Trait::Unreadable});
+    see_local_settings(traits, traits.has_any({Trait::Dynamic, Trait::Unreadable}));
     need_own_sequences(traits, client, out);
     // The unnamed one was noted at its Parse, unless that was in an earlier batch: the server may have been
     // asked since.
@@ -329,6 +335,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
       if (auto error = client.watch.note(traits, text, client.policy))
         return refuse_use(message, name, std::move(error), out);
     execute_deallocates_ = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
+    see_discard(traits);
     bound_resets_ = traits.has(Trait::ResetsSetting);
     if (!traits.setting_parameters.empty() &&
         !(is_whole && each_parameter(message.body, traits.setting_parameters, [&](base::Bytes value) {
@@ -350,6 +357,7 @@ StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& 
   const bool may_repair = take_first_of_batch() && !is_told;
   if (number == 0) number = need_prepared(*entry, client, out);
   if (number == 0) return refuse_use(message, name, kTooManyStatements, out);
+  note_use(number, client);
   bound_number_ = number;
   if (!is_told) {
     bound_portal_ = portal;
@@ -391,6 +399,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
     append_renamed(message, name, name, out);
     return Pass::Changed;
   }
+  if (!mind_settings(*entry, client)) return refuse_use(message, name, kTooManyStatements, out);
   if (must_know_status(*entry->statement, client)) return Pass::Wait;
   uint32_t number = 0;
   const Rows rows = compare_rows(name, *entry, client, number, out);
@@ -400,6 +409,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
   const bool may_repair = take_first_of_batch() && !is_told;
   if (number == 0) number = need_prepared(*entry, client, out);
   if (number == 0) return refuse('B', kTooManyStatements, out);
+  note_use(number, client);
   append_renamed(message, name, ServerStatements::name_of(number), out);
   if (tracker_.client_sent_marked('D')) {
     Mark& described = mark_use(number, name, may_repair);
@@ -465,7 +475,9 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   const auto traits = is_whole ? sql::classify(text, client.options) : sql::StatementTraits();
   if (!is_whole) note_beginning(text, client);
   const bool deallocates = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
-  if ((deallocates || !traits.named_statements.empty()) && must_wait()) return Pass::Wait;
+  const bool names = !traits.named_statements.empty();
+  if ((deallocates || names) && must_wait()) return Pass::Wait;
+  if (names && is_behind_settings(client)) return Pass::Wait;
   if (tracker_.ready_owed() > 0 && needs_own_sequences(traits, client)) return Pass::Wait;
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('Q', std::move(*error), out);
   ++last_unnamed_;
@@ -475,13 +487,14 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   unnamed_of_ = tracker_.batch_is_open() ? kSomebody : kNobody;  // it may be skipped behind an error
   bound_ = nullptr;
   resets_ = traits.has(Trait::ResetsSetting);
-  sets_locally_ = sets_locally_ || traits.has(Trait::SetsLocally);
+  see_local_settings(traits, false);
   if (traits.is_empty()) return as_it_is('Q');
 
   if (deallocates && tracker_.client_sent_marked('Q')) {
     deallocate_all(client);
     return Pass::AsItIs;
   }
+  see_discard(traits);
   const size_t size_before = out.size();
   // If a Parse in front of it fails, it is skipped like everything up to a Sync, which the client will not
   // send.
@@ -516,8 +529,10 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
     for (size_t i = traits.named_statements.size(); i-- > 0;) {
       const auto& named = traits.named_statements[i];
       auto* entry = client.statements.find(named.name);
-      const uint32_t number = entry != nullptr ? need_prepared(*entry, client, out) : 0;
+      const bool is_known = entry != nullptr && mind_settings(*entry, client);
+      const uint32_t number = is_known ? need_prepared(*entry, client, out) : 0;
       if (number == 0) continue;
+      note_use(number, client);
       changed.replace(named.at, named.size, ServerStatements::name_of(number));
       used = number;
       used_as = named.name;

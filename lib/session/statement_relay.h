@@ -32,6 +32,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "lib/base/result.h"
 #include "lib/session/client_statements.h"
@@ -202,7 +203,33 @@ class StatementRelay {
   void need_unnamed(Client& client, std::string& out);
   std::string fingerprint_of(Client& client);
   bool is_unsure_of_settings(const Client& client) const {
-    return sets_locally_ || client.watch.asks_settings();
+    return sets_locally_ || client.watch.asks_settings_of_texts();
+  }
+  // Whether what the client has is right for the settings that it has now, made so if need be. False: there
+  // is no memory for it.
+  bool mind_settings(ClientStatements::Entry& entry, Client& client) {
+    return entry.settings == client.statements.settings_version() || change_settings(entry, client);
+  }
+  static StatementPtr share_again(const PreparedStatement& statement, const std::string& parsed_under,
+                                  Client& client);
+  bool change_settings(ClientStatements::Entry& entry, Client& client);
+  // The copy is about to be used. Under settings that are not known PostgreSQL may make something of it that
+  // others must not meet.
+  void note_use(uint32_t number, const Client& client) {
+    if (sets_literals_locally_ || client.watch.asks_settings_of_literals()) doubtful_.push_back(number);
+  }
+  void drop_doubtful();
+  // DISCARD PLANS is about to run: PostgreSQL reads all texts again, when they run next, whoever runs them.
+  void see_discard(const sql::StatementTraits& traits) {
+    if (traits.has(sql::Trait::DiscardPlans)) statements_.give_up_all();
+  }
+  void see_local_settings(const sql::StatementTraits& traits, bool any) {
+    sets_locally_ = sets_locally_ || any || traits.has(sql::Trait::SetsLocally);
+    sets_literals_locally_ = sets_literals_locally_ || any || traits.has(sql::Trait::SetsLiteralsLocally);
+  }
+  // What begins a batch waits until it is known what the session has SET in front of it.
+  bool is_behind_settings(const Client& client) const {
+    return client.watch.asks_settings_of_texts() && tracker_.ready_owed() > 0 && !tracker_.batch_is_open();
   }
   bool must_know_status(const PreparedStatement& statement, Client& client) {
     return is_unsure_of_settings(client) && tracker_.ready_owed() > 0 && statements_.find(statement) == 0;
@@ -274,6 +301,8 @@ class StatementRelay {
   bool syncs_after_error_ = false;
   bool advanced_ = false;      // a sequence, perhaps, since the client has the server
   bool sets_locally_ = false;  // in this transaction: what is parsed in it is not shared
+  bool sets_literals_locally_ = false;
+  std::vector<uint32_t> doubtful_;  // copies that this transaction has used meanwhile
   uint32_t last_private_ = 0;
   uint64_t unnamed_version_ = 0;              // of that client's unnamed statements the one that is there
   bool unnamed_is_noted_ = false;             // by the client's watch, in this batch

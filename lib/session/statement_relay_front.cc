@@ -131,11 +131,37 @@ StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_
 std::string StatementRelay::fingerprint_of(Client& client) {
   std::string fingerprint = client.statements.fingerprint;
   // Under settings that are not known now it is the client's alone.
-  if (is_unsure_of_settings(client)) {
-    fingerprint.append("?").push_back('\0');
-    fingerprint.append(std::to_string(client.id) + "." + std::to_string(++last_private_)).push_back('\0');
-  }
+  if (is_unsure_of_settings(client))
+    make_private(std::to_string(client.id) + "." + std::to_string(++last_private_), fingerprint);
   return fingerprint;
+}
+
+StatementPtr StatementRelay::share_again(const PreparedStatement& statement, const std::string& parsed_under,
+                                         Client& client) {
+  const std::string now = literals_in(client.statements.fingerprint);
+  const bool is_run_so = literals_in(parsed_under) == now;
+  return client.source.share(statement.text, statement.types, parsed_under, is_run_so ? "" : "as " + now);
+}
+
+bool StatementRelay::change_settings(ClientStatements::Entry& entry, Client& client) {
+  if (entry.is_unsure) return true;  // not yet
+  const std::string& before = entry.parsed_under ? *entry.parsed_under : entry.statement->fingerprint;
+  if (!is_private(before)) {
+    StatementPtr other = share_again(*entry.statement, before, client);
+    if (!other) return false;
+    entry.statement = std::move(other);
+    entry.parsed_under = nullptr;
+  }
+  entry.settings = client.statements.settings_version();
+  return true;
+}
+
+void StatementRelay::drop_doubtful() {
+  for (const uint32_t number : std::exchange(doubtful_, {})) {
+    if (statements_.of_number(number) == nullptr) continue;
+    statements_.remove(number);
+    statements_.unwanted.push_back(number);
+  }
 }
 
 // Its number on the server, where it is prepared if need be. 0: there is no memory for it.
@@ -143,21 +169,18 @@ uint32_t StatementRelay::need_prepared(ClientStatements::Entry& entry, Client& c
   // Where it was prepared it is as it was, whatever the session has SET since; but that another search_path
   // makes PostgreSQL parse it again.
   if (const uint32_t number = statements_.find(*entry.statement)) return number;
-  const auto shared_under = [&](const std::string& fingerprint) {
-    return client.source.share(entry.statement->text, entry.statement->types, fingerprint);
-  };
   if (entry.parsed_under) {
-    StatementPtr known = shared_under(*entry.parsed_under);
+    StatementPtr known = share_again(*entry.statement, *entry.parsed_under, client);
     if (!known) return 0;
     entry.statement = std::move(known);
     entry.parsed_under = nullptr;
     if (const uint32_t number = statements_.find(*entry.statement)) return number;
   }
+  StatementPtr statement = entry.statement;
   // That is for this once. (In a failed transaction it fails.)
   const bool in_its_own_way = is_unsure_of_settings(client) && tracker_.status() == 'I';
-  StatementPtr statement = entry.statement;
   if (in_its_own_way || is_parsed_again(statement->fingerprint, client.statements.fingerprint)) {
-    statement = shared_under(fingerprint_of(client));
+    statement = client.source.share(statement->text, statement->types, fingerprint_of(client), {});
     if (!statement) return 0;
     if (!in_its_own_way) entry.statement = statement;
     if (const uint32_t number = statements_.find(*statement)) return number;

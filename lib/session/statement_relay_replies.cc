@@ -358,13 +358,16 @@ bool StatementRelay::leave() {
   nothing_is_asked();
   execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
   repair_ = Repair::No;
-  holds_back_ = flushes_ = syncs_after_error_ = sets_locally_ = advanced_ = false;
+  holds_back_ = flushes_ = syncs_after_error_ = advanced_ = false;
+  sets_locally_ = sets_literals_locally_ = false;
+  if (!doubtful_.empty()) drop_doubtful();
   return is_known;
 }
 
 void StatementRelay::discarded() {
   statements_.clear();
   statements_.end_era();
+  doubtful_.clear();
 }
 
 }  // namespace tidepool::session

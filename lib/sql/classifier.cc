@@ -10,6 +10,7 @@
 
 #include "lib/sql/call_arguments.h"
 #include "lib/sql/lexer.h"
+#include "lib/sql/settings_of_texts.h"
 #include "lib/sql/statement_traits.h"
 #include "lib/sql/words.h"
 
@@ -69,6 +70,9 @@ class Classifier {
   void read_deallocate();
   void read_execute();
   void read_discard();
+  void read_set_local();
+  void set_locally(std::string_view name);
+  void set_something_locally();
   void read_declare();
   void read_create();
   void read_create_routine();
@@ -309,7 +313,8 @@ void Classifier::on_set_config() {
   Lexer arguments = lexer_;
   arguments.next();
   SetConfigCall call = read_set_config(arguments, lookahead_left_);
-  if (call.is_local) return raise(Trait::SetsLocally);
+  if (call.is_local)
+    return call.name == SetConfigCall::Name::Literal ? set_locally(call.literal) : set_something_locally();
   if (call.name == SetConfigCall::Name::Literal) return add_setting(std::move(call.literal));
   if (call.name == SetConfigCall::Name::Computed || depth_ > 0) {
     raise(Trait::NamelessSetting);
@@ -346,7 +351,8 @@ void Classifier::read_set() {
   if (is_assigned()) return read_assignment();
   switch (word_) {
     case Word::Local:
-      return raise(Trait::SetsLocally);
+      advance();
+      return read_set_local();
     case Word::Transaction:
     case Word::Constraints:
       return;
@@ -380,6 +386,32 @@ void Classifier::read_set() {
       return raise(Trait::AnySetting);  // no SET that we know
   }
   if (is_followed_by(Word::Default)) raise(Trait::ResetsSetting);
+}
+
+void Classifier::read_set_local() {
+  while (word_ == Word::Session && !is_assigned()) advance();
+  if (is_assigned()) return set_locally(read_setting_name());
+  switch (word_) {
+    case Word::Transaction:
+    case Word::Constraints:
+      return;
+    case Word::Authorization:
+    case Word::Role:
+    case Word::Schema:
+      return raise(Trait::SetsLocally);
+    default:  // NAMES, TIME ZONE, XML OPTION
+      return set_something_locally();
+  }
+}
+
+void Classifier::set_locally(std::string_view name) {
+  if (decides_literals(name)) return set_something_locally();
+  if (decides_names(name)) raise(Trait::SetsLocally);
+}
+
+void Classifier::set_something_locally() {
+  raise(Trait::SetsLocally);
+  raise(Trait::SetsLiteralsLocally);
 }
 
 void Classifier::read_assignment() {
@@ -450,6 +482,7 @@ void Classifier::read_statement_name() {
 
 void Classifier::read_discard() {
   raise(Trait::RemovesState);
+  if (word_ == Word::Plans) raise(Trait::DiscardPlans);
   if (word_ != Word::All) return;
   raise(Trait::DiscardAll);
   raise(Trait::AnySetting);

@@ -73,6 +73,10 @@ std::string_view to_string(Trait trait) {
       return "an unreadable text";
     case Trait::SetsLocally:
       return "SET LOCAL";
+    case Trait::SetsLiteralsLocally:
+      return "SET LOCAL of what literals mean";
+    case Trait::DiscardPlans:
+      return "DISCARD PLANS";
     case Trait::NamelessSetting:
       return "a setting whose name is computed";
   }

@@ -54,9 +54,12 @@ enum class Trait : uint32_t {
   Unreadable = 1U << 19,
   // A set_config() whose name is computed (AnySetting too): were it a custom setting, nobody could say which.
   NamelessSetting = 1U << 20,
-  // SET LOCAL, set_config(..., true): no state, but what is parsed in the same transaction may mean something
-  // else.
+  // SET LOCAL, set_config(..., true) of a setting that decides what a text means (settings_of_texts.h), or of
+  // one whose name is computed: no state, but what is parsed in the same transaction may mean something else.
   SetsLocally = 1U << 21,
+  // The same, of one that decides what its literals mean.
+  SetsLiteralsLocally = 1U << 22,
+  DiscardPlans = 1U << 23,
 };
 
 struct StatementTraits {

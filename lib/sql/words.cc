@@ -62,6 +62,7 @@ constexpr Row kRows[] = {
     {"merge", Word::Merge},
     {"names", Word::Names},
     {"or", Word::Or},
+    {"plans", Word::Plans},
     {"prepare", Word::Prepare},
     {"procedure", Word::Procedure},
     {"refresh", Word::Refresh},

@@ -14,8 +14,8 @@ enum class Word : uint8_t {
   // Keywords that matter in certain places
   Abort, All, Alter, Analyze, And, As, Atomic, Authorization, Begin, Call, Case, Chain, Characteristics,
   Close, Commit, Constraints, Copy, Create, Cursor, Deallocate, Declare, Default, Discard, Do, Drop, Else,
-  End, Execute, Explain, For, From, Function, Hold, Language, Listen, Load, Loop, Names, Or, Prepare,
-  Procedure, Refresh, Replace, Reset, Role, Rollback, Schema, Session, Set, Start, Table, Then, Time, To,
+  End, Execute, Explain, For, From, Function, Hold, Language, Listen, Load, Loop, Names, Or, Plans,
+  Prepare, Procedure, Refresh, Replace, Reset, Role, Rollback, Schema, Session, Set, Start, Table, Then, Time, To,
   Transaction, True, Unlisten, Verbose, With, Work, Xml, Zone,
   // Keywords that matter anywhere
   Delete, Global, Insert, Into, Local, Merge, Temporary, Update,

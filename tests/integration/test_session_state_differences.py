@@ -166,19 +166,63 @@ def test_a_parse_that_is_answered_here_takes_no_snapshot(tidepool, postgres):
     assert (outcome(direct, changes), outcome(session, changes)) == ("25001", "CZ")
 
 
-def test_discard_plans_is_of_one_server(tidepool, postgres):
+A_DATE = "select '01/02/2020'::date"
+
+
+def test_discard_plans_reads_no_text_again(tidepool, postgres):
+    session, _, direct = both(tidepool, postgres)
+    for client in (session, direct):
+        client.rows("set datestyle to german")
+        answers_to(client, prepare(A_DATE))
+        client.rows("set datestyle to iso, mdy")
+        client.rows("discard plans")
+    assert (outcome(direct, run()), outcome(session, run())) == ("2020-01-02", "2020-02-01")
+
+
+def test_a_text_that_ddl_makes_postgres_read_again_is_so_on_servers_that_had_it(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres, size=2)
+    text = A_DATE + " from t"
+    other.rows("create table t as select 1 as a")
+    for client in (session, direct):
+        client.rows("set datestyle to german")
+    answers_to(direct, prepare(text))
+    first = say_at(session, wire.parse(text, "s"))
+    for client in (session, direct):
+        client.rows("set datestyle to iso, mdy")
+    hold(session, first)
+    answers_to(session, run())
+    second = session.value("select pg_backend_pid()")
+    session.holder.rows("rollback")
+    other.rows("alter table t add column b int")
+    hold(session, second)
+    heard = [outcome(client, run()) for client in (direct, session)]
+    session.holder.rows("rollback")
+    hold(session, first)
+    assert [*heard, outcome(session, run())] == ["2020-01-02", "2020-02-01", "2020-01-02"]
+
+
+def test_other_words_for_the_same_schemas_make_a_text_be_read_again(tidepool, postgres):
     session, _, direct = both(tidepool, postgres, size=2)
     for client in (session, direct):
         client.rows("set datestyle to german")
-    answers_to(direct, prepare("select '01/02/2020'::date"))
-    hold(session, say_at(session, wire.parse("select '01/02/2020'::date", "s")))
+        client.rows("set search_path to public")
+    answers_to(direct, prepare(A_DATE))
+    server = say_at(session, wire.parse(A_DATE, "s"))
     for client in (session, direct):
         client.rows("set datestyle to iso, mdy")
-        client.rows("discard plans")
-    elsewhere = session.value("select pg_backend_pid()")
-    session.holder.rows("rollback")
-    hold(session, elsewhere)
-    assert (outcome(direct, run()), outcome(session, run())) == ("2020-01-02", "2020-02-01")
+        client.rows("set search_path to public, nowhere")
+    hold(session, server)
+    assert (outcome(direct, run()), outcome(session, run())) == ("2020-02-01", "2020-01-02")
+
+
+def test_a_statement_of_before_behind_a_set_of_its_own_batch_is_read_as_after_it(tidepool, postgres):
+    session, _, direct = both(tidepool, postgres, size=2)
+    for client in (session, direct):
+        client.rows("set datestyle to german")
+    answers_to(direct, prepare(A_DATE))
+    hold(session, say_at(session, wire.parse(A_DATE, "s")))
+    heard = [outcome(client, wire.extended("set datestyle to iso, mdy"), run()) for client in (direct, session)]
+    assert heard == ["2020-02-01", "2020-01-02"]
 
 
 def test_who_prepares_anew_what_was_prepared_before_ddl_may_hear_of_it_once(tidepool, postgres):
@@ -222,3 +266,17 @@ def test_describe_of_a_statement_without_rows_looks_at_its_table(tidepool, postg
     hold(session, server)
     describe = wire.describe("S", "s") + wire.SYNC
     assert (outcome(direct, describe), outcome(session, describe)) == ("tnZ", "42P01")
+
+
+def test_describe_of_a_statement_whose_table_is_gone_says_so_at_once(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres, size=2)
+    other.rows("create table t(a int)")
+    answers_to(direct, prepare("select a from t"))
+    server = say_at(session, wire.parse("select a from t", "s"))
+    other.rows("drop table t")
+    hold(session, server)
+    heard = []
+    for client in (direct, session):
+        client.send(wire.describe("S", "s") + wire.SYNC)
+        heard.append("".join(answer.type for answer in client.read_until_ready()))
+    assert heard == ["tEZ", "EZ"]

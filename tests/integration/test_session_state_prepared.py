@@ -3,6 +3,7 @@ docs/transaction-mode.md."""
 
 import pytest
 from harness import wire
+from harness.sessions import directly
 from harness.shared_servers import Neighbours, answers_to, same_as_directly, transaction_pool
 
 
@@ -182,6 +183,27 @@ def test_a_statement_means_what_its_sessions_settings_make_of_it(tidepool):
     for _ in range(2):
         assert value_of(one, run()) == "2020-01-02"
         assert value_of(other, run()) == "2020-02-01"
+
+
+@pytest.mark.parametrize("why", ["alter table t add column c int", "analyze t", "discard plans"])
+@pytest.mark.parametrize("set_by", ["set", "set local", "set in a transaction"])
+@pytest.mark.parametrize("how", ["execute", "describe", "sql"])
+def test_what_postgres_reads_again_for_one_session_is_not_met_by_others(tidepool, postgres, why, set_by, how):
+    """One server, two sessions that prepared one text under the same settings; one of them has others when PostgreSQL reads the text again."""
+    daemon = tidepool(pools=transaction_pool(1))
+    one, other = daemon.wire("bench"), daemon.wire("bench")
+    other.rows("create table t(a date, b int); insert into t values ('2020-01-02', 1), ('2020-02-01', 2)")
+    for client in (one, other):
+        answers_to(client, prepare("select b from t where a = '01/02/2020'"))
+        assert value_of(client, run()) == "1"
+    if set_by != "set":
+        one.rows("begin")
+    one.rows(("set local" if set_by == "set local" else "set") + " datestyle to german")
+    (one if why == "discard plans" else directly(postgres, daemon.databases["bench"])).rows(why)
+    answers_to(one, {"execute": run(), "describe": wire.describe("S", "s") + wire.SYNC, "sql": wire.query("execute s")}[how])
+    if set_by != "set":
+        one.rows("commit")
+    assert value_of(other, run()) == "1"
 
 
 def test_a_search_path_decides_which_table_a_statement_reads(tidepool, postgres):

@@ -25,8 +25,9 @@ SETTINGS = {
     "quote_all_identifiers": ["on", "off"],
     "row_security": ["on", "off"],
     "xmloption": ["content", "document"],
-    "search_path": ["", '""', "c{0}", "c{0}_b, c{0}", "c{0}, public", '"Odd Schema", c{0}', '","', '"$user", public', "C{0}", "pg_catalog, c{0}",
-                    '"c{0}, c{0}_b"', "c{0}_b"],
+    # No two that name the same schemas: that a statement is not read again between such is known to differ.
+    "search_path": ["", "c{0}", "c{0}_b, c{0}", "c{0}, public", '"Odd Schema", c{0}', '","', '"$user", public, shared', "shared, C{0}",
+                    "pg_catalog, public, c{0}", '"c{0}, c{0}_b", shared', "c{0}_b"],
 }
 CUSTOM = ["app.user_id", "app.tenant", "APP.Tenant", "app.long"]
 CUSTOM_VALUES = ["42", "Value", "value", "VALUE", LONG, LONG.upper(), "O'Reilly \"quoted\" \\ back", "a,b, c", "ä€", "  blanks  ", "null", ""]

@@ -136,7 +136,8 @@ def transaction_in_one_write(w):
 @kind(1, "X")
 def transaction_in_one_query(w):
     w.in_transaction = False
-    return said(query(f"begin; {script_settings.change(w, False)}; {w.simple()}; {w.r.choice(('commit', 'rollback'))}; {w.simple()}"))
+    # On lines of their own: one may be a comment.
+    return said(query(f"begin; {script_settings.change(w, False)};\n{w.simple()};\n{w.r.choice(('commit', 'rollback'))};\n{w.simple()}"))
 
 
 # Settings

@@ -77,6 +77,7 @@ class PoolOfModels {
     client->relayed = std::make_unique<RelayedClient>(++last_id_, book_);
     client->relayed->max_prepared_statements = max_prepared_statements_;
     client->number = at;
+    client->direct.reads_again = false;
     if (at < clients_.size())
       clients_[at] = std::move(client);
     else
@@ -141,8 +142,8 @@ class PoolOfModels {
     }
   }
   // What a text means depends on the DateStyle under which it is parsed. A client waits for the answers
-  // before and behind a SET, and in a transaction it prepares nothing behind one: what it is parsed under is
-  // not known then (docs/transaction-mode.md).
+  // before and behind a SET and DISCARD PLANS, and in a transaction it prepares nothing behind one: what it
+  // is parsed under is not known then (docs/transaction-mode.md).
   void settings_turn(Client& client) {
     if (!client.unsent.empty()) return;  // it has no server yet
     const bool is_idle = client.direct.is_idle();
@@ -159,6 +160,11 @@ class PoolOfModels {
         client.has_set = !is_idle;
         return settle();
       case 1:
+        if (!client.has_set && chance(3)) {
+          settle();
+          say(client, query("discard plans"), true);
+          return settle();
+        }
         say(client, query(one_of("begin", "commit", "rollback", "fail", "select date")), true);
         return client.has_set ? settle() : void();
       case 2:

@@ -17,8 +17,9 @@ namespace tidepool::session {
 struct RelayedClient final : StatementSource {
   RelayedClient(uint64_t number, StatementBook& pool_book) : id(number), book(pool_book) {}
 
-  StatementPtr share(std::string_view text, std::string_view types, std::string_view fingerprint) override {
-    return book.share(text, types, fingerprint, options);
+  StatementPtr share(std::string_view text, std::string_view types, std::string_view fingerprint,
+                     std::string_view run_under) override {
+    return book.share(text, types, fingerprint, run_under, options);
   }
 
   // What a relay is told of it.

@@ -13,43 +13,45 @@ namespace {
 
 TEST_CASE("the same text, types and settings are the same statement") {
   StatementBook book;
-  const auto one = book.share("select $1", std::string_view("\0\0", 2), "", {});
-  CHECK(book.share("select $1", std::string_view("\0\0", 2), "", {}) == one);
-  CHECK(book.share("select $1 ", std::string_view("\0\0", 2), "", {}) != one);
-  CHECK(book.share("select $1", std::string_view("\0\1\0\0\0\5", 6), "", {}) != one);
-  CHECK(book.share("select $1", std::string_view("\0\0", 2), "datestyle", {}) != one);
-  CHECK(book.size() == 4);
-  CHECK(book.share("listen news", "", "", {})->traits.has(sql::Trait::Listen));
+  const auto one = book.share("select $1", std::string_view("\0\0", 2), "", "", {});
+  CHECK(book.share("select $1", std::string_view("\0\0", 2), "", "", {}) == one);
+  CHECK(book.share("select $1 ", std::string_view("\0\0", 2), "", "", {}) != one);
+  CHECK(book.share("select $1", std::string_view("\0\1\0\0\0\5", 6), "", "", {}) != one);
+  CHECK(book.share("select $1", std::string_view("\0\0", 2), "datestyle", "", {}) != one);
+  CHECK(book.share("select $1", std::string_view("\0\0", 2), "", "as datestyle", {}) != one);
+  CHECK(book.size() == 5);
+  CHECK(book.share("listen news", "", "", "", {})->traits.has(sql::Trait::Listen));
 }
 
 TEST_CASE("a book keeps to its memory: what nobody has is forgotten, and in the end no more is taken") {
   constexpr size_t kMost = 100'000;
   StatementBook book(kMost);
   for (int i = 0; i < 10'000; ++i) {
-    REQUIRE(book.share("select " + std::to_string(i), "", "", {}) != nullptr);
+    REQUIRE(book.share("select " + std::to_string(i), "", "", "", {}) != nullptr);
     REQUIRE(book.bytes() <= kMost);
   }
   std::vector<StatementPtr> in_use;
+  const std::string kText = "select * from t" + std::string(100, 't');
   for (int i = 0; i < 10'000; ++i) {
-    auto statement = book.share("select * from t" + std::to_string(i), "", "", {});
+    auto statement = book.share(kText + std::to_string(i), "", "", "", {});
     if (!statement) break;
     in_use.push_back(std::move(statement));
   }
   CHECK(in_use.size() < 10'000);
   CHECK(book.bytes() <= kMost);
   CHECK(book.bytes() > kMost * 9 / 10);
-  CHECK(book.share("one more", "", "", {}) == nullptr);
-  CHECK(book.share(in_use[5]->text, "", "", {}) == in_use[5]);
+  CHECK(book.share(kText + " one more", "", "", "", {}) == nullptr);
+  CHECK(book.share(in_use[5]->text, "", "", "", {}) == in_use[5]);
   in_use.clear();
-  CHECK(book.share("one more", "", "", {}) != nullptr);
+  CHECK(book.share(kText + " one more", "", "", "", {}) != nullptr);
   CHECK(book.size() == 1);
 }
 
 TEST_CASE("a text longer than the book is refused, and changes nothing") {
   StatementBook book(10'000);
-  const auto one = book.share("select 1", "", "", {});
-  CHECK(book.share(std::string(20'000, 'x'), "", "", {}) == nullptr);
-  CHECK(book.share("select 1", "", "", {}) == one);
+  const auto one = book.share("select 1", "", "", "", {});
+  CHECK(book.share(std::string(20'000, 'x'), "", "", "", {}) == nullptr);
+  CHECK(book.share("select 1", "", "", "", {}) == one);
 }
 
 // -- Of a client

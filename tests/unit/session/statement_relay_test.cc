@@ -58,9 +58,9 @@ TEST_CASE("the same text with other parameter types, or parsed under other setti
       .server_gets(parse("tidepool_2", "select $1", {23}) + sync())
       .server_answers(messages("1ZI"))
       .gets(messages("1ZI"));
-  with.of_client().statements.fingerprint = std::string("datestyle\0German\0", 17);
+  with.of_client().statements.settings_are(std::string("datestyle\0German\0", 17));
   with.has_prepared("z", "select $1", 3);
-  with.runs("x", 1).runs("z", 3);
+  with.runs("z", 3);
 }
 
 TEST_CASE("a Parse of what the server has already never gets there; its answer comes in its turn") {

@@ -10,6 +10,7 @@
 //   select date ...        the same, and the DateStyle under which it was parsed
 //   set [local] datestyle to ...    savepoint ...    rollback to ...    release ...
 //   prepare NAME as ...    execute NAME    deallocate [prepare] NAME|all    discard all    alter
+//   discard plans          texts are read again when they run next
 // Everything else is a syntax error.
 #pragma once
 
@@ -18,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lib/base/ascii.h"
@@ -90,6 +92,8 @@ class StatementServerModel {
   // The DateStyle: the session's, and what the pool brings it to between two clients.
   static constexpr std::string_view kOwnStyle = "iso";
   const std::string& style() const { return style_.now; }
+  // False: behind DISCARD PLANS a text means what it did, as through a relay (docs/transaction-mode.md).
+  bool reads_again = true;
   void bring_style_to(std::string_view style) {
     style_ = {std::string(style), std::string(style), std::string(style)};
   }
@@ -109,6 +113,7 @@ class StatementServerModel {
   struct Statement {
     std::string text;
     int way = 0;
+    bool is_discarded = false;  // what was made of its text
   };
   struct Portal {
     std::string text;
@@ -147,7 +152,7 @@ class StatementServerModel {
   static bool is_readable(std::string_view text) {
     for (std::string_view word : {"select", "values", "begin", "commit", "rollback", "fail", "listen",
                                   "reset all", "prepare ", "execute ", "deallocate ", "discard all", "alter",
-                                  "set ", "savepoint ", "release ", "discard sequences"})
+                                  "set ", "savepoint ", "release ", "discard sequences", "discard plans"})
       if (text.starts_with(word)) return true;
     return text.empty();
   }
@@ -194,6 +199,8 @@ class StatementServerModel {
   }
   // False: it has failed.
   bool is_as_it_was(Statement& statement, const std::string& name) {
+    if (std::exchange(statement.is_discarded, false))
+      statement.text = analyzed(statement.text.substr(0, statement.text.find(" in ")));
     if (!statement.text.starts_with("values") || statement.way == table_->way) return true;
     if (!name.empty())
       return fail("0A000", "cached plan must not change result type", "RevalidateCachedQuery"), false;
@@ -371,6 +378,10 @@ class StatementServerModel {
       style_.now = style_.at_commit = kOwnStyle;
       portals_.clear();
       return complete("DISCARD ALL");
+    }
+    if (text == "discard plans") {
+      for (auto& [name, statement] : statements_) statement.is_discarded = reads_again;
+      return complete("DISCARD PLANS");
     }
     if (text.starts_with("prepare ")) {
       const std::string name = name_in(text.substr(8));

@@ -33,6 +33,7 @@ constexpr std::pair<Trait, std::string_view> kNames[] = {
     {Trait::Executes, "Executes"},
     {Trait::Dynamic, "Dynamic"},
     {Trait::Unreadable, "Unreadable"},
+    {Trait::DiscardPlans, "DiscardPlans"},
 };
 
 std::string in_brackets(const std::vector<std::string>& words) {

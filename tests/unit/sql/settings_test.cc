@@ -94,14 +94,31 @@ TEST_CASE("what ends with its transaction is no setting of the session") {
 }
 
 TEST_CASE("what is set for the rest of a transaction is noted, though it leaves nothing") {
-  for (const char* text : {"set local x = 1", "SET LOCAL ROLE a", "select set_config('a', 'b', true)",
-                           "do $$begin set local x = 1; end$$"}) {
+  using tidepool::sql::Trait;
+  for (const char* text :
+       {"set local datestyle = iso", "set local \"TimeZone\" to x", "SET LOCAL TIME ZONE 'x'",
+        "set local names 'latin1'", "set local xml option content",
+        "select set_config('intervalstyle', 'b', true)", "select set_config($1, $2, true)",
+        "select set_config(a, b, true)", "do $$begin set local timezone = 1; end$$",
+        "begin; set local session datestyle = iso"}) {
     CAPTURE(text);
-    CHECK(tidepool::sql::classify(text, {}).has(tidepool::sql::Trait::SetsLocally));
+    CHECK(tidepool::sql::classify(text, {}).has(Trait::SetsLocally));
+    CHECK(tidepool::sql::classify(text, {}).has(Trait::SetsLiteralsLocally));
   }
-  for (const char* text : {"set x = 1", "set local.x = 1", "select set_config('a', 'b', false)"}) {
+  for (const char* text :
+       {"SET LOCAL ROLE a", "set local search_path to a", "set local schema 'a'",
+        "set local session authorization a", "select set_config('search_path', '', true)"}) {
     CAPTURE(text);
-    CHECK_FALSE(tidepool::sql::classify(text, {}).has(tidepool::sql::Trait::SetsLocally));
+    CHECK(tidepool::sql::classify(text, {}).has(Trait::SetsLocally));
+    CHECK_FALSE(tidepool::sql::classify(text, {}).has(Trait::SetsLiteralsLocally));
+  }
+  for (const char* text :
+       {"set x = 1", "set local.x = 1", "select set_config('a', 'b', false)", "set local x = 1",
+        "set local app.timezone = 1", "set local statement_timeout to 7", "set datestyle = iso",
+        "set local transaction read only", "select set_config('app.user_id', $1, true)"}) {
+    CAPTURE(text);
+    CHECK_FALSE(tidepool::sql::classify(text, {}).has(Trait::SetsLocally));
+    CHECK_FALSE(tidepool::sql::classify(text, {}).has(Trait::SetsLiteralsLocally));
   }
 }
 
@@ -133,7 +150,7 @@ TEST_CASE("RESET and DISCARD") {
       {"discard all", "AnySetting ResetsSetting RemovesState DiscardAll"},
       {"discard temp", "RemovesState"},
       {"discard temporary", "RemovesState"},
-      {"discard plans", "RemovesState"},
+      {"discard plans", "RemovesState DiscardPlans"},
       {"discard sequences", "RemovesState"},
   });
 }
