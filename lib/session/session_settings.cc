@@ -37,6 +37,27 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+std::string fingerprint_of(const ParameterMap& settings) {
+  std::string text;
+  for (const auto& [name, value] : settings.entries()) {
+    if (name == kApplicationName || name.find('.') != std::string::npos) continue;
+    text.append(name).push_back('\0');
+    text.append(value).push_back('\0');
+  }
+  return text;
+}
+
+ParameterMap settings_in(std::string_view fingerprint) {
+  ParameterMap settings;
+  while (!fingerprint.empty()) {
+    const size_t name_end = fingerprint.find('\0');
+    const size_t value_end = fingerprint.find('\0', name_end + 1);
+    settings.set(fingerprint.substr(0, name_end), fingerprint.substr(name_end + 1, value_end - name_end - 1));
+    fingerprint.remove_prefix(value_end + 1);
+  }
+  return settings;
+}
+
 std::optional<std::string> value_in(std::string_view fingerprint, std::string_view wanted) {
   while (!fingerprint.empty()) {
     const size_t name_end = fingerprint.find('\0');
@@ -103,13 +124,7 @@ std::string WantedSettings::fingerprint() const {
             wish.reported_name.empty() ? wish.setting.second : wish.reported_value);
   if (carried != nullptr)
     for (const auto& [name, value] : carried->entries()) all.set(name, value);
-  std::string text;
-  for (const auto& [name, value] : all.entries()) {
-    if (name == kApplicationName || name.find('.') != std::string::npos) continue;
-    text.append(name).push_back('\0');
-    text.append(value).push_back('\0');
-  }
-  return text;
+  return fingerprint_of(all);
 }
 
 bool is_parsed_again(std::string_view from, std::string_view to) {
@@ -124,6 +139,15 @@ std::string literals_in(std::string_view fingerprint) {
   return part;
 }
 
+std::string with_letters_of(std::string_view parsed_under, std::string_view now) {
+  ParameterMap settings = settings_in(now);
+  for (std::string_view name : sql::kSettingsOfLetters) {
+    settings.erase(name);
+    if (const auto value = value_in(parsed_under, name)) settings.set(name, *value);
+  }
+  return fingerprint_of(settings);
+}
+
 void make_private(std::string_view id, std::string& fingerprint) {
   fingerprint.append(kPrivate).append(1, '\0').append(id).append(1, '\0');
 }
@@ -136,11 +160,13 @@ SettingChanges parse_settings_between(std::string_view from, std::string_view to
   SettingChanges changes;
   const bool is_unknown = from.data() == nullptr;
   if (from == to && !is_unknown) return changes;
-  for (std::string_view name : sql::kSettingsOfLiterals) {
+  const auto add = [&](std::string_view name) {
     auto before = value_in(from, name);
     auto after = value_in(to, name);
     if (before != after || is_unknown) changes.push_back({std::string(name), std::move(after)});
-  }
+  };
+  for (std::string_view name : sql::kSettingsOfLiterals) add(name);
+  for (std::string_view name : sql::kSettingsOfLetters) add(name);
   return changes;
 }
 

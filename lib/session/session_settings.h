@@ -34,13 +34,15 @@ struct WantedSettings {
 
 // Whether PostgreSQL parses again by itself what was parsed under `from`: another search_path.
 bool is_parsed_again(std::string_view from, std::string_view to);
-// That part of a fingerprint that decides what the literals of a text mean when it is parsed: the settings
-// that PostgreSQL's parser and built-in types look at (lib/sql/settings_of_texts.h).
+// That part of a fingerprint that decides what the literals of a text mean whenever it is parsed.
 std::string literals_in(std::string_view fingerprint);
+// `now`, but for what decides what a text's letters mean, which is as it was when it was first parsed.
+std::string with_letters_of(std::string_view parsed_under, std::string_view now);
 // Makes it that of nobody else: of settings that are not known.
 void make_private(std::string_view id, std::string& fingerprint);
 bool is_private(std::string_view fingerprint);
-// What has to be set so that they mean what they do in a session of another fingerprint. Without a value: to
+// What has to be set so that a text means what it does in a session of another fingerprint: the settings that
+// PostgreSQL's parser and built-in types look at (lib/sql/settings_of_texts.h). Without a value: to
 // the server's own. `from` without storage: from whatever it is.
 SettingChanges parse_settings_between(std::string_view from, std::string_view to);
 

@@ -141,7 +141,7 @@ void SessionWatch::note_setting(std::string_view name, std::string_view text) {
   remember(text);
   if (std::find(settings_.begin(), settings_.end(), name) != settings_.end()) return;
   sets_literals_ = sets_literals_ || sql::decides_literals(name);
-  sets_texts_ = sets_texts_ || sets_literals_ || sql::decides_names(name);
+  sets_texts_ = sets_texts_ || sets_literals_ || sql::decides_names(name) || sql::decides_letters(name);
   if (settings_.size() < kMostSettings) return static_cast<void>(settings_.emplace_back(name));
   asks_all_settings_ = true;
 }

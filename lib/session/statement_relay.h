@@ -163,6 +163,7 @@ class StatementRelay {
     sql::StatementTraits unnamed_traits_before;
     uint64_t unnamed_version_before = 0;
     uint64_t unnamed_of_before = 0, unnamed_here_before = 0;
+    uint32_t unnamed_follows = 0;  // the number of the one that made that
     bool keeps_unnamed = false;
 
     void reset() {

@@ -91,6 +91,7 @@ void StatementRelay::keep_unnamed(Client& client, Mark& in) {
   ClientStatements& own = client.statements;
   in.keeps_unnamed = true;
   ++unsettled_unnamed_;
+  in.unnamed_follows = in.number - 1;
   in.unnamed_of_before = unnamed_of_;
   in.unnamed_version_before = own.unnamed_version;
   in.unnamed_here_before = unnamed_version_;
@@ -180,7 +181,9 @@ uint32_t StatementRelay::need_prepared(ClientStatements::Entry& entry, Client& c
   // That is for this once. (In a failed transaction it fails.)
   const bool in_its_own_way = is_unsure_of_settings(client) && tracker_.status() == 'I';
   if (in_its_own_way || is_parsed_again(statement->fingerprint, client.statements.fingerprint)) {
-    statement = client.source.share(statement->text, statement->types, fingerprint_of(client), {});
+    const std::string now = fingerprint_of(client);
+    statement = client.source.share(statement->text, statement->types,
+                                    in_its_own_way ? now : with_letters_of(statement->fingerprint, now), {});
     if (!statement) return 0;
     if (!in_its_own_way) entry.statement = statement;
     if (const uint32_t number = statements_.find(*statement)) return number;

@@ -259,12 +259,14 @@ void StatementRelay::drop_front(size_t count, ClientStatements& statements, bool
 void StatementRelay::leave_to_next_unnamed(Mark& mark, bool has_run) {
   for (size_t i = 0; i < marks_.size(); ++i) {
     Mark& later = marks_[i];
-    if (later.kind != Mark::Kind::UnnamedParse || later.number != mark.number + 1 || !later.keeps_unnamed)
+    if (later.kind != Mark::Kind::UnnamedParse || later.unnamed_follows != mark.number ||
+        !later.keeps_unnamed)
       continue;
     if (has_run || !mark.keeps_unnamed) {
       later.unnamed_before.clear();
       later.unnamed_of_before = kSomebody;
     } else {
+      later.unnamed_follows = mark.unnamed_follows;
       later.unnamed_before = std::move(mark.unnamed_before);
       later.unnamed_traits_before = std::move(mark.unnamed_traits_before);
       later.unnamed_fingerprint_before = std::move(mark.unnamed_fingerprint_before);

@@ -396,17 +396,18 @@ void Classifier::read_set_local() {
     case Word::Constraints:
       return;
     case Word::Authorization:
+    case Word::Names:
     case Word::Role:
     case Word::Schema:
       return raise(Trait::SetsLocally);
-    default:  // NAMES, TIME ZONE, XML OPTION
+    default:  // TIME ZONE, XML OPTION
       return set_something_locally();
   }
 }
 
 void Classifier::set_locally(std::string_view name) {
   if (decides_literals(name)) return set_something_locally();
-  if (decides_names(name)) raise(Trait::SetsLocally);
+  if (decides_names(name) || decides_letters(name)) raise(Trait::SetsLocally);
 }
 
 void Classifier::set_something_locally() {

@@ -16,6 +16,10 @@ bool is_one_of(const Names& names, std::string_view name) {
 
 }  // namespace
 
+bool decides_letters(std::string_view name) {
+  return is_one_of(kSettingsOfLetters, name);
+}
+
 bool decides_literals(std::string_view name) {
   return is_one_of(kSettingsOfLiterals, name);
 }

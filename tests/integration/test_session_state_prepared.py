@@ -214,6 +214,12 @@ def test_a_search_path_decides_which_table_a_statement_reads(tidepool, postgres)
     same_as_directly(daemon, postgres, "set search_path = a", prepare("select v from t"), run(), "set search_path = b", run(), run(), "set search_path = a", run())
 
 
+def test_a_statement_that_is_read_again_keeps_its_letters(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool())
+    same_as_directly(daemon, postgres, prepare("select 'ä', length('ä'), '01/02/2020'::date"), "set names 'LATIN1'", "set datestyle to german", run(),
+                     "set search_path to pg_catalog", run(), run(), "set names 'UTF8'", run())
+
+
 def test_a_changed_result_type_is_prepared_again_unseen_where_nobody_was_told_another(tidepool):
     """Directly this is 0A000, "cached plan must not change result type": a statement that is parsed where it is needed is better off."""
     daemon = tidepool(pools=transaction_pool(1))

@@ -213,6 +213,15 @@ struct Asked {
   SessionState state;
 };
 
+TEST_CASE("what is parsed again later is so by the settings of then, but for its letters") {
+  const std::string before("client_encoding\0LATIN1\0datestyle\0ISO\0", 37),
+      now("datestyle\0SQL\0work_mem\0001MB\0", 27);
+  CHECK(with_letters_of(before, now) == std::string("client_encoding\0LATIN1\0", 23) + now);
+  CHECK(with_letters_of(now, before) == std::string("datestyle\0ISO\0", 14));
+  CHECK(literals_in(before) == std::string("datestyle\0ISO\0", 14));
+  CHECK(literals_in(now) == std::string("datestyle\0SQL\0", 14));
+}
+
 TEST_CASE("what was SET is carried, and the server counts as having it") {
   Session session;
   ParameterMap applied;

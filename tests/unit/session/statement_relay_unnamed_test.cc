@@ -154,6 +154,19 @@ TEST_CASE("an unnamed Parse that fails has taken the one before it away") {
   with.gets(kNoUnnamed + messages("ZI"));
 }
 
+TEST_CASE("it has, though others behind it were skipped, in its batch and in the next") {
+  RelayConversation with;
+  with.begin();
+  with.as_it_is(parse("", "select nothing") + parse("", "select 2") + sync() + bind_to("nobody") +
+                parse("", "select 3") + sync());
+  with.server_answers(error("42703", "no") + messages("ZI") + unknown("nobody") + messages("ZI"));
+  with.gets(error("42703", "no") + messages("ZI") + unknown("nobody") + messages("ZI"));
+  with.sends(run(""))
+      .server_gets(close("") + run(""))
+      .server_answers(messages("3") + kNoUnnamed + messages("ZI"));
+  with.gets(kNoUnnamed + messages("ZI"));
+}
+
 TEST_CASE("the failure of an earlier unnamed Parse does not forget a later one") {
   RelayConversation with;
   with.begin().as_it_is(parse("", "nonsense") + sync() + parse("", "select 3") + run(""));

@@ -97,17 +97,17 @@ TEST_CASE("what is set for the rest of a transaction is noted, though it leaves 
   using tidepool::sql::Trait;
   for (const char* text :
        {"set local datestyle = iso", "set local \"TimeZone\" to x", "SET LOCAL TIME ZONE 'x'",
-        "set local names 'latin1'", "set local xml option content",
-        "select set_config('intervalstyle', 'b', true)", "select set_config($1, $2, true)",
-        "select set_config(a, b, true)", "do $$begin set local timezone = 1; end$$",
-        "begin; set local session datestyle = iso"}) {
+        "set local xml option content", "select set_config('intervalstyle', 'b', true)",
+        "select set_config($1, $2, true)", "select set_config(a, b, true)",
+        "do $$begin set local timezone = 1; end$$", "begin; set local session datestyle = iso"}) {
     CAPTURE(text);
     CHECK(tidepool::sql::classify(text, {}).has(Trait::SetsLocally));
     CHECK(tidepool::sql::classify(text, {}).has(Trait::SetsLiteralsLocally));
   }
   for (const char* text :
        {"SET LOCAL ROLE a", "set local search_path to a", "set local schema 'a'",
-        "set local session authorization a", "select set_config('search_path', '', true)"}) {
+        "set local session authorization a", "set local names 'latin1'",
+        "set local client_encoding to latin1", "select set_config('search_path', '', true)"}) {
     CAPTURE(text);
     CHECK(tidepool::sql::classify(text, {}).has(Trait::SetsLocally));
     CHECK_FALSE(tidepool::sql::classify(text, {}).has(Trait::SetsLiteralsLocally));
