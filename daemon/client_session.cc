@@ -294,8 +294,11 @@ void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
   bool half_sent = prelude_runs() || !from_client_.between_messages();
   if (!pooled_) return server->leave_client(how, half_sent);
   const session::Pins pins = pooled_->watch.pins();
-  const bool is_known =
-      server->relay.leave() && !question_runs() && !pooled_->watch.is_suspicious() && pins == 0;
+  // PostgreSQL has not said yet what the settings in front of a request have changed, and owes nothing behind
+  // which it would.
+  const bool is_unheard = pooled_->compares_at_ready && server->tracker.is_quiet();
+  const bool is_known = server->relay.leave() && !question_runs() && !pooled_->watch.is_suspicious() &&
+                        pins == 0 && !is_unheard;
   // What a library or a function has left there, DISCARD ALL does not take away.
   half_sent |= (pins & (session::Pin::Load | session::Pin::Function)) != 0;
   end_pin();

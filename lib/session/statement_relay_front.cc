@@ -178,9 +178,10 @@ uint32_t StatementRelay::need_prepared(ClientStatements::Entry& entry, Client& c
     if (const uint32_t number = statements_.find(*entry.statement)) return number;
   }
   StatementPtr statement = entry.statement;
+  const bool is_read_again = is_parsed_again(statement->fingerprint, client.statements.fingerprint);
   // That is for this once. (In a failed transaction it fails.)
-  const bool in_its_own_way = is_unsure_of_settings(client) && tracker_.status() == 'I';
-  if (in_its_own_way || is_parsed_again(statement->fingerprint, client.statements.fingerprint)) {
+  const bool in_its_own_way = is_unsure_of_settings(client) && (is_read_again || tracker_.status() == 'I');
+  if (in_its_own_way || is_read_again) {
     const std::string now = fingerprint_of(client);
     statement = client.source.share(statement->text, statement->types,
                                     in_its_own_way ? now : with_letters_of(statement->fingerprint, now), {});

@@ -132,6 +132,23 @@ def test_a_client_that_vanishes_at_any_moment_leaves_a_clean_server(tidepool, po
     assert pins(daemon) == []
 
 
+@pytest.mark.parametrize("begun", [wire.FLUSH, wire.parse("select 1"), wire.extended("select 1") + wire.FLUSH, wire.query("select 1")[:4]],
+                         ids=["Flush", "Parse", "a batch without its Sync", "a piece of a message"])
+def test_who_vanishes_before_its_request_is_whole_leaves_no_parameters_to_be_told(tidepool, begun):
+    """PostgreSQL reports a parameter with a ReadyForQuery, and there was none behind what was set in front of that request."""
+    daemon = tidepool(pools=transaction_pool(1))
+    witness, other = daemon.wire("bench"), daemon.wire("bench", TimeZone="Pacific/Chatham")
+    witness.rows("select 1")
+    for _ in range(5):
+        other.rows("select 1")
+        client = daemon.wire("bench")
+        client.send(begun)
+        client.close()
+        wait_until(lambda: all(server["state"] == "idle" for server in daemon.console("show servers")), "it is back")
+        witness.send(wire.query("select 1"))
+        assert [answer.type for answer in witness.read_until_ready()] == ["T", "D", "C", "Z"]
+
+
 def test_what_a_client_asked_for_before_its_goodbye_is_done(tidepool):
     daemon = tidepool(pools=transaction_pool(1))
     other = daemon.wire("bench")

@@ -214,6 +214,12 @@ def test_a_search_path_decides_which_table_a_statement_reads(tidepool, postgres)
     same_as_directly(daemon, postgres, "set search_path = a", prepare("select v from t"), run(), "set search_path = b", run(), run(), "set search_path = a", run())
 
 
+def test_a_statement_that_is_read_again_in_a_transaction_is_so_by_its_settings(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool())
+    same_as_directly(daemon, postgres, prepare("select '01/02/2020'::date"), "set search_path to pg_catalog", "begin", "set datestyle to 'iso, dmy'", run(),
+                     "commit", run(), "set search_path to public", "begin", "set local datestyle to 'iso, mdy'", run(), "rollback")
+
+
 def test_a_statement_that_is_read_again_keeps_its_letters(tidepool, postgres):
     daemon = tidepool(pools=transaction_pool())
     same_as_directly(daemon, postgres, prepare("select 'ä', length('ä'), '01/02/2020'::date"), "set names 'LATIN1'", "set datestyle to german", run(),
