@@ -21,8 +21,8 @@ ClientSocket::~ClientSocket() {
 }
 
 int ClientSocket::open() {
-  if (const int error = loop_.add(fd_, EPOLLIN, *this); error != 0) return error;
-  watched_ = EPOLLIN;
+  if (const int error = loop_.add(fd_, kWhenSomethingComes, *this); error != 0) return error;
+  watched_ = kWhenSomethingComes;
   reading_ = true;
   return 0;
 }
@@ -35,7 +35,8 @@ void ClientSocket::resume_reading() {
 
 // A pause costs no system call: only if something comes meanwhile is the interest taken back.
 void ClientSocket::update_interest() {
-  const uint32_t wanted = (reading_ ? EPOLLIN : 0u) | (unsent_.empty() ? 0u : EPOLLOUT);
+  uint32_t wanted = reading_ ? kWhenSomethingComes : 0;
+  if (!unsent_.empty()) wanted = (reading_ ? EPOLLIN : 0u) | EPOLLOUT;
   if (wanted == watched_) return;
   if (wanted == 0) {
     loop_.remove(fd_, *this);
@@ -51,12 +52,17 @@ void ClientSocket::on_ready(uint32_t events) {
   const bool is_over = (events & (EPOLLERR | EPOLLHUP)) != 0;
   if (!unsent_.empty() && ((events & EPOLLOUT) != 0 || is_over)) flush();
   if (!reading_) return update_interest();
-  if ((events & EPOLLIN) != 0 || is_over) read();
+  if ((events & EPOLLIN) != 0 || is_over) read(events);
 }
 
-void ClientSocket::read() {
+void ClientSocket::read(uint32_t events) {
   const ssize_t size = receive(fd_, buffer_.data(), ReadBuffer::kSize);
-  if (size > 0) return events_.on_client_bytes({buffer_.data(), static_cast<size_t>(size)});
+  if (size > 0) {
+    const auto here = static_cast<size_t>(size);
+    if (watched_ == kWhenSomethingComes && is_more_there(here, ReadBuffer::kSize, events))
+      loop_.change(fd_, watched_, *this);
+    return events_.on_client_bytes({buffer_.data(), here});
+  }
   const int error = size == 0 ? 0 : errno;
   if (error == EAGAIN || error == EINTR) return;
   reading_ = false;

@@ -50,7 +50,7 @@ class ClientSocket final : public Watched {
 
  private:
   void on_ready(uint32_t events) override;
-  void read();
+  void read(uint32_t events);
   void flush();
   void update_interest();
 

@@ -52,13 +52,14 @@ void ServerSocket::resume_reading() {
   reading_ = true;
   update_interest();
   // TLS may hold bytes that the kernel has handed over already: no event will come for them.
-  if (tls_ != nullptr && SSL_pending(tls_) > 0) read_once();
+  if (tls_ != nullptr && SSL_pending(tls_) > 0) read_once(0);
 }
 
 void ServerSocket::update_interest() {
   if (loop_ == nullptr || broken_) return;
   uint32_t wanted = 0;
   if (reading_ || tls_write_wants_read_) wanted |= EPOLLIN;
+  if (wanted == EPOLLIN && unsent_.empty() && tls_ == nullptr) wanted = kWhenSomethingComes;
   if ((!unsent_.empty() && !tls_write_wants_read_) || (tls_read_wants_write_ && reading_)) wanted |= EPOLLOUT;
   // A server whose answers nobody takes at the moment still may die: that must be seen.
   if (wanted == 0) wanted = EPOLLRDHUP;
@@ -73,7 +74,7 @@ void ServerSocket::update_interest() {
 void ServerSocket::on_ready(uint32_t events) {
   if ((events & EPOLLERR) != 0) {
     // What was received before the error may still be read.
-    if (reading_) return read_once();
+    if (reading_) return read_once(events);
     const int error = socket_error(fd_);
     return end(error != 0 ? error : ECONNRESET);
   }
@@ -89,13 +90,18 @@ void ServerSocket::on_ready(uint32_t events) {
     flush();
     if (loop_ == nullptr || broken_) return;
   }
-  if (((events & EPOLLIN) != 0 || tls_read_wants_write_) && reading_) read_once();
+  if (((events & EPOLLIN) != 0 || tls_read_wants_write_) && reading_) read_once(events);
 }
 
-void ServerSocket::read_once() {
+void ServerSocket::read_once(uint32_t events) {
   if (tls_ == nullptr) {
     const ssize_t size = receive(fd_, buffer_->data(), ReadBuffer::kSize);
-    if (size > 0) return events_.on_server_bytes({buffer_->data(), static_cast<size_t>(size)});
+    if (size > 0) {
+      const auto here = static_cast<size_t>(size);
+      if (watched_ == kWhenSomethingComes && is_more_there(here, ReadBuffer::kSize, events))
+        loop_->change(fd_, watched_, *this);
+      return events_.on_server_bytes({buffer_->data(), here});
+    }
     if (size == 0) return end(0);
     if (errno != EAGAIN && errno != EINTR) end(errno);
     return;

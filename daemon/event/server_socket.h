@@ -53,7 +53,7 @@ class ServerSocket final : public Watched {
  private:
   enum class Io : uint8_t { Done, Again, Broken };
   void on_ready(uint32_t events) override;
-  void read_once();
+  void read_once(uint32_t events);
   void flush();
   Io send(const char* data, size_t size, size_t& sent);
   void end(int error);

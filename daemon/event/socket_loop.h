@@ -9,10 +9,19 @@
 #include <uv.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 
 namespace tidepool::event {
+
+// Of a socket that is only read: told when something comes, not for as long as something is there, which the
+// kernel would have to look for behind every read. Who has left something there (a read that filled the
+// buffer, an end behind what was read) asks again by SocketLoop::change().
+inline constexpr uint32_t kWhenSomethingComes = EPOLLIN | EPOLLRDHUP | EPOLLET;
+inline bool is_more_there(size_t size_read, size_t size_asked, uint32_t events) {
+  return size_read == size_asked || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+}
 
 // Something with a descriptor.
 class Watched {
@@ -35,7 +44,7 @@ class SocketLoop {
 
   uv_loop_t* uv() { return &uv_; }
 
-  // An errno, or 0. Level-triggered.
+  // An errno, or 0. Level-triggered, but for kWhenSomethingComes.
   int add(int fd, uint32_t events, Watched& watched);
   void change(int fd, uint32_t events, Watched& watched);
   // Before `fd` is closed. What was about to be told to `watched` is not.

@@ -60,6 +60,29 @@ TEST_CASE("what the client says arrives, and then its end, once") {
   CHECK(pair.ends == 1);
 }
 
+TEST_CASE("what comes at once is heard to its end: more than one read holds, and a hanging up behind it") {
+  Pair pair;
+  const std::string much(2 * ReadBuffer::kSize + 1, 'x');
+  pair.say(much);
+  pair.hang_up();
+  for (int i = 0; i < 5; ++i) pair.turn();
+  CHECK(pair.received == much);
+  CHECK(pair.ends == 1);
+}
+
+TEST_CASE("what is left of a read that filled the buffer waits while the client is not read") {
+  Pair pair;
+  pair.pauses = true;
+  const std::string much(2 * ReadBuffer::kSize, 'x');
+  pair.say(much);
+  for (int i = 0; i < 3; ++i) pair.turn();
+  CHECK(pair.received.size() == ReadBuffer::kSize);
+  pair.pauses = false;
+  pair.socket->resume_reading();
+  for (int i = 0; i < 3; ++i) pair.turn();
+  CHECK(pair.received == much);
+}
+
 TEST_CASE("what comes while a client is not read waits for it to be read again") {
   Pair pair;
   pair.pauses = true;
