@@ -103,6 +103,7 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
   if (pooled_->read_with != pool_->settings) {
     pooled_->read_with = pool_->settings;
     pooled_->options.pin_functions = settings.pin_functions;
+    pooled_->statements.unnamed_is_read = false;
   }
   auto client = relay_client();
   pooled_->policy = {on_state_of(settings.on_session_state), pooled_->mode == config::PoolMode::Statement,
@@ -164,7 +165,10 @@ bool ClientSession::pooled_waits() const {
 // A parameter has another value than the client was told last. If that is still so at the end of the
 // transaction, the session has set it.
 void ClientSession::note_parameter(std::string_view name, std::string_view value) {
-  if (name == kConformingStrings) pooled_->options.standard_conforming_strings = value != "off";
+  if (name == kConformingStrings) {
+    pooled_->options.standard_conforming_strings = value != "off";
+    pooled_->statements.unnamed_is_read = false;
+  }
   if (pooled_->reported_before.find(name) != nullptr) return;
   const std::string* before = told().find(name);
   pooled_->reported_before.set(name, before != nullptr ? std::string_view(*before) : std::string_view());

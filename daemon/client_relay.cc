@@ -33,6 +33,12 @@ std::string clipped_name(std::string name) {
   return name;
 }
 
+// Of what was asked, or a row: not an error, a tag, ReadyForQuery or what comes unasked.
+constexpr bool is_mere_answer(char type) {
+  return type == 'D' || type == 'T' || type == '1' || type == '2' || type == 'n' || type == 't' ||
+         type == '3';
+}
+
 }  // namespace
 
 // --- getting a server
@@ -344,10 +350,11 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     const bool prelude_ran = prelude_runs();
     const bool watches_errors = watch_resets_ || (pooled_ && server.relay.has_marks());
     const auto& whole = prelude_ran || question_runs() ? kLeavingOut : watches_errors ? kWatching : kUsual;
-    // Rows pass in bulk.
-    const bool knows_rows = !prelude_ran && !question_runs();
+    // What only says that something is done, and rows, concern nobody but the tracker.
+    const bool is_plain = !prelude_ran && !question_runs();
     auto walked = server.from_server.walk(bytes.substr(at), whole, [&](wire::Message message) {
-      if (message.type == 'D' && knows_rows && !server.relay.has_marks() && server.tracker.owes_rows()) {
+      if (is_plain && is_mere_answer(message.type) && !server.relay.has_marks()) {
+        server.tracker.server_sent(message.type, {});
         error_was_last_ = false;
         return wire::Walk::Go;
       }

@@ -102,6 +102,8 @@ class ClientStatements {
   void unnamed_changed() { unnamed_version = ++last_unnamed_version_; }
   bool unnamed_is_unsure = false;  // as in Entry
   bool unnamed_is_long = false;    // too long to be kept: it lives on its server only
+  // `unnamed_traits` are what sql::classify() says of `unnamed` by the options of now.
+  bool unnamed_is_read = false;
   // Of the settings that the client has now, but for its application_name.
   std::string fingerprint;
 

@@ -247,8 +247,11 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
                                                    Client& client, std::string& out) {
   ClientStatements& own = client.statements;
   const bool is_whole = text.data() != nullptr;
+  // Many clients say the same again and again, and most of it leaves nothing.
+  const bool is_harmless =
+      is_whole && own.unnamed_is_read && own.unnamed_traits.is_empty() && own.unnamed == message.body;
   sql::StatementTraits traits;
-  if (is_whole) traits = sql::classify(text, client.options);
+  if (is_whole && !is_harmless) traits = sql::classify(text, client.options);
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('B', std::move(*error), out);
   if (!is_whole) {
     note_beginning(until_nul(message.body.substr(1)), client);
@@ -256,29 +259,31 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   }
 
   // DEALLOCATE of a name of the client's: it must be there under ours.
-  Mark undo;
-  bool is_changed = false;
+  uint32_t deallocates = 0;
+  std::optional<ClientStatements::Entry> deallocated;
+  std::string_view deallocated_name;
   if (is_whole && is_deallocate(text, traits, true)) {
     const auto& named = traits.named_statements.front();
     if (must_wait()) return Pass::Wait;
     if (auto* entry = own.find(named.name)) {
-      undo.number = need_prepared(*entry, client, out);
-      if (undo.number == 0) return refuse('B', kTooManyStatements, out);
-      append_renamed(message, text.substr(named.at, named.size), ServerStatements::name_of(undo.number), out);
-      undo.name = named.name;
-      undo.before = own.take(named.name);
+      deallocates = need_prepared(*entry, client, out);
+      if (deallocates == 0) return refuse('B', kTooManyStatements, out);
+      append_renamed(message, text.substr(named.at, named.size), ServerStatements::name_of(deallocates), out);
+      deallocated_name = named.name;
+      deallocated = own.take(named.name);
       bound_ = nullptr;
-      statements_.remove(undo.number);
-      is_changed = true;
+      statements_.remove(deallocates);
     }
   }
   const bool may_be_skipped = tracker_.batch_is_open();
   tracker_.client_sent_marked('P');
   Mark& parsed = mark(Mark::Kind::UnnamedParse);
-  if (!undo.name.empty()) ++unsettled_;
-  parsed.deallocates = undo.number;
-  parsed.name = undo.name;
-  parsed.before = std::move(undo.before);
+  if (deallocates != 0) {
+    if (!deallocated_name.empty()) ++unsettled_;
+    parsed.deallocates = deallocates;
+    parsed.name = deallocated_name;
+    parsed.before = std::move(deallocated);
+  }
   parsed.number = ++last_unnamed_;
   if (may_be_skipped) keep_unnamed(client, parsed);
   own.unnamed_is_long = !is_whole || message.body.size() > kLongestUnnamed;
@@ -287,12 +292,13 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   else if (own.unnamed != message.body)
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
+  own.unnamed_is_read = is_whole && !own.unnamed_is_long;
   if (own.unnamed_fingerprint != own.fingerprint) own.unnamed_fingerprint = own.fingerprint;
   own.unnamed_is_unsure = client.watch.asks_settings_of_texts();
   own.unnamed_changed();
   unnamed_is_noted_ = true;
   unnamed_is_here(client);
-  return is_changed ? Pass::Changed : Pass::AsItIs;
+  return deallocates != 0 ? Pass::Changed : Pass::AsItIs;
 }
 
 StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& client, std::string& out) {

@@ -312,6 +312,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       if (!has_run && mark.keeps_unnamed) {
         statements.unnamed = std::move(mark.unnamed_before);
         statements.unnamed_traits = std::move(mark.unnamed_traits_before);
+        statements.unnamed_is_read = false;
         statements.unnamed_fingerprint = std::move(mark.unnamed_fingerprint_before);
         statements.unnamed_version = mark.unnamed_version_before;
         unnamed_version_ = mark.unnamed_here_before;
