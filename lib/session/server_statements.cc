@@ -70,6 +70,20 @@ void ServerStatements::give_up_all() {
   by_statement_.clear();
 }
 
+void ServerStatements::doubt(uint32_t number) {
+  if (Copy* copy = of_number(number)) copy->is_doubtful = has_doubtful_ = true;
+}
+
+void ServerStatements::give_up_doubtful() {
+  has_doubtful_ = false;
+  std::erase_if(copies_, [this](const Copy& copy) {
+    if (!copy.is_doubtful) return false;
+    unwanted.push_back(copy.number);
+    by_statement_.erase(copy.statement.get());
+    return true;
+  });
+}
+
 void ServerStatements::end_era() {
   for (auto copy = copies_.begin(); copy != copies_.end();) {
     if (copy->era >= era_) {

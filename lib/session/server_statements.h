@@ -26,6 +26,7 @@ class ServerStatements {
     // What its rows look like (RowShape), once somebody was told. PostgreSQL keeps it so: if a table changes,
     // the copy fails.
     uint64_t shape = RowShape::kUnknown;
+    bool is_doubtful = false;
   };
   // Null: it is not there. Counts as its latest use.
   const Copy* find_copy(const PreparedStatement& statement);
@@ -49,6 +50,10 @@ class ServerStatements {
 
   // None of those that are there must be used any more.
   void give_up_all();
+  // The same for those that doubt() was said of: used under settings that are not known.
+  void doubt(uint32_t number);
+  bool has_doubtful() const { return has_doubtful_; }
+  void give_up_doubtful();
 
   // As in ClientStatements.
   uint32_t begin_era() { return era_++; }
@@ -66,6 +71,7 @@ class ServerStatements {
   std::unordered_map<const PreparedStatement*, std::list<Copy>::iterator> by_statement_;
   uint32_t last_number_ = 0;
   uint32_t era_ = 0;
+  bool has_doubtful_ = false;
 };
 
 }  // namespace tidepool::session

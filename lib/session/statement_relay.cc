@@ -113,9 +113,9 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     resets_ = !is_answered;
   }
   if (type != 'B' && type != 'D') take_first_of_batch();
-  if ((sets_locally_ || !doubtful_.empty()) && tracker_.is_quiet() && tracker_.status() == 'I') {
+  if ((sets_locally_ || statements_.has_doubtful()) && tracker_.is_quiet() && tracker_.status() == 'I') {
     sets_locally_ = sets_literals_locally_ = false;
-    drop_doubtful();
+    statements_.give_up_doubtful();
   }
   if (syncs_after_error_ && tracker_.is_quiet()) syncs_after_error_ = false;
   if (syncs_after_error_) return Pass::Wait;

@@ -32,7 +32,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "lib/base/result.h"
 #include "lib/session/client_statements.h"
@@ -217,9 +216,8 @@ class StatementRelay {
   // The copy is about to be used. Under settings that are not known PostgreSQL may make something of it that
   // others must not meet.
   void note_use(uint32_t number, const Client& client) {
-    if (sets_literals_locally_ || client.watch.asks_settings_of_literals()) doubtful_.push_back(number);
+    if (sets_literals_locally_ || client.watch.asks_settings_of_literals()) statements_.doubt(number);
   }
-  void drop_doubtful();
   // DISCARD PLANS is about to run: PostgreSQL reads all texts again, when they run next, whoever runs them.
   void see_discard(const sql::StatementTraits& traits) {
     if (traits.has(sql::Trait::DiscardPlans)) statements_.give_up_all();
@@ -303,7 +301,6 @@ class StatementRelay {
   bool advanced_ = false;      // a sequence, perhaps, since the client has the server
   bool sets_locally_ = false;  // in this transaction: what is parsed in it is not shared
   bool sets_literals_locally_ = false;
-  std::vector<uint32_t> doubtful_;  // copies that this transaction has used meanwhile
   uint32_t last_private_ = 0;
   uint64_t unnamed_version_ = 0;              // of that client's unnamed statements the one that is there
   bool unnamed_is_noted_ = false;             // by the client's watch, in this batch

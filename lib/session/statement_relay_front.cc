@@ -157,14 +157,6 @@ bool StatementRelay::change_settings(ClientStatements::Entry& entry, Client& cli
   return true;
 }
 
-void StatementRelay::drop_doubtful() {
-  for (const uint32_t number : std::exchange(doubtful_, {})) {
-    if (statements_.of_number(number) == nullptr) continue;
-    statements_.remove(number);
-    statements_.unwanted.push_back(number);
-  }
-}
-
 // Its number on the server, where it is prepared if need be. 0: there is no memory for it.
 uint32_t StatementRelay::need_prepared(ClientStatements::Entry& entry, Client& client, std::string& out) {
   // Where it was prepared it is as it was, whatever the session has SET since; but that another search_path

@@ -363,14 +363,13 @@ bool StatementRelay::leave() {
   repair_ = Repair::No;
   holds_back_ = flushes_ = syncs_after_error_ = advanced_ = false;
   sets_locally_ = sets_literals_locally_ = false;
-  if (!doubtful_.empty()) drop_doubtful();
+  if (statements_.has_doubtful()) statements_.give_up_doubtful();
   return is_known;
 }
 
 void StatementRelay::discarded() {
   statements_.clear();
   statements_.end_era();
-  doubtful_.clear();
 }
 
 }  // namespace tidepool::session
