@@ -44,28 +44,36 @@ TEST_CASE("settings that are not of texts need no copy") {
   with.runs("x", 1);
 }
 
+// Client 1 has run "select 1" behind `how`, in a transaction on server 1, twice. Then client 2 has it.
+void runs_behind(std::string_view how, RelayConversation& with) {
+  with.begin().has_prepared("x", "select 1", 1).has_prepared("y", "select 2", 2);
+  for (std::string_view text : {std::string_view("begin"), how})
+    with.as_it_is(query(text)).server_answers(messages("CZT")).gets(messages("CZT"));
+  for (int i = 0; i < 2; ++i)
+    with.sends(run("x"))
+        .server_gets(run("tidepool_1"))
+        .server_answers(messages("2DCZT"))
+        .gets(messages("2DCZT"));
+  with.as_it_is(query("commit")).server_answers(messages("CZI")).gets(messages("CZI"));
+  with.client(2).on_server(1);
+}
+
+void finds_prepared(std::string_view text, uint32_t number, RelayConversation& with) {
+  with.sends(parse("z", text) + run("z")).server_gets(run(ServerStatements::name_of(number)));
+  with.server_answers(messages("2DCZI"));
+  with.gets(messages("12DCZI"));
+}
+
 TEST_CASE("what was used while literals were set for a transaction is prepared anew behind it") {
   for (std::string_view how : {"set local datestyle to german", "select set_config('timezone', 'x', true)"}) {
     CAPTURE(how);
     RelayConversation with(RelayConversation::Pieces::Whole);
-    with.begin().has_prepared("x", "select 1", 1).has_prepared("y", "select 2", 2);
-    with.as_it_is(query("begin")).server_answers(messages("CZT")).gets(messages("CZT"));
-    with.as_it_is(query(how)).server_answers(messages("CZT")).gets(messages("CZT"));
-    for (int i = 0; i < 2; ++i)
-      with.sends(run("x"))
-          .server_gets(run("tidepool_1"))
-          .server_answers(messages("2DCZT"))
-          .gets(messages("2DCZT"));
-    with.as_it_is(query("commit")).server_answers(messages("CZI")).gets(messages("CZI"));
-    with.client(2).on_server(1);
+    runs_behind(how, with);
     with.sends(parse("x", "select 1") + run("x"))
         .server_gets(close("tidepool_1") + parse("tidepool_3", "select 1") + run("tidepool_3"))
         .server_answers(messages("312DCZI"))
         .gets(messages("12DCZI"));
-    with.sends(parse("y", "select 2") + run("y"))
-        .server_gets(run("tidepool_2"))
-        .server_answers(messages("2DCZI"));
-    with.gets(messages("12DCZI"));
+    finds_prepared("select 2", 2, with);
   }
 }
 
@@ -74,19 +82,8 @@ TEST_CASE("other settings of the transaction cost nothing") {
                                "select set_config('statement_timeout', '7', true)", "set local role a"}) {
     CAPTURE(how);
     RelayConversation with(RelayConversation::Pieces::Whole);
-    with.begin().has_prepared("x", "select 1", 1);
-    with.as_it_is(query("begin")).server_answers(messages("CZT")).gets(messages("CZT"));
-    with.as_it_is(query(how)).server_answers(messages("CZT")).gets(messages("CZT"));
-    with.sends(run("x"))
-        .server_gets(run("tidepool_1"))
-        .server_answers(messages("2DCZT"))
-        .gets(messages("2DCZT"));
-    with.as_it_is(query("commit")).server_answers(messages("CZI")).gets(messages("CZI"));
-    with.client(2).on_server(1);
-    with.sends(parse("x", "select 1") + run("x"))
-        .server_gets(run("tidepool_1"))
-        .server_answers(messages("2DCZI"));
-    with.gets(messages("12DCZI"));
+    runs_behind(how, with);
+    finds_prepared("select 1", 1, with);
   }
 }
 
