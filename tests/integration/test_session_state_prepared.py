@@ -214,6 +214,24 @@ def test_a_search_path_decides_which_table_a_statement_reads(tidepool, postgres)
     same_as_directly(daemon, postgres, "set search_path = a", prepare("select v from t"), run(), "set search_path = b", run(), run(), "set search_path = a", run())
 
 
+def test_what_ran_behind_set_local_of_what_literals_mean_is_prepared_anew(tidepool):
+    daemon = tidepool(pools=transaction_pool(1))
+    session = daemon.wire("bench")
+    answers_to(session, prepare("select '01/02/2020'::date"))
+
+    def name_behind(setting):
+        session.rows("begin")
+        session.rows(f"set local {setting}")
+        value_of(session, run())
+        session.rows("commit")
+        assert value_of(session, run()) == "2020-01-02"
+        return session.value("select string_agg(name, ',') from pg_prepared_statements where not from_sql and statement like 'select ''01%'")
+    first = name_behind("app.user_id to '7'")
+    assert first.startswith("tidepool_")
+    assert [name_behind(setting) for setting in ("statement_timeout to '7s'", "search_path to pg_catalog", "role none")] == [first] * 3
+    assert name_behind("datestyle to german") != first
+
+
 def test_a_statement_that_is_read_again_in_a_transaction_is_so_by_its_settings(tidepool, postgres):
     daemon = tidepool(pools=transaction_pool())
     same_as_directly(daemon, postgres, prepare("select '01/02/2020'::date"), "set search_path to pg_catalog", "begin", "set datestyle to 'iso, dmy'", run(),
