@@ -169,6 +169,7 @@ void ClientSession::note_parameter(std::string_view name, std::string_view value
     pooled_->options.standard_conforming_strings = value != "off";
     pooled_->statements.unnamed_is_read = false;
   }
+  server_->relay.parameter_changed(name);
   if (pooled_->reported_before.find(name) != nullptr) return;
   const std::string* before = told().find(name);
   pooled_->reported_before.set(name, before != nullptr ? std::string_view(*before) : std::string_view());

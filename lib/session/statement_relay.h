@@ -40,6 +40,7 @@
 #include "lib/session/server_statements.h"
 #include "lib/session/session_watch.h"
 #include "lib/session/transaction_tracker.h"
+#include "lib/sql/settings_of_texts.h"
 #include "lib/wire/frame_cursor.h"
 
 namespace tidepool::session {
@@ -103,6 +104,11 @@ class StatementRelay {
   // What the client sent last may have taken a setting back to the server's own value.
   bool resets() const { return resets_; }
   bool has_marks() const { return !marks_.is_empty(); }
+  // The server reports another value of a setting than the client knew: a function may have set it, for this
+  // transaction.
+  void parameter_changed(std::string_view name) {
+    if (sql::decides_literals(name)) sets_locally_ = sets_literals_locally_ = true;
+  }
   // Nothing of what is in flight has run, and nothing will: the server is given up, the client will ask again
   // elsewhere.
   void take_back(ClientStatements& statements);

@@ -214,6 +214,29 @@ def test_a_search_path_decides_which_table_a_statement_reads(tidepool, postgres)
     same_as_directly(daemon, postgres, "set search_path = a", prepare("select v from t"), run(), "set search_path = b", run(), run(), "set search_path = a", run())
 
 
+@pytest.mark.parametrize("how", ["read again", "parsed"])
+def test_what_a_function_sets_locally_decides_no_text_of_others(tidepool, postgres, how):
+    """PostgreSQL reports DateStyle, TimeZone and IntervalStyle, whoever sets them."""
+    daemon = tidepool(pools=transaction_pool(1))
+    one, other = daemon.wire("bench"), daemon.wire("bench")
+    other.rows("create table t(a date, b int); insert into t values ('2020-01-02', 1), ('2020-02-01', 2)")
+    other.rows("create function set_it() returns void language plpgsql as 'begin set local datestyle to german; end'")
+    prepared = prepare("select b from t where a = '01/02/2020'")
+    if how == "read again":
+        answers_to(one, prepared)
+        answers_to(one, run())
+    one.rows("begin")
+    one.rows("select set_it()")
+    if how == "read again":
+        directly(postgres, daemon.databases["bench"]).rows("analyze t")
+    else:
+        answers_to(one, prepared)
+    assert value_of(one, run()) == "2"
+    one.rows("commit")
+    answers_to(other, prepared)
+    assert value_of(other, run()) == "1"
+
+
 def test_what_ran_behind_set_local_of_what_literals_mean_is_prepared_anew(tidepool):
     daemon = tidepool(pools=transaction_pool(1))
     session = daemon.wire("bench")

@@ -516,9 +516,10 @@ def protocol_and_sql_names(w):
 
 @kind(2, "P")
 def last_values(w):
-    """Named once before nextval: then it is promised. Where that nextval fails, lastval() may be another client's; currval() comes first."""
+    """Named once before nextval: then it is promised, unless that nextval fails, which it would where transactions are read only: then the currval behind
+    it may be the session's first (docs/transaction-mode.md)."""
     c = w.schema
-    steps = [f"select case when current_setting('work_mem') = '' then currval('{c}.s') end", f"select nextval('{c}.s')", w.simple(), f"select currval('{c}.s')",
+    steps = ["set default_transaction_read_only to off", f"select case when current_setting('work_mem') = '' then currval('{c}.s') end", f"select nextval('{c}.s')", w.simple(), f"select currval('{c}.s')",
              f"select currval('{c}.s') = lastval(), nextval('{c}.s')", f"select currval('{c}.s')"]
     return [said(query(text)) for text in steps]
 
