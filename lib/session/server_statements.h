@@ -48,7 +48,12 @@ class ServerStatements {
   // Numbers of statements that are there, but not to be used any more.
   std::vector<uint32_t> unwanted;
 
-  // None of those that are there must be used any more.
+  // It is there, but must not be used any more.
+  void give_up(uint32_t number) {
+    remove(number);
+    unwanted.push_back(number);
+  }
+  // None of them must.
   void give_up_all();
   // The same for those that doubt() was said of: used under settings that are not known.
   void doubt(uint32_t number);

@@ -226,8 +226,7 @@ StatementRelay::Rows StatementRelay::find_out_rows(std::string_view name, Client
     copy = statements_.of_number(number);
     if (copy != nullptr && copy->shape != RowShape::kUnknown && copy->shape == entry.told_shape)
       return Rows::Same;
-    statements_.remove(number);
-    statements_.unwanted.push_back(number);
+    statements_.give_up(number);
     number = need_prepared(entry, client, out);
   }
   if (number == 0) return Rows::Same;  // no memory: it will be refused

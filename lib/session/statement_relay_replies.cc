@@ -130,8 +130,7 @@ StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Cl
     case Mark::Kind::Bind:
       // "cached plan must not change result type": this copy will not do any more.
       if (sqlstate == "0A000" && field_of_error(body, 'R') == "RevalidateCachedQuery") {
-        statements_.remove(mark.number);
-        statements_.unwanted.push_back(mark.number);
+        statements_.give_up(mark.number);
         if (mark.may_repair && tracker_.status() == 'I') {
           repair_ = Repair::Running;
           return Reply::LeaveOut;
