@@ -59,8 +59,7 @@ void ClientSocket::read(uint32_t events) {
   const ssize_t size = receive(fd_, buffer_.data(), ReadBuffer::kSize);
   if (size > 0) {
     const auto here = static_cast<size_t>(size);
-    if (watched_ == kWhenSomethingComes && is_more_there(here, ReadBuffer::kSize, events))
-      loop_.change(fd_, watched_, *this);
+    loop_.has_read(fd_, watched_, here, ReadBuffer::kSize, events, *this);
     return events_.on_client_bytes({buffer_.data(), here});
   }
   const int error = size == 0 ? 0 : errno;

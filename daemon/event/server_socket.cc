@@ -98,8 +98,7 @@ void ServerSocket::read_once(uint32_t events) {
     const ssize_t size = receive(fd_, buffer_->data(), ReadBuffer::kSize);
     if (size > 0) {
       const auto here = static_cast<size_t>(size);
-      if (watched_ == kWhenSomethingComes && is_more_there(here, ReadBuffer::kSize, events))
-        loop_->change(fd_, watched_, *this);
+      loop_->has_read(fd_, watched_, here, ReadBuffer::kSize, events, *this);
       return events_.on_server_bytes({buffer_->data(), here});
     }
     if (size == 0) return end(0);

@@ -16,12 +16,8 @@
 namespace tidepool::event {
 
 // Of a socket that is only read: told when something comes, not for as long as something is there, which the
-// kernel would have to look for behind every read. Who has left something there (a read that filled the
-// buffer, an end behind what was read) asks again by SocketLoop::change().
+// kernel would have to look for behind every read. SocketLoop::has_read() minds what a read may leave there.
 inline constexpr uint32_t kWhenSomethingComes = EPOLLIN | EPOLLRDHUP | EPOLLET;
-inline bool is_more_there(size_t size_read, size_t size_asked, uint32_t events) {
-  return size_read == size_asked || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-}
 
 // Something with a descriptor.
 class Watched {
@@ -47,6 +43,13 @@ class SocketLoop {
   // An errno, or 0. Level-triggered, but for kWhenSomethingComes.
   int add(int fd, uint32_t events, Watched& watched);
   void change(int fd, uint32_t events, Watched& watched);
+  // `size` of at most `most` bytes were read, on being told `events`. If it is watched by
+  // kWhenSomethingComes, what may be left (the buffer was full, an end came behind what was read) is told of
+  // again.
+  void has_read(int fd, uint32_t watched_for, size_t size, size_t most, uint32_t events, Watched& watched) {
+    const bool may_be_more = size == most || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    if (watched_for == kWhenSomethingComes && may_be_more) change(fd, watched_for, watched);
+  }
   // Before `fd` is closed. What was about to be told to `watched` is not.
   void remove(int fd, Watched& watched);
 

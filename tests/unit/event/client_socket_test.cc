@@ -62,9 +62,7 @@ TEST_CASE("what the client says arrives, and then its end, once") {
 
 TEST_CASE("what comes at once is heard to its end: more than one read holds, and a hanging up behind it") {
   Pair pair;
-  const std::string much(2 * ReadBuffer::kSize + 1, 'x');
-  pair.say(much);
-  pair.hang_up();
+  const std::string much = pair.say_much_and_hang_up();
   for (int i = 0; i < 5; ++i) pair.turn();
   CHECK(pair.received == much);
   CHECK(pair.ends == 1);

@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "daemon/event/read_buffer.h"
+
 namespace tidepool::event {
 
 class FarEnd {
@@ -30,6 +32,13 @@ class FarEnd {
   }
   void hang_up() {
     if (far_ >= 0) close(std::exchange(far_, -1));
+  }
+  // More than a read holds, and the end right behind it. Returns what it said.
+  std::string say_much_and_hang_up() {
+    const std::string much(2 * ReadBuffer::kSize + 1, 'x');
+    say(much);
+    hang_up();
+    return much;
   }
   // What can be read now.
   std::string heard() {

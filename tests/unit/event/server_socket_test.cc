@@ -57,9 +57,7 @@ TEST_CASE("what the server says arrives, and then its end") {
 
 TEST_CASE("what the server says at once is heard to its end: more than one read holds, and a hanging up") {
   Pair pair;
-  const std::string much(2 * ReadBuffer::kSize + 1, 'x');
-  pair.say(much);
-  pair.hang_up();
+  const std::string much = pair.say_much_and_hang_up();
   for (int i = 0; i < 5; ++i) pair.turn();
   CHECK(pair.received == much);
   CHECK(pair.ended == 0);
