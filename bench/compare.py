@@ -18,15 +18,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/integration"))
 
-from contenders import Programs, Server, start_fake_server  # noqa: E402
+from bench_database import make_bench_database  # noqa: E402
+from contenders import OLD, Programs, Server, start_fake_server  # noqa: E402
 from harness.postgres import PrivatePostgres, newest_bin_dir  # noqa: E402
 from idle import idle_rows  # noqa: E402
-from load import environment  # noqa: E402
 from report import lines, summary  # noqa: E402
 from restart import restart_rows  # noqa: E402
 from peers import PREPARES, first_line, pgbouncer_version  # noqa: E402
-from rows import (calls_rows, connect_rows, copy_rows, fairness_rows, steady_rows, transaction_calls_rows, transaction_rows,  # noqa: E402
-                  workers_rows)
+from rows import (calls_rows, connect_rows, copy_rows, fairness_rows, steady_rows, transaction_calls_rows,  # noqa: E402
+                  transaction_rows, visit_rows, workers_rows)
 
 
 @dataclass
@@ -45,7 +45,7 @@ class World:
 
 
 def all_rows():
-    return [*connect_rows(), *steady_rows(), *transaction_rows(), *workers_rows(), *fairness_rows(), *calls_rows(), *transaction_calls_rows(),
+    return [*connect_rows(), *steady_rows(), *transaction_rows(), *visit_rows(), *workers_rows(), *fairness_rows(), *calls_rows(), *transaction_calls_rows(),
             *copy_rows(), *idle_rows(), *restart_rows()]
 
 
@@ -56,7 +56,8 @@ def read_arguments():
     parser.add_argument("--pairs", type=int, default=9, metavar="N", help="samples of each contender (default: 9)")
     parser.add_argument("--seconds", type=float, default=1, metavar="S", help="how long a sample takes (default: 1)")
     parser.add_argument("--quick", action="store_true", help="3 pairs: to see whether it works")
-    parser.add_argument("--contenders", metavar="A,B", help="only these, of direct, pgbouncer, debian, odyssey, pg_doorman, relay, one worker, tidepoold")
+    parser.add_argument("--contenders", metavar="A,B", help="only these, of direct, pgbouncer, debian, odyssey, pg_doorman, relay, one worker, old, tidepoold")
+    parser.add_argument("--old", metavar="PATH", help="a tidepoold of before a change; without --contenders, that and tidepoold alone are compared")
     parser.add_argument("--pgbouncer", metavar="PATH", default=os.environ.get("BENCH_PGBOUNCER", "pgbouncer"),
                         help="another one than the system's; rows of transaction mode want 1.21 or newer (or $BENCH_PGBOUNCER)")
     parser.add_argument("--odyssey", metavar="PATH", default=os.environ.get("BENCH_ODYSSEY"),
@@ -64,7 +65,10 @@ def read_arguments():
     parser.add_argument("--pg-doorman", metavar="PATH", default=os.environ.get("BENCH_PG_DOORMAN"), help="and this one (or $BENCH_PG_DOORMAN)")
     parser.add_argument("--tidepool", action="append", metavar="PATH", help="another tidepoold than build/release; twice: two to compare")
     parser.add_argument("--json", metavar="FILE", default=str(ROOT / "build/bench.json"), help="where the results go (default: build/bench.json)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.old and not options.contenders:
+        options.contenders = f"{OLD},tidepoold"
+    return options
 
 
 def alternate(row, world, pairs, names):
@@ -80,20 +84,10 @@ def alternate(row, world, pairs, names):
     return samples
 
 
-def make_bench_database(postgres):
-    postgres.psql("-c", "create role app login")
-    postgres.psql("-c", "create database bench owner app")
-    server = Server(postgres.folder, postgres.port)
-    direct = type("Direct", (), {"folder": postgres.folder, "port": postgres.port})
-    subprocess.run(["pgbench", "-i", "-q", "-s", "5"], env=environment(direct), check=True, capture_output=True)
-    postgres.psql("-c", "create table sink (line text)", dbname="bench", user="app")
-    return server
-
-
 def find_peers(options):
     """Other poolers, name to path; `debian` is the system's PgBouncer as long as it is one that knows no prepared statements."""
     given = {"pgbouncer": options.pgbouncer, "odyssey": options.odyssey, "pg_doorman": options.pg_doorman}
-    found = {name: path for name, path in given.items() if path}
+    found = {name: path for name, path in given.items() if path and (not options.contenders or name in options.contenders.split(","))}
     for path in found.values():
         if not shutil.which(path):
             sys.exit(f"{path} is no program.")
@@ -125,7 +119,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     paths = options.tidepool or [ROOT / "build/release/daemon/tidepoold"]
-    tidepoolds = {"tidepoold" if i == 0 else f"tidepoold {i + 1}": Path(path).resolve() for i, path in enumerate(paths)}
+    tidepoolds = {OLD: Path(options.old).resolve()} if options.old else {}
+    tidepoolds |= {"tidepoold" if i == 0 else f"tidepoold {i + 1}": Path(path).resolve() for i, path in enumerate(paths)}
     programs = Programs(ROOT / "build/release", find_peers(options), tidepoolds)
     found = []
     with ExitStack() as stack:

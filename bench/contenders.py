@@ -18,6 +18,7 @@ from harness.waiting import wait_until
 from terms import MAX_CLIENTS, SECRET, Setup
 
 PORT = 6432
+OLD = "old"                                 # a tidepoold of before a change
 ONE_WORKER = "one worker"                   # tidepoold again, whatever Setup.workers says
 
 
@@ -148,7 +149,8 @@ def start_fake_server(programs):
     return process.run(programs.of_bench("fake_server"), process.socket_path)
 
 
-def start(name, server, setup, programs):
+def start(name, server, setup, programs, prefix=()):
+    """`prefix`: a command to run a tidepoold by."""
     if name == "direct":
         return Direct(server)
     if name == "relay":
@@ -159,11 +161,11 @@ def start(name, server, setup, programs):
         return process.run(*peers.COMMANDS[name](process.folder, process.port, server, setup, programs.peers[name]))
     if name == ONE_WORKER:
         return _start_tidepoold(name, programs.tidepoolds["tidepoold"], server, replace(setup, workers=1))
-    return _start_tidepoold(name, programs.tidepoolds[name], server, setup)
+    return _start_tidepoold(name, programs.tidepoolds[name], server, setup, prefix)
 
 
-def _start_tidepoold(name, binary, server, setup):
-    daemon = Tidepool("", binary=binary)
+def _start_tidepoold(name, binary, server, setup, prefix=()):
+    daemon = Tidepool("", binary=binary, prefix=prefix)
     pool = {"conninfo": f"host={server.folder} port={server.port} dbname=bench user=app",
             "min_size": setup.pool_size, "max_size": setup.pool_size, "reset": setup.reset}
     if setup.mode != "session":             # a build of before there were modes does not know the setting

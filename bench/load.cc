@@ -5,9 +5,10 @@
 //   all have ended     ->  {"transactions": ...}  <-  a line: leave
 //
 // With --mode prepared, each client has prepared its statement at "ready", once, and executes it by name.
-// With
-// --mode connect, each transaction has a connection of its own, and nobody is logged in at "ready". Failures
-// are counted there, and tried again; in the other modes the first one ends the program.
+// With --mode connect, each transaction has a connection of its own, and nobody is logged in at "ready";
+// with --mode visit the same, and each of them prepares its statement by name, has it described, runs it once
+// and leaves, as a driver does for a program that connects for every request. Failures are counted in these
+// two, and tried again; in the other modes the first one ends the program.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -35,7 +36,9 @@ using Seconds = std::chrono::duration<double>;
 constexpr size_t kLoginsAtOnce = 64;
 constexpr auto kPauseAfterFailure = std::chrono::milliseconds(5);
 
-enum class Mode { Simple, Extended, Prepared, Connect };
+enum class Mode { Simple, Extended, Prepared, Connect, Visit };
+
+bool comes_and_goes(Mode mode) { return mode == Mode::Connect || mode == Mode::Visit; }
 
 struct Options {
   std::string socket, user = "app", database = "bench", query = "select 1";
@@ -89,6 +92,14 @@ struct Script {
         wire::append_sync(first);
         wire::append_bind(every, "", "P0");
         break;
+      case Mode::Visit:
+        wire::append_parse(first, "P0", options.query);
+        wire::append_describe(first, 'S', "P0");
+        wire::append_sync(first);
+        wire::append_bind(every, "", "P0");
+        wire::append_execute(every, "");
+        wire::append_sync(every);
+        return;
     }
     wire::append_describe(every, 'P', "");
     wire::append_execute(every, "");
@@ -216,7 +227,7 @@ class Load {
   }
 
   void log_all_in() {
-    if (options_.mode == Mode::Connect) return;
+    if (comes_and_goes(options_.mode)) return;
     size_t begun = 0, in = 0;
     while (in < clients_.size()) {
       for (; begun < clients_.size() && begun - in < kLoginsAtOnce; ++begun)
@@ -295,33 +306,36 @@ class Load {
   void next(Client& client) {
     if (client.left == 0 || is_over()) return;
     ++at_work_;
-    const bool went_well = options_.mode == Mode::Connect ? client.connect(address_, script_, epoll_)
-                                                          : client.ask(script_, false);
+    const bool went_well = comes_and_goes(options_.mode) ? client.connect(address_, script_, epoll_)
+                                                         : client.ask(script_, false);
     if (!went_well) fail(client);
   }
 
   void on_event(Client& client) {
     switch (client.on_readable(buffer_, totals_)) {
       case Client::Event::None:
-      case Client::Event::Prepared:  // before run(), if at all
         return;
       case Client::Event::Failed:
         return fail(client);
       case Client::Event::LoggedIn:
-        if (!client.ask(script_, options_.mode == Mode::Connect)) fail(client);
+        if (!(options_.mode == Mode::Visit ? client.prepare(script_) : client.ask(script_, true)))
+          fail(client);
+        return;
+      case Client::Event::Prepared:
+        if (!client.ask(script_, true)) fail(client);
         return;
       case Client::Event::Done:
         --at_work_;
         --client.left;
         ++client.done;
         totals_.done(client.since(), Clock::now());
-        if (options_.mode == Mode::Connect) client.leave();
+        if (comes_and_goes(options_.mode)) client.leave();
         return next(client);
     }
   }
 
   void fail(Client& client) {
-    if (options_.mode != Mode::Connect) give_up(client);
+    if (!comes_and_goes(options_.mode)) give_up(client);
     ++totals_.failures[client.failure()];
     client.drop();
     --at_work_;
@@ -363,14 +377,15 @@ class Load {
 };
 
 constexpr const char* kUsage =
-    "bench_load --socket PATH [--mode simple|extended|prepared|connect] [--clients N] [--seconds S]\n"
+    "bench_load --socket PATH [--mode simple|extended|prepared|connect|visit] [--clients N] [--seconds S]\n"
     "           [--transactions N] [--user U] [--database D] [--query SQL]\n";
 
 bool read(int argc, char** argv, Options& options) {
   const std::map<std::string_view, Mode> modes = {{"simple", Mode::Simple},
                                                   {"extended", Mode::Extended},
                                                   {"prepared", Mode::Prepared},
-                                                  {"connect", Mode::Connect}};
+                                                  {"connect", Mode::Connect},
+                                                  {"visit", Mode::Visit}};
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string_view key = argv[i];
     const std::string value = argv[i + 1];

@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 
-from figures import Calls, cpu_seconds
+from figures import Calls, cpu_seconds, cpu_seconds_of_children
 
 
 class Load:
@@ -69,6 +69,14 @@ def run_load(program, contender, **options):
 def by_load(program, contender, **options):
     result, cpu = run_load(program, contender, **options)
     return figures(result["transactions"], result["seconds"], cpu)
+
+
+def with_postgres_by_load(program, contender, postgres_pid, **options):
+    """And what the transactions cost PostgreSQL."""
+    before = cpu_seconds_of_children(postgres_pid)
+    result, cpu = run_load(program, contender, **options)
+    found = figures(result["transactions"], result["seconds"], cpu)
+    return {**found, "postgres_us": (cpu_seconds_of_children(postgres_pid) - before) / result["transactions"] * 1e6}
 
 
 def fairness_by_load(program, contender, **options):

@@ -1,11 +1,13 @@
 """Samples become medians, ratios of pairs, and a judgement; these become lines of text."""
 
+from math import comb
 from statistics import median
 
+from contenders import OLD
 from rows import AT_MOST
 
 # Of each figure: its unit, and the digits behind the point.
-UNITS = {"cpu_us": ("CPU us", 1), "rate": ("per second", 0), "cpu_s_per_gb": ("CPU s/GB", 3), "gb_per_s": ("GB/s", 2),
+UNITS = {"cpu_us": ("CPU us", 1), "postgres_us": ("CPU us of PostgreSQL", 1), "rate": ("per second", 0), "cpu_s_per_gb": ("CPU s/GB", 3), "gb_per_s": ("GB/s", 2),
          "calls": ("calls", 2), "kib_per_client": ("KiB per client", 2), "cpu_us_per_login": ("CPU us per login", 1),
          "p50_ms": ("ms at p50", 3), "p99_ms": ("ms at p99", 3), "p99_p50": ("p99/p50", 3), "unlucky": ("of the median client's", 2),
          "lost": ("lost", 0), "refused": ("refused", 0), "back_s": ("s until it is back", 2)}
@@ -44,8 +46,21 @@ def summary(row, samples):
 
 
 def ratio(row, name, other, figure, of_pairs):
-    return {"of": name, "to": other, "figure": figure, "ratio": median(of_pairs), "least": min(of_pairs), "most": max(of_pairs),
-            **judgement(median(of_pairs), *row.limits.get((figure, other), (None, None)))}
+    """A new build is only judged by what is certain: the lower end of the interval, against an old one."""
+    low, high = interval(of_pairs)
+    return {"of": name, "to": other, "figure": figure, "ratio": median(of_pairs), "least": min(of_pairs), "most": max(of_pairs), "low": low, "high": high,
+            **judgement(low if other == OLD else median(of_pairs), *row.limits.get((figure, other), (None, None)))}
+
+
+def interval(values):
+    """Where the median of all such values lies, with 95 % at least, whatever their distribution: by the order of these. Fewer than six say nothing: 0 and
+    infinity."""
+    count = len(values)
+    rank = 0
+    while sum(comb(count, below) for below in range(rank + 1)) * 2 <= 0.05 * 2 ** count:
+        rank += 1
+    in_order = sorted(values)
+    return (in_order[rank - 1], in_order[-rank]) if rank else (0.0, float("inf"))
 
 
 def judgement(value, way, limit):
@@ -67,4 +82,8 @@ def lines(found):
         yield f"  {one['of']}: {one['value']:.2f} {UNITS[one['figure']][0]}{promise(one)}"
     for one in found["ratios"]:
         yield (f"  {one['of']} / {one['to']}, {UNITS[one['figure']][0]}: {one['ratio']:.2f}"
-               f" ({one['least']:.2f} to {one['most']:.2f}){promise(one)}")
+               f" ({one['least']:.2f} to {one['most']:.2f}{with_95_percent(one)}){promise(one)}")
+
+
+def with_95_percent(one):
+    return f"; with 95 % {one['low']:.3f} to {one['high']:.3f}" if one["low"] else ""

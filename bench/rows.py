@@ -4,12 +4,14 @@ A sample is a dictionary of figures. `limits` is what has been promised: (figure
 None, the figure itself.
 """
 
-from contenders import ONE_WORKER, Setup, start
-from load import by_load, by_pgbench, by_running_pgbench, by_shell, calls_by_load, fairness_by_load
+from bench_database import DOUBTFUL
+from contenders import OLD, ONE_WORKER, Setup, start
+from load import by_load, by_pgbench, by_running_pgbench, by_shell, calls_by_load, fairness_by_load, with_postgres_by_load
 
 AT_MOST, AT_LEAST = "at most", "at least"
 MODES = ("simple", "extended", "prepared")
 GIGABYTES = 1.0
+NO_SLOWER = {("cpu_us", OLD): (AT_MOST, 1.03)}
 
 
 class Row:
@@ -54,6 +56,15 @@ class ByPgbench(Row):
         if self.logins_count:
             return by_pgbench(contender, "-c", self.clients, "-T", seconds, *self.arguments)
         return by_running_pgbench(contender, seconds, "-c", self.clients, *self.arguments)
+
+
+class WithPostgres(Row):
+    """What it costs PostgreSQL counts too."""
+    contenders = ("direct", "pgbouncer", "tidepoold")
+
+    def sample(self, contender):
+        return with_postgres_by_load(self.world.programs.of_bench("load"), contender, self.world.postgres.pid, mode=self.mode, clients=self.clients,
+                                     query=self.query, seconds=self.world.seconds)
 
 
 class CallsByLoad(Row):
@@ -162,13 +173,26 @@ def transaction_rows():
         # 1.18 knows no prepared statements in transaction mode.
         poolers = ("pgbouncer", *(("debian",) if mode != "prepared" else ()), "odyssey", "pg_doorman")
         for clients in (1, 16, 64, 128, 1000):
-            limits = transaction_limits(mode, clients)
+            limits = transaction_limits(mode, clients) | NO_SLOWER
             what = f"{mode}, {client_count(clients)}"
             rows.append(ByLoad(f"transaction, fake server, {what}", setup, limits, contenders=(*poolers, "relay", "tidepoold"), mode=mode,
                                clients=clients, group="transaction"))
             alone = ("direct", *poolers, "relay", "tidepoold") if clients <= SERVERS else (*poolers, "tidepoold")
             rows.append(ByPgbench(f"transaction, {what}", setup, limits, contenders=alone, clients=clients,
                                   arguments=("-M", mode, "-j", min(2, clients)), logins_count=clients < 1000, group="transaction"))
+    return rows
+
+
+def visit_rows():
+    """Clients that stay for one statement, and texts that say nothing about what they do."""
+    setup = Setup(SERVERS, mode="transaction")
+    rows = []
+    for clients in (8, 64):
+        rows.append(WithPostgres(f"visit, prepares and runs one statement, {client_count(clients)}", setup, NO_SLOWER, mode="visit", clients=clients,
+                                 query="select abalance from pgbench_accounts where aid = 1", group="visit"))
+    for what, query in (("a DO block", "do $$ begin perform 1; end $$"), ("a function", f"select {DOUBTFUL}")):
+        for mode in ("simple", "prepared"):
+            rows.append(WithPostgres(f"in doubt, {what}, {mode}, 16 clients", setup, mode=mode, clients=16, query=query, group="visit"))
     return rows
 
 
