@@ -21,17 +21,6 @@ constexpr size_t kMostPlaces = 1000;
 
 }  // namespace
 
-// One more than the number that worker and slot make: 0 is no process id.
-uint32_t CancelKey::process_id(pool::WorkerId worker, uint32_t slot) {
-  return (uint32_t{worker} << kSlotBits | slot) + 1;
-}
-pool::WorkerId CancelKey::worker_of(uint32_t process_id) {
-  return static_cast<pool::WorkerId>((process_id - 1) >> kSlotBits);
-}
-uint32_t CancelKey::slot_of(uint32_t process_id) {
-  return (process_id - 1) & (kMaxSlots - 1);
-}
-
 bool secrets_match(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }

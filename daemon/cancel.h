@@ -22,19 +22,7 @@
 
 namespace tidepool::daemon {
 
-// What a client is given as BackendKeyData: a positive process id that names worker and slot, and a random
-// secret of 4 bytes, or 32 for protocol 3.2.
-struct CancelKey {
-  static constexpr unsigned kSlotBits = 22;
-  static constexpr uint32_t kMaxSlots = 1u << kSlotBits;
-  static constexpr unsigned kMaxWorkers = (1u << (31 - kSlotBits)) - 1;
-
-  static uint32_t process_id(pool::WorkerId worker, uint32_t slot);
-  static pool::WorkerId worker_of(uint32_t process_id);
-  static uint32_t slot_of(uint32_t process_id);
-};
-
-// Compares in a time that tells nothing about where they differ.
+// Compares secrets of cancel keys in a time that tells nothing about where they differ.
 bool secrets_match(std::string_view a, std::string_view b);
 
 // One worker's cancels in flight. Not thread-safe.

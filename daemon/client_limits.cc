@@ -27,11 +27,11 @@ void ClientSession::refuse_request(const base::Error& error) {
   from_client_ = {};
   travelled_ = 0;
   request_runs_ = false;
-  replay(std::exchange(pending_, {}));
+  replay(pending_.take());
 }
 
 void ClientSession::skip_request(base::Bytes bytes) {
-  bytes = worker_.read_buffer().join(pending_, bytes);
+  bytes = worker_.read_buffer().join(pending_.tail(), bytes);
   std::string out;
   const auto result = refusal_->skip(bytes, from_client_, out);
   socket_.write(out);

@@ -186,7 +186,7 @@ void ClientSession::after_server_spoke() {
   if (server_->relay.take_missing_sync(missing)) server_->send(missing);
   if (server_->relay.take_repair() && tracker.is_quiet()) {
     pooled_->waits = false;
-    return replay(server_->kept_batch + std::exchange(pending_, {}));
+    return replay(server_->kept_batch + pending_.take());
   }
   const bool goes_on = pooled_->waits && tracker.ready_owed() == 0 && !server_->relay.asks();
   if (goes_on) pooled_->waits = false;
@@ -205,7 +205,7 @@ void ClientSession::after_server_spoke() {
   const bool may_go =
       between_transactions && tracker.server_is_free() && !vanished_ && !pooled_->compares_at_ready;
   if (may_go && !keep_server()) return;
-  if (goes_on && !retired_ && state_ == State::Linked) replay(std::exchange(pending_, {}));
+  if (goes_on && !retired_ && state_ == State::Linked) replay(pending_.take());
 }
 
 // Between two transactions. False: the server is on its way back, or is asked whether it may go; what the
@@ -292,7 +292,7 @@ void ClientSession::question_answered(bool is_answered) {
   update_pin();
   if (retired_ || state_ != State::Linked) return;
   if (watch.pins() == 0 && !watch.is_suspicious()) return release_server();
-  if (!pending_.empty() || !socket_.is_reading()) replay(std::exchange(pending_, {}));
+  if (!pending_.empty() || !socket_.is_reading()) replay(pending_.take());
 }
 
 void ClientSession::update_pin() {
@@ -326,7 +326,7 @@ void ClientSession::release_server() {
   set_state(State::Idle);
   if (pool_->settings->client_idle.count() > 0) worker_.need_tick();
   server->release();
-  if (!pending_.empty() || !socket_.is_reading()) replay(std::exchange(pending_, {}));
+  if (!pending_.empty() || !socket_.is_reading()) replay(pending_.take());
 }
 
 }  // namespace tidepool::daemon

@@ -11,6 +11,7 @@
 #include "daemon/server_connection.h"
 #include "daemon/worker.h"
 #include "lib/base/ascii.h"
+#include "lib/session/application_name.h"
 #include "lib/wire/message_limits.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
@@ -20,18 +21,6 @@ namespace tidepool::daemon {
 namespace {
 
 constexpr std::string_view kApplicationName = "application_name";
-
-// PostgreSQL keeps so much of a name (NAMEDATALEN - 1), in whole characters. A longer one in the startup
-// packet of a login of ours could make that longer than PostgreSQL reads, and look like a server that is
-// gone.
-std::string clipped_name(std::string name) {
-  constexpr size_t kMost = 63;
-  if (name.size() <= kMost) return name;
-  size_t end = kMost;
-  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xc0) == 0x80) --end;
-  name.resize(end);
-  return name;
-}
 
 // Of what was asked, or a row: not an error, a tag, ReadyForQuery or what comes unasked.
 constexpr bool is_mere_answer(char type) {
@@ -46,17 +35,17 @@ constexpr bool is_mere_answer(char type) {
 void ClientSession::on_request(base::Bytes bytes) {
   // It does not take its answers: no more are fetched before it does.
   if (pooled_ && socket_.is_congested()) {
-    keep(bytes);
-    return socket_.pause_reading();
+    if (keep(bytes)) socket_.pause_reading();
+    return;
   }
-  bytes = worker_.read_buffer().join(pending_, bytes);
+  bytes = worker_.read_buffer().join(pending_.tail(), bytes);
   if (bytes.size() < wire::kHeaderSize) {
     pending_.assign(bytes);
     return;
   }
   if (bytes.front() == 'X') return leave(session::ServerCleanup::Leave::Terminated);
   const wire::Message first{bytes.front(), 0, size_t{1} + base::read_u32(bytes.data() + 1), {}};
-  if (!wire::is_acceptable(first)) return protocol_violation();
+  if (first.size < wire::kHeaderSize || !wire::is_acceptable(first)) return protocol_violation();
   become_pooled();
   if (pooled_ && !session::StatementRelay::is_enough(first.type, bytes.substr(wire::kHeaderSize),
                                                      first.size - wire::kHeaderSize)) {
@@ -68,11 +57,11 @@ void ClientSession::on_request(base::Bytes bytes) {
   set_state(State::Waiting);
   const std::string& application_name = wanted_application_name();
   const auto granted = pool_->shared->checkout(ticket_, worker_.id(), application_name, asked_since_);
-  if (!granted) return keep(bytes);
+  if (!granted) return static_cast<void>(keep(bytes));
   ServerConnection* server = worker_.find_server(*pool_, granted->connection);
   if (server == nullptr || !server->may_be_lent()) {
-    keep(bytes);
-    return ask_pool_again();
+    if (keep(bytes)) ask_pool_again();
+    return;
   }
   auto prelude = link(*server, application_name);
   if (!prelude) return relay_from_client(bytes);
@@ -80,11 +69,16 @@ void ClientSession::on_request(base::Bytes bytes) {
   send_with_prelude(std::move(*prelude));
 }
 
-void ClientSession::keep(base::Bytes bytes) {
+bool ClientSession::keep(base::Bytes bytes) {
   pending_.append(bytes);
-  if (pending_.size() < event::ReadBuffer::kSize) return;
+  if (pending_.is_broken()) {
+    protocol_violation();
+    return false;
+  }
+  if (pending_.size() < event::ReadBuffer::kSize) return true;
   socket_.pause_reading();
   worker_.need_tick();  // only its leaving is watched now
+  return true;
 }
 
 void ClientSession::replay(std::string kept) {
@@ -110,7 +104,7 @@ const std::string& ClientSession::wanted_application_name() {
 std::string ClientSession::made_application_name() const {
   const std::string& form = pool_->settings->server_application_name;
   const std::string own = settings_.application_name.value_or(pool_->application_name);
-  if (form == "%a") return clipped_name(own);
+  if (form == "%a") return name_on_server(own);
   std::string name;
   for (size_t at = 0; at < form.size(); ++at) {
     if (form[at] != '%' || at + 1 == form.size()) {
@@ -135,7 +129,20 @@ std::string ClientSession::made_application_name() const {
         name.push_back(form[at]);
     }
   }
-  return clipped_name(std::move(name));
+  return name_on_server(name);
+}
+
+// A longer one in the startup packet of a login of ours could make that longer than PostgreSQL reads, and look
+// like a server that is gone.
+std::string ClientSession::name_on_server(std::string_view name) const {
+  std::string clipped = session::clipped_name(name, server_encoding());
+  const std::string* version = greeting_ ? greeting_->told.find("server_version") : nullptr;
+  return version != nullptr ? session::shown_application_name(std::move(clipped), *version) : clipped;
+}
+
+std::string_view ClientSession::server_encoding() const {
+  const std::string* encoding = greeting_ ? greeting_->told.find("server_encoding") : nullptr;
+  return encoding != nullptr ? std::string_view(*encoding) : "UTF8";
 }
 
 void ClientSession::on_server_granted(ServerConnection& server, base::Duration) {
@@ -153,7 +160,7 @@ void ClientSession::on_server_granted(ServerConnection& server, base::Duration) 
     return greet();
   }
   auto prelude = link(server, wanted_application_name());
-  if (!prelude) return replay(std::exchange(pending_, {}));
+  if (!prelude) return replay(pending_.take());
   send_with_prelude(std::move(*prelude));
 }
 
@@ -261,8 +268,8 @@ void ClientSession::tell_differences(const session::ParameterMap& parameters) {
 // --- relaying
 
 void ClientSession::relay_from_client(base::Bytes bytes) {
-  if (extras_ && extras_->prelude_runs) return keep(bytes);
-  if (pooled_ && pooled_waits()) return keep(bytes);
+  if (extras_ && extras_->prelude_runs) return static_cast<void>(keep(bytes));
+  if (pooled_ && pooled_waits()) return static_cast<void>(keep(bytes));
   if (extras_ && may_restore()) {
     extras_->restore = Extras::Restore::No;
     extras_->withhold = false;
@@ -273,7 +280,7 @@ void ClientSession::relay_from_client(base::Bytes bytes) {
     }
     if (pooled_) pooled_->compares_at_ready = true;  // what was withheld is as it should be by itself
   }
-  bytes = worker_.read_buffer().join(pending_, bytes);
+  bytes = worker_.read_buffer().join(pending_.tail(), bytes);
   std::string& changed = worker_.bytes_to_server();
   bool is_changed = false;
   auto& tracker = server_->tracker;
@@ -327,11 +334,12 @@ void ClientSession::on_server_drained() {
 }
 
 void ClientSession::on_server_bytes(base::Bytes bytes) {
-  // ParameterStatus, ReadyForQuery and command tags are read; errors only where something depends on them.
-  static const wire::TypeSet kUsual{'S', 'Z', 'C'};
-  static const wire::TypeSet kWatching{'S', 'Z', 'C', 'E'};
+  // ParameterStatus, ReadyForQuery, command tags and notifications are read; errors only where something
+  // depends on them.
+  static const wire::TypeSet kUsual{'S', 'Z', 'C', 'A'};
+  static const wire::TypeSet kWatching{'S', 'Z', 'C', 'A', 'E'};
   // What is left out is seen whole: its rest, which the next read brings, would pass for the client's.
-  static const wire::TypeSet kLeavingOut{'S', 'Z', 'C', 'E', 'D', 'N'};
+  static const wire::TypeSet kLeavingOut{'S', 'Z', 'C', 'A', 'E', 'D', 'N'};
   ServerConnection& server = *server_;
   bytes = worker_.read_buffer().join(server.tail, bytes);
   std::string& changed =
@@ -402,13 +410,13 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     pool_->traffic.sent += at;
   }
   if (prelude_ended) {
-    pending_.erase(0, std::exchange(travelled_, 0));
+    pending_.drop(std::exchange(travelled_, 0));
     may_move_ = false;
     // If the request is over already, what it has set is asked for before the next one.
     if (pooled_ && !vanished_ && server.tracker.is_quiet())
       pooled_->waits = true;
     else if (!pending_.empty() || !socket_.is_reading())
-      replay(std::exchange(pending_, {}));
+      replay(pending_.take());
     if (vanished_ && !retired_ && state_ == State::Linked && !prelude_runs())
       leave(session::ServerCleanup::Leave::Vanished);
   }
@@ -428,6 +436,10 @@ void ClientSession::see_long_message(const wire::Message& message) {
 // True: it is the client's. False: it is left out. `ours` comes in front of it, or in its place.
 bool ClientSession::see_server_message(const wire::Message& message, std::string& ours) {
   if (message.type == 'S') return see_parameter_status(message);
+  if (message.type == 'A') {
+    see_notification(message, ours);
+    return ours.empty();
+  }
   if (prelude_runs()) return see_prelude_reply(message);
   if (question_runs()) return see_question_reply(message);
   if (message.type == 'C' && watch_resets_) see_command_tag(message.body);
@@ -457,6 +469,20 @@ bool ClientSession::see_server_message(const wire::Message& message, std::string
     traffic.query_us += static_cast<uint64_t>((quiet_since_ - requested_at_).count());
   cancel_sent_ = false;
   return true;
+}
+
+// Who sent it is told by the process id that its sender was told at login, so that programs know their own.
+void ClientSession::see_notification(const wire::Message& message, std::string& ours) {
+  error_was_last_ = false;
+  if (message.body.size() < sizeof(uint32_t)) return;
+  const OpenServer& open = server_->open();
+  const auto sender = static_cast<int>(base::read_u32(message.body.data()));
+  const uint32_t client =
+      sender == open.process_id ? process_id_ : worker_.holders().client_of(sender, open.peer_address);
+  if (client == 0) return;
+  wire::MessageFrame frame(ours, 'A');
+  base::append_u32(ours, client);
+  ours.append(message.body.substr(sizeof client));
 }
 
 session::ParameterMap& ClientSession::told() {

@@ -12,6 +12,7 @@
 #include "daemon/log.h"
 #include "daemon/server_connection.h"
 #include "daemon/worker.h"
+#include "lib/session/application_name.h"
 #include "lib/wire/message_writer.h"
 
 namespace tidepool::daemon {
@@ -38,6 +39,7 @@ struct ClientSession::LoginState {
 ClientSession::ClientSession(Worker& worker, SessionId id, const ListenerHere& from, int fd)
     : worker_(worker),
       id_(id),
+      process_id_(worker.process_ids().of({id.worker, id.slot, id.generation})),
       socket_(fd, worker.loop(), worker.read_buffer(), *this),
       state_since_(worker.now()),
       from_(from),
@@ -62,14 +64,15 @@ void ClientSession::on_client_bytes(base::Bytes bytes) {
       return relay_from_client(bytes);
     case State::AskingServer:
     case State::Waiting:
-      return keep(bytes);
+      return static_cast<void>(keep(bytes));
     case State::Refusing:
       return skip_request(bytes);
     case State::Console: {
       std::string out;
       return console_step(console_->receive(bytes, out), out);
     }
-    case State::Cancelling:
+    case State::Cancelling:  // there is nothing to be said behind a cancel request
+      return retire();
     case State::Ending:
       return;  // nothing more is listened to
   }
@@ -89,7 +92,7 @@ void ClientSession::on_client_drained() {
   if (server_ != nullptr) server_->resume_reading();
   // What it has asked for meanwhile: see on_request().
   if (state_ == State::Idle && (!pending_.empty() || !socket_.is_reading()))
-    replay(std::exchange(pending_, {}));
+    replay(pending_.take());
 }
 
 // --- login
@@ -107,8 +110,13 @@ void ClientSession::log_in(base::Bytes bytes) {
     rejected(*refused);
     return end_with(login_->out);
   }
-  if (const auto* asked = std::get_if<session::CancelAsked>(&step)) return ask_for_cancel(*asked);
+  if (const auto* asked = std::get_if<session::CancelAsked>(&step)) {
+    ask_for_cancel(*asked);
+    if (consumed < bytes.size()) retire();  // there is nothing to be said behind it
+    return;
+  }
   pending_.assign(bytes.substr(consumed));
+  if (pending_.is_broken()) return protocol_violation();
   on_accepted(std::move(std::get<session::Accepted>(step)));
 }
 
@@ -166,18 +174,21 @@ void ClientSession::greet() {
     admin::Console::append_parameters(out, TIDEPOOL_VERSION, settings_.application_name.value_or(""));
   } else {
     if (pooled_) greeted_pooled();
+    named_by_ = nullptr;  // what the server makes of it is known now
+    for (const std::string& name : settings_.long_names)
+      session::append_clipping_notice(name, server_encoding(), out);
     out.append(greeting_->bytes);
     wire::append_parameter_status(out, "application_name", wanted_application_name());
     ++pool_->traffic.logins;
   }
-  wire::append_backend_key_data(out, CancelKey::process_id(id_.worker, id_.slot), secret_);
+  wire::append_backend_key_data(out, process_id_, secret_);
   wire::append_ready_for_query(out, 'I');
   login_ = nullptr;
   set_state(pool_ == nullptr ? State::Console : State::Idle);
   if (log::is_on(config::LogLevel::Debug)) log::debug(shown() + " logged in");
   socket_.write(out);
   if (pending_.empty() || retired_) return;
-  replay(std::exchange(pending_, {}));  // what the client sent behind its login without waiting
+  replay(pending_.take());  // what the client sent behind its login without waiting
 }
 
 void ClientSession::on_trial_done(const session::SettingsTrial& trial) {
@@ -196,22 +207,19 @@ void ClientSession::ask_for_cancel(const session::CancelAsked& asked) {
   const std::string from = from_.kind == ListenerHere::Kind::Unix
                                ? "uid " + std::to_string(peer_of(socket_.fd()).uid)
                                : peer_address();
-  const pool::WorkerId worker = CancelKey::worker_of(asked.process_id);
+  const auto worker = static_cast<pool::WorkerId>(worker_.process_ids().place_of(asked.process_id).worker);
   if (worker >= worker_.switchboard().worker_count() ||
       worker_.cancel_desk().has_failed_too_often(from, worker_.now()))
     return retire();
   set_state(State::Cancelling);
   login_ = nullptr;
-  user_ = from;
-  worker_.switchboard().tell_worker(worker, to_worker::CancelWanted{id_, asked.process_id, asked.secret});
+  worker_.switchboard().tell_worker(worker,
+                                    to_worker::CancelWanted{id_, asked.process_id, asked.secret, from});
 }
 
 void ClientSession::on_cancel_finished(bool matched) {
   if (state_ != State::Cancelling) return;
-  if (!matched) {
-    worker_.cancel_desk().note_failure(user_, worker_.now());
-    log::debug("client=" + origin() + " a cancel request matched no session");
-  }
+  if (!matched) log::debug("client=" + origin() + " a cancel request matched no session");
   retire();
 }
 
@@ -381,7 +389,7 @@ std::string ClientSession::origin() const {
 }
 
 std::string ClientSession::shown() const {
-  return "client=" + std::to_string(CancelKey::process_id(id_.worker, id_.slot)) +
+  return "client=" + std::to_string(process_id_) +
          " user=" + log::shown(user_) + " pool=" + log::shown(database_);
 }
 
@@ -425,7 +433,7 @@ stats::ClientRow ClientSession::row(base::TimePoint now) const {
   row.local_port = from_.port;
   row.connect_time_us = connected_at_us_;
   row.request_time_us = requested_at_us_;
-  row.id = uint64_t{CancelKey::process_id(id_.worker, id_.slot)};
+  row.id = uint64_t{process_id_};
   row.link = server_ != nullptr ? server_->number() : 0;
   row.application_name = settings_.application_name.value_or("");
   if (pooled_) pooled_->show(row);

@@ -29,6 +29,7 @@
 #include "lib/session/statement_relay.h"
 #include "lib/stats/snapshot.h"
 #include "lib/wire/frame_cursor.h"
+#include "lib/wire/held_messages.h"
 
 namespace tidepool::daemon {
 
@@ -91,6 +92,8 @@ class ClientSession final : public event::ClientSocketEvents {
   bool tick(base::TimePoint now);
 
   SessionId id() const { return id_; }
+  // As the client knows itself (BackendKeyData).
+  uint32_t process_id() const { return process_id_; }
   State state() const { return state_; }
   pool::Ticket ticket() const { return ticket_; }
   PoolHere* pool() const { return pool_; }
@@ -113,12 +116,14 @@ class ClientSession final : public event::ClientSocketEvents {
 
   // Requests (client_relay.cc).
   void on_request(base::Bytes bytes);
-  void keep(base::Bytes bytes);
+  // False: they cannot be followed, and it is over.
+  bool keep(base::Bytes bytes);
   std::optional<session::ServerPrelude> link(ServerConnection& server, const std::string& application_name);
   std::vector<session::StartupSettings::Entry> compare_with(ServerConnection& server,
                                                             const std::string& application_name);
   void relay_from_client(base::Bytes bytes);
   bool see_server_message(const wire::Message& message, std::string& ours);
+  void see_notification(const wire::Message& message, std::string& ours);
   void see_long_message(const wire::Message& message);
   session::ServerPrelude restoring_prelude();
   bool see_parameter_status(const wire::Message& message);
@@ -139,6 +144,8 @@ class ClientSession final : public event::ClientSocketEvents {
   session::ParameterMap& told();
   const std::string& wanted_application_name();
   std::string made_application_name() const;
+  std::string name_on_server(std::string_view name) const;
+  std::string_view server_encoding() const;
   bool terminate_is_kept() const;
 
   // What travels in front of them (client_prelude.cc).
@@ -193,6 +200,7 @@ class ClientSession final : public event::ClientSocketEvents {
 
   Worker& worker_;
   const SessionId id_;
+  const uint32_t process_id_;
   event::ClientSocket socket_;
   State state_ = State::LoggingIn;
   bool retired_ = false;
@@ -220,7 +228,7 @@ class ClientSession final : public event::ClientSocketEvents {
   // Bytes of the client's that are not passed on yet: a request that waits for its server (up to one read
   // buffer), one that travelled behind a prelude and may have to move, or the unfinished header at the end of
   // a read.
-  std::string pending_;
+  wire::HeldMessages pending_;
   size_t travelled_ = 0;  // so much of pending_ is at the server already, behind a prelude
   std::string secret_;    // of the cancel key
   std::string user_, database_;

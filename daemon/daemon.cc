@@ -105,11 +105,11 @@ base::Status Daemon::start() {
   }
   if (auto status = inherited->all_are_claimed(); !status) return status;
   count_descriptors(settings);
-  const unsigned count = std::min(settings.workers, CancelKey::kMaxWorkers);
+  const unsigned count = std::min(settings.workers, session::ProcessIds::kMostWorkers);
   swap_world(world_->settings);
   for (unsigned id = 0; id < count; ++id)
     workers_.push_back(std::make_unique<Worker>(static_cast<pool::WorkerId>(id),
-                                                WorkerParts{*this, client_count_, mock_key_}, world_));
+                                                WorkerParts{*this, client_count_, holders_, session::ProcessIds(count), mock_key_}, world_));
   for (auto& worker : workers_) worker->start(listeners_);
   for (const auto& socket : listeners_) log::info("listening on " + socket.shown_address());
   log::info("tidepool " TIDEPOOL_VERSION " is ready: workers=" + std::to_string(count) +

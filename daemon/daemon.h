@@ -74,6 +74,7 @@ class Daemon final : public Switchboard {
   std::vector<std::shared_ptr<SharedPool>> leaving_;  // removed pools, until their last server is gone
   const std::string mock_key_;
   ClientCount client_count_;
+  ServerHolders holders_;
   std::unique_ptr<ServerDialer> dialer_;
   std::vector<ListeningSocket> listeners_;
   std::unique_ptr<event::Inbox<MainMessage>> inbox_;

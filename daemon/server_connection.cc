@@ -40,9 +40,11 @@ bool reset_may_wait_on(const session::ParameterMap& parameters) {
 
 }  // namespace
 
-ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id, uint64_t number)
+ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id, uint64_t number,
+                                   ServerHolders& holders)
     : parameters(open->parameters),
       open_(std::move(open)),
+      holder_(holders.enter(open_->process_id, open_->peer_address)),
       socket_(open_->fd(), open_->tls(), *this),
       parameters_when_clean_(parameters),
       own_name_(name_at_login(*open_)),
@@ -80,6 +82,7 @@ void ServerConnection::lend_to(ClientSession& client) {
     parameters_when_clean_ = parameters;
   set_state(State::Lent);
   client_ = &client;
+  holder_->lent_to(client.process_id());
   trace = {};
 }
 
@@ -468,7 +471,7 @@ stats::ServerRow ServerConnection::row() const {
   row.connect_time_us = connected_at_us_;
   row.close_needed = state_ == State::Closing;
   row.id = number_;
-  row.link = client_ != nullptr ? CancelKey::process_id(client_->id().worker, client_->id().slot) : 0;
+  row.link = client_ != nullptr ? client_->process_id() : 0;
   row.remote_pid = open_->process_id;
   row.tls = open_->tls_version;
   row.prepared_statements = static_cast<uint32_t>(relay.statements().size());

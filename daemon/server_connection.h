@@ -9,6 +9,7 @@
 
 #include "daemon/event/server_socket.h"
 #include "daemon/server_dialer.h"
+#include "daemon/server_holders.h"
 #include "daemon/switchboard.h"
 #include "lib/session/greeting_book.h"
 #include "lib/session/parameter_map.h"
@@ -32,7 +33,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   enum class State : uint8_t { Resting, Lent, Trying, Cleaning, Checking, Closing };
 
   // `number`: of no other server of this process; the console shows it.
-  ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id, uint64_t number);
+  ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id, uint64_t number,
+                   ServerHolders& holders);
   ~ServerConnection() override;
   ServerConnection(const ServerConnection&) = delete;
   ServerConnection& operator=(const ServerConnection&) = delete;
@@ -178,6 +180,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   void set_state(State state);
 
   std::unique_ptr<OpenServer> open_;
+  const std::unique_ptr<ServerHolders::Entry> holder_;
   event::ServerSocket socket_;
   Worker* worker_ = nullptr;
   PoolHere* pool_ = nullptr;

@@ -59,10 +59,12 @@ struct CancelWanted {  // the canceller's connection is held until CancelFinishe
   SessionId canceller;
   uint32_t process_id;
   std::string secret;
+  std::string from;  // where it comes from, for those who guess
 };
 struct CancelFinished {
   SessionId canceller;
   bool matched;
+  std::string from;
 };
 struct NewWorld {  // after a reload
   std::shared_ptr<const World> world;

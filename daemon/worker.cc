@@ -56,7 +56,8 @@ void learn_settings(PoolHere& pool) {
 
 // A ticket names its session: worker, slot, and a number that makes it unique.
 constexpr unsigned kTicketSlotShift = 32;
-constexpr unsigned kTicketWorkerShift = kTicketSlotShift + CancelKey::kSlotBits;
+constexpr unsigned kTicketWorkerShift = 52;
+static_assert(session::ProcessIds::kMostSlots <= 1u << (kTicketWorkerShift - kTicketSlotShift));
 // A server's number: the worker that it was dialed for, and how many that worker had before.
 constexpr unsigned kServerNumberBits = 40;
 
@@ -130,7 +131,7 @@ void Worker::end_turn() {
   for (ClientSession* session : retired_sessions_) {
     const uint32_t slot = session->id().slot;
     slots_[slot].session.reset();
-    free_slots_.push_back(slot);
+    free_slots_.give_back(slot);
   }
   retired_sessions_.clear();
   now_is_known_ = false;
@@ -140,19 +141,18 @@ void Worker::end_turn() {
 // --- sessions
 
 void Worker::adopt_client(int fd, const ListenerHere& from) {
-  uint32_t slot = 0;
-  if (!free_slots_.empty()) {
-    slot = free_slots_.back();
-    free_slots_.pop_back();
-  } else {
-    slot = static_cast<uint32_t>(slots_.size());
-    slots_.emplace_back();
+  const uint32_t slot = free_slots_.take();
+  if (slot == session::FreeSlots::kNone) {
+    log::warning("accepting a client failed: there are too many sessions");
+    ::close(fd);
+    return;
   }
+  if (slot == slots_.size()) slots_.emplace_back();
   Slot& entry = slots_[slot];
   entry.session = std::make_unique<ClientSession>(*this, SessionId{id_, slot, ++entry.generation}, from, fd);
   const int error = entry.session->open();
-  if (error != 0 || slot >= CancelKey::kMaxSlots) {
-    if (error != 0) log::warning(std::string("accepting a client failed: ") + std::strerror(error));
+  if (error != 0) {
+    log::warning(std::string("accepting a client failed: ") + std::strerror(error));
     retired_sessions_.push_back(entry.session.get());
   }
 }
@@ -179,7 +179,7 @@ pool::Ticket Worker::new_ticket(const ClientSession& session) {
 
 ClientSession* Worker::find(pool::Ticket ticket) {
   const auto number = static_cast<uint64_t>(ticket);
-  const auto slot = static_cast<uint32_t>(number >> kTicketSlotShift) & (CancelKey::kMaxSlots - 1);
+  const auto slot = static_cast<uint32_t>(number >> kTicketSlotShift) & (session::ProcessIds::kMostSlots - 1);
   if (slot >= slots_.size()) return nullptr;
   ClientSession* session = slots_[slot].session.get();
   return session != nullptr && session->ticket() == ticket ? session : nullptr;
@@ -338,22 +338,25 @@ void Worker::on(to_worker::DialFinished&& message) {
   const session::ParameterMap parameters = open->parameters;
   const pool::ConnectionId id = message.pool->dial_succeeded(message.dial, parameters, message.took, now());
   const uint64_t number = uint64_t{id_} << kServerNumberBits | ++server_number_;
-  auto server = std::make_unique<ServerConnection>(std::move(open), id, number);
+  auto server = std::make_unique<ServerConnection>(std::move(open), id, number, holders());
   server->arrive(*this, pool);
   pool.servers.emplace(id, std::move(server));
 }
 
 void Worker::on(to_worker::CancelWanted&& message) {
   const SessionId canceller = message.canceller;
-  auto answer = [this, canceller](bool matched) {
-    parts_.switchboard.tell_worker(canceller.worker, to_worker::CancelFinished{canceller, matched});
+  auto answer = [this, canceller, from = std::move(message.from)](bool matched) {
+    parts_.switchboard.tell_worker(canceller.worker, to_worker::CancelFinished{canceller, matched, from});
   };
-  const uint32_t slot = CancelKey::slot_of(message.process_id);
+  const uint32_t slot = process_ids().place_of(message.process_id).slot;
   ClientSession* session = slot < slots_.size() ? slots_[slot].session.get() : nullptr;
-  if (session == nullptr || !session->cancel(message.secret, [answer] { answer(true); })) answer(false);
+  const bool is_it = session != nullptr && session->process_id() == message.process_id;
+  if (!is_it || !session->cancel(message.secret, [answer] { answer(true); })) answer(false);
 }
 
 void Worker::on(to_worker::CancelFinished&& message) {
+  // It counts for whoever asked, who may have left by now.
+  if (!message.matched) cancel_desk_.note_failure(message.from, now());
   if (ClientSession* session = find(message.canceller)) session->on_cancel_finished(message.matched);
 }
 

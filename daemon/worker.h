@@ -19,9 +19,11 @@
 #include "daemon/listener.h"
 #include "daemon/random.h"
 #include "daemon/server_connection.h"
+#include "daemon/server_holders.h"
 #include "daemon/shared_pool.h"
 #include "daemon/switchboard.h"
 #include "daemon/world.h"
+#include "lib/session/process_ids.h"
 #include "lib/session/server_cleanup.h"
 #include "lib/stats/snapshot.h"
 
@@ -48,6 +50,8 @@ struct PoolHere {
 struct WorkerParts {
   Switchboard& switchboard;
   ClientCount& client_count;
+  ServerHolders& holders;
+  session::ProcessIds process_ids;
   std::string mock_key;  // for logins of users that do not exist
 };
 
@@ -79,6 +83,8 @@ class Worker {
   PeerNames& peer_names() { return *peer_names_; }
   RandomStock& random() { return random_; }
   CancelDesk& cancel_desk() { return cancel_desk_; }
+  ServerHolders& holders() { return parts_.holders; }
+  const session::ProcessIds& process_ids() const { return parts_.process_ids; }
   // Sends a cancel to the server, which is held meanwhile; `done` (may be empty) is called when it is not any
   // more.
   void send_cancel(ServerConnection& server, std::function<void()> done);
@@ -156,7 +162,7 @@ class Worker {
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unordered_map<const SharedPool*, std::unique_ptr<PoolHere>> pools_;
   std::vector<Slot> slots_;
-  std::vector<uint32_t> free_slots_;
+  session::FreeSlots free_slots_;
   std::vector<ClientSession*> retired_sessions_;
   std::vector<ServerConnection*> retired_servers_;
   std::vector<WorkerMessage> own_messages_;  // told by this thread to itself

@@ -6,6 +6,7 @@
 
 #include "lib/admin/console_machine.h"
 #include "lib/wire/frame_cursor.h"
+#include "lib/wire/held_messages.h"
 
 namespace tidepool::admin {
 
@@ -60,7 +61,10 @@ ConsoleStep Console::Machine::receive(base::Bytes bytes, std::string& out) {
   if (closed) return CloseConsole{};
   incoming.append(bytes);
   ConsoleStep step = NeedMore{};
-  if (waiting == Waiting::No) step = go_on(kGoOn, out);
+  if (waiting == Waiting::No)
+    step = go_on(kGoOn, out);
+  else if (wire::HeldMessages(incoming.substr(parsed)).is_broken())
+    return refuse("invalid message length", out);
   if (!closed && incoming.size() - parsed > kMostKept)
     return refuse("more than " + std::to_string(kMostKept) + " bytes were sent without waiting for an answer",
                   out);

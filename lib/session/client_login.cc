@@ -346,7 +346,8 @@ LoginStep ClientLogin::receive(base::Bytes bytes, size_t& consumed, std::string&
   }
   // What is left belongs to the session, and came with these bytes: what was pending was the beginning of the
   // last message.
-  consumed = std::holds_alternative<Accepted>(step) ? bytes.size() - left.size() : bytes.size();
+  const bool goes_on = std::holds_alternative<Accepted>(step) || std::holds_alternative<CancelAsked>(step);
+  consumed = goes_on ? bytes.size() - left.size() : bytes.size();
   if (!std::holds_alternative<MoreNeeded>(step)) left = {};
   pending = std::string(left);
   return step;

@@ -75,7 +75,7 @@ class ClientLogin {
   ClientLogin& operator=(const ClientLogin&) = delete;
 
   // The client sent `bytes`; appends to `out` what is to be sent. `consumed` tells how much of `bytes` was
-  // used: less than all only with Accepted (what follows belongs to the session). Bytes of incomplete
+  // used: less than all only with Accepted (what follows belongs to the session) and CancelAsked. Bytes of incomplete
   // messages are kept inside, bounded by PostgreSQL's limits (10000 for a startup packet, 65535 for a
   // password message... its own figures).
   LoginStep receive(base::Bytes bytes, size_t& consumed, std::string& out);

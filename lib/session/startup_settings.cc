@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/base/ascii.h"
+#include "lib/session/application_name.h"
 
 namespace tidepool::session {
 
@@ -123,9 +124,24 @@ base::Status set_switch(char letter, const std::string& argument, const std::str
 
 }  // namespace
 
+namespace {
+
+// Not known: what postgresql.conf or the role says.
+bool tells_notices(const std::vector<StartupSettings::Entry>& entries) {
+  for (const auto& [name, value] : entries) {
+    if (!base::same_letters(name, "client_min_messages")) continue;
+    for (std::string_view level : {"warning", "error", "fatal", "panic"})
+      if (base::same_letters(value, level)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 void StartupSettings::set(std::string_view name, std::string_view value) {
   if (base::same_letters(name, "application_name")) {
     application_name = value;
+    if (value.size() > kLongestName && tells_notices(entries)) long_names.emplace_back(value);
     return;
   }
   for (Entry& entry : entries) {

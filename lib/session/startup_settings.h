@@ -17,6 +17,9 @@ struct StartupSettings {
   using Entry = std::pair<std::string, std::string>;
   std::vector<Entry> entries;  // without application_name; the last of a name wins, as in PostgreSQL
   std::optional<std::string> application_name;
+  // Those that PostgreSQL would tell the client that they are too long: not below the client_min_messages that
+  // stands in front of them.
+  std::vector<std::string> long_names;
 
   bool operator==(const StartupSettings&) const = default;
 

@@ -23,6 +23,10 @@ namespace tidepool::wire {
 // and the length field counts itself too. What it accepts is 4 bytes shorter, and it says so itself.
 inline constexpr uint32_t kMaxMessageLength = 0x3fffffff - 1 + 4;
 inline constexpr size_t kHeaderSize = 5;
+// The length field counts itself.
+inline constexpr bool is_possible_length(uint32_t length) {
+  return length >= 4 && length <= kMaxMessageLength;
+}
 
 // A set of message types.
 class TypeSet {
@@ -82,7 +86,7 @@ class FrameCursor {
     }
     while (bytes.size() - at >= kHeaderSize) {
       const uint32_t length = base::read_u32(bytes.data() + at + 1);
-      if (length < 4 || length > kMaxMessageLength) return {at, true, 0};
+      if (!is_possible_length(length)) return {at, true, 0};
       const size_t size = size_t{1} + length;
       const size_t here = bytes.size() - at < size ? bytes.size() - at : size;
       const Message message{bytes[at], at, size, bytes.substr(at + kHeaderSize, here - kHeaderSize)};

@@ -5,7 +5,7 @@ import struct
 import pytest
 from harness import wire
 from harness.cutting_proxy import also_cut
-from harness.wire import GSSENC_REQUEST, PROTOCOL_3_2, SSL_REQUEST, LoginFailed
+from harness.wire import GSSENC_REQUEST, PROTOCOL_3_2, SSL_REQUEST, LoginFailed, WireClient
 
 PROTOCOL_3_9999 = 3 << 16 | 9999        # what libpq asks for to keep servers honest ("GREASE")
 
@@ -243,4 +243,30 @@ def test_a_long_application_name_is_clipped_as_postgresql_does_and_harms_no_logi
     for name, kept in (("x" * 9900, "x" * 63), ("x" * 62 + "ä" * 10, "x" * 62)):
         with daemon.wire("bench", application_name=name) as client:
             assert client.parameters["application_name"] == kept == client.value("show application_name")
+            client.terminate()
+
+
+def greeting(client):
+    """What a login said of notices, and of the name that the session has."""
+    return [(answer.fields["V"], answer.fields["C"], answer.fields["M"]) if answer.type == "N" else answer.body
+            for answer in client if answer.type == "N" or answer.body.startswith(b"application_name\0")]
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("startup", [
+    {"application_name": "x" * 65}, {"application_name": "x" * 63}, {"application_name": "ä" * 40}, {"application_name": "tab\tä"},
+    {"client_min_messages": "Warning", "application_name": "x" * 65}, {"application_name": "x" * 65, "client_min_messages": "error"},
+    {"client_min_messages": "notice", "application_name": "x" * 65},
+    {"options": "-c application_name=" + "y" * 70, "application_name": "x" * 65},
+    {"options": "-c client_min_messages=warning", "application_name": "x" * 65}], ids=str)
+def test_a_long_application_name_is_noticed_at_login_as_directly(tidepool, postgres, mode, startup):
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 1, "mode": mode}})
+    with WireClient(postgres.socket_path) as direct:
+        expected = greeting(direct.log_in(database=daemon.databases["bench"], **startup))
+        name = direct.value("show application_name")
+    for _ in range(2):              # behind the pool's first login, and without a server
+        with daemon.wire() as client:
+            assert greeting(client.log_in(database="bench", **startup)) == expected
+            assert client.value("show application_name") == name
+            assert [answer.type for answer in client.ask("select 1")] == ["T", "D", "C", "Z"]
             client.terminate()

@@ -243,11 +243,10 @@ def test_the_greeting_tells_what_a_direct_connection_tells(tidepool, postgres):
 def test_a_listening_client_hears_of_a_notification_at_once_and_idle(both):
     daemon = both.daemon
     listener = daemon.wire("bench")
-    pid = backend_of(listener)
     listener.ask("listen news")
     own = listener.ask("notify news, 'my own'")
     assert [answer.type for answer in own] == ["C", "A", "Z"]
-    assert own[1].body == struct.pack("!I", pid) + b"news\0my own\0"
+    assert own[1].body == struct.pack("!I", listener.process_id) + b"news\0my own\0"
     for number in range(10):
         with both.connect_directly() as other:
             other.ask(f"notify news, '{number}'")
