@@ -92,7 +92,7 @@ std::optional<pool::Grant> SharedPool::checkout(pool::Ticket ticket, pool::Worke
                                                 const std::string& application_name, base::TimePoint now) {
   Turn turn(*this);
   if (application_name_ != application_name) application_name_ = application_name;
-  ledger_.checkout(ticket, worker, now, turn.actions);
+  ledger_.checkout(ticket, worker, pool::kNeutral, now, turn.actions);
   if (turn.actions.size() == 1) {
     const auto* grant = std::get_if<pool::Grant>(&turn.actions.front());
     if (grant != nullptr && grant->ticket == ticket && grant->owner == worker) {
@@ -108,7 +108,7 @@ std::optional<pool::Grant> SharedPool::checkout(pool::Ticket ticket, pool::Worke
 void SharedPool::checkout_again(pool::Ticket ticket, pool::WorkerId worker, base::TimePoint since,
                                 base::TimePoint now) {
   Turn turn(*this);
-  ledger_.checkout_again(ticket, worker, since, now, turn.actions);
+  ledger_.checkout_again(ticket, worker, pool::kNeutral, since, now, turn.actions);
   turn.look_at_deadline();
 }
 

@@ -126,6 +126,7 @@ constexpr std::array kPoolStatsColumns = {
     int8("connections_errors"),
     int8("connections_lost"),
     int8("gave_up"),
+    int8("gave_way"),
 };
 
 Rows pool_stats_rows(const Snapshot& snapshot) {
@@ -137,7 +138,8 @@ Rows pool_stats_rows(const Snapshot& snapshot) {
                     number(stats.requests_num), number(stats.requests_queued), number(stats.requests_wait_ms),
                     number(stats.requests_errors), number(stats.returns_bad), number(stats.connections_num),
                     number(stats.connections_ms), number(stats.connections_errors),
-                    number(stats.connections_lost), number(stats.gave_up)});
+                    number(stats.connections_lost), number(stats.gave_up),
+                    number(stats.gave_way)});
   }
   return rows;
 }

@@ -12,6 +12,8 @@ const char* name_of(RefuseReason reason) {
       return "server down";
     case RefuseReason::LoginRefused:
       return "login refused";
+    case RefuseReason::SettingsRefused:
+      return "startup settings refused";
     case RefuseReason::PoolRemoved:
       return "pool removed";
   }
@@ -34,6 +36,8 @@ const char* name_of(CloseReason reason) {
       return "replaced";
     case CloseReason::Outgrown:
       return "its clients want another application_name than it was dialed with";
+    case CloseReason::GaveWay:
+      return "its place is needed for a server with other startup settings";
     case CloseReason::PoolRemoved:
       return "pool removed";
     case CloseReason::Draining:

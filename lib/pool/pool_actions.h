@@ -21,6 +21,10 @@ enum class Ticket : uint64_t {};
 enum class ConnectionId : uint64_t {};
 // One attempt to open a connection. Never used twice.
 enum class DialId : uint64_t {};
+// With which startup settings a server is dialed. A client is lent only a server of its own flavour: what the
+// startup packet has set is what RESET goes back to, and nothing else can set that.
+enum class Flavour : uint32_t {};
+constexpr Flavour kNeutral{0};  // with none
 
 // `connection` rests on `owner`. If `client_worker` is another one, `owner` hands the connection over to it
 // first. From here on the connection is lent: exactly one give_back() or lose() follows. If the ticket's
@@ -33,10 +37,17 @@ struct Grant {
   base::Duration waited;
 };
 
-enum class RefuseReason : uint8_t { TimedOut, QueueFull, ServerDown, LoginRefused, PoolRemoved };
+enum class RefuseReason : uint8_t {
+  TimedOut,
+  QueueFull,
+  ServerDown,
+  LoginRefused,
+  SettingsRefused,
+  PoolRemoved
+};
 
 // The ticket is over. `error` is what the client is to be told: 53300 with pool limit and wait in its words
-// for TimedOut and QueueFull, the server's own words for LoginRefused and ServerDown.
+// for TimedOut and QueueFull, the server's own words for LoginRefused, SettingsRefused and ServerDown.
 struct Refuse {
   Ticket ticket;
   WorkerId client_worker;
@@ -57,6 +68,7 @@ struct Dial {
   DialId dial;
   WorkerId worker;
   std::optional<Ticket> ticket;
+  Flavour flavour;
 };
 
 // Ask the resting connection on `owner` whether it lives. Exactly one check_passed() or lose() follows.
@@ -73,6 +85,7 @@ enum class CloseReason : uint8_t {
   Shrunk,
   Replaced,
   Outgrown,
+  GaveWay,
   PoolRemoved,
   Draining,
   Bad
@@ -90,6 +103,8 @@ enum class DialFailure : uint8_t {
   Unreachable,  // refused, timed out, no route, name not found, 57P03 starting up: backoff, probes, when_down
   LoginRefused,  // 28xxx, 3D000: told to waiting clients at once; no fast probes
   TooMany,       // 53300: wait and back off, without calling the server down if the pool has connections
+  SettingsRefused,  // the server is well, and does not take these startup settings: told to those who want
+                    // them, and nobody else's affair
 };
 
 // The server could not be reached for reconnect_timeout (gave_up), or is reached again.

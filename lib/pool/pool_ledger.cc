@@ -43,19 +43,20 @@ PoolLedger::PoolLedger(std::string name, const PoolLimits& limits, uint64_t seed
 
 // -- Clients --------------------------------------------------------------------------------------
 
-void PoolLedger::checkout(Ticket ticket, WorkerId worker, TimePoint now, PoolActions& out) {
+void PoolLedger::checkout(Ticket ticket, WorkerId worker, Flavour flavour, TimePoint now, PoolActions& out) {
   ++counted_.requests_num;
   if (removed_) {
     out.emplace_back(Refuse{ticket, worker, RefuseReason::PoolRemoved, pool_removed(name_)});
     return;
   }
   workers_ = std::max<WorkerId>(workers_, static_cast<WorkerId>(worker + 1));
+  wanted_ = flavour;
   if (now >= next_expiry_) {
     close_expired(now, out);
     settle(now, out);
   }
-  if (waiting_.empty()) {
-    const Place at = ready_for(worker, now);
+  if (const Lane lane = lanes_.find(flavour); lane != kNoLane && waiting_.size(lane) == 0) {
+    const Place at = ready_for(worker, lane, now);
     if (at != kNowhere) {
       grant(at, ticket, worker, Duration(0), now, out);
       idle_windows_.note(idle());
@@ -70,19 +71,20 @@ void PoolLedger::checkout(Ticket ticket, WorkerId worker, TimePoint now, PoolAct
     return;
   }
   ++counted_.requests_queued;
-  waiting_.join(ticket, worker, now);
+  waiting_.join(ticket, worker, lane_of(flavour), now);
   settle(now, out);
 }
 
-void PoolLedger::checkout_again(Ticket ticket, WorkerId worker, TimePoint since, TimePoint now,
-                                PoolActions& out) {
+void PoolLedger::checkout_again(Ticket ticket, WorkerId worker, Flavour flavour, TimePoint since,
+                                TimePoint now, PoolActions& out) {
   if (removed_) {
     out.emplace_back(Refuse{ticket, worker, RefuseReason::PoolRemoved, pool_removed(name_)});
     return;
   }
   if (now >= next_expiry_) close_expired(now, out);
-  if (waiting_.empty()) {
-    const Place at = ready_for(worker, now);
+  const Lane lane = lane_of(flavour);
+  if (waiting_.size(lane) == 0) {
+    const Place at = ready_for(worker, lane, now);
     if (at != kNowhere) {
       grant(at, ticket, worker, Duration(0), now, out);
       settle(now, out);
@@ -92,7 +94,7 @@ void PoolLedger::checkout_again(Ticket ticket, WorkerId worker, TimePoint since,
   ++counted_.requests_queued;
   // Who has asked for as long as this was noticed the first time.
   const bool noticed = now - since >= limits_.notice_after;
-  waiting_.join_again(ticket, worker, since, noticed, now);
+  waiting_.join_again(ticket, worker, lane, since, noticed, now);
   settle(now, out);
 }
 
@@ -130,11 +132,8 @@ ConnectionId PoolLedger::dial_succeeded(DialId dial, Duration took, TimePoint no
   server.opened = server.proven = server.rested_since = now;
   server.lifetime_share = jitter_.between(0.95, 1.0);
   set_expiry(at);
-  if (server.doom) {
-    --doomed_dials_;  // and it says nothing about the server that is dialed now
-  } else {
-    tell(health_.dial_succeeded(), out);
-  }
+  // Of a doomed one it says nothing about the server that is dialed now.
+  if (!server.doom) tell(health_.dial_succeeded(), out);
   offer(at, true, now, out);
   settle(now, out);
   return ConnectionId{number(dial)};
@@ -146,15 +145,27 @@ void PoolLedger::dial_failed(DialId dial, DialFailure failure, const Error& erro
   assert(at != kNowhere);
   ++counted_.connections_errors;
   const Server server = servers_[at];
+  const Flavour flavour = lanes_[server.lane];
   servers_.remove(at);
   if (server.ticket) waiting_.dial_ended(*server.ticket);
-  if (server.doom) {
-    --doomed_dials_;
-  } else {
+  if (failure == DialFailure::SettingsRefused) {
+    if (!server.doom) settings_refused(flavour, error, now, out);
+  } else if (!server.doom) {
     tell(health_.dial_failed(failure, error, server.state_since, servers_.open() > 0, now), out);
     give_up_if_due(now, out);
   }
   settle(now, out);
+}
+
+// It could be asked: the server is well, and knows its own mind about these settings. Who waits for another
+// dial would hear the same.
+void PoolLedger::settings_refused(Flavour flavour, const Error& error, TimePoint now, PoolActions& out) {
+  tell(health_.dial_succeeded(), out);
+  if (wanted_ == flavour) wanted_ = kNeutral;
+  const Lane lane = lanes_.find(flavour);
+  while (lane != kNoLane && waiting_.size(lane) > 0) {
+    refuse(waiting_.take_first(lane), RefuseReason::SettingsRefused, error, now, out);
+  }
 }
 
 void PoolLedger::lose(ConnectionId connection, CloseReason reason, TimePoint now, PoolActions& out) {
@@ -246,6 +257,7 @@ void PoolLedger::tick(TimePoint now, PoolActions& out) {
 void PoolLedger::settle(TimePoint now, PoolActions& out) {
   serve_waiters(now, out);
   grow(!waiting_.empty(), now, out);
+  if (!waiting_.empty()) make_room(now, out);
   if (!waiting_.empty()) refuse_hopeless(now, out);
   if (draining_ && waiting_.empty()) close_all_resting(now, out);
   idle_windows_.note(idle());
@@ -254,28 +266,34 @@ void PoolLedger::settle(TimePoint now, PoolActions& out) {
 // Servers that come free go to waiters in offer(). Here waiters meet servers that rest already: those to be
 // checked first.
 void PoolLedger::serve_waiters(TimePoint now, PoolActions& out) {
-  while (!waiting_.empty()) {
-    const Place ready = ready_for(waiting_.first().worker, now);
-    if (ready != kNowhere) {
-      grant(ready, waiting_.take_first(), now, out);
-      continue;
+  if (waiting_.empty()) return;
+  for (Lane lane = 0; lane < lanes_.count(); ++lane) {
+    while (waiting_.size(lane) > 0) {
+      const Place ready = ready_for(waiting_.first(lane).worker, lane, now);
+      if (ready != kNowhere) {
+        grant(ready, waiting_.take_first(lane), now, out);
+        continue;
+      }
+      if (servers_.covering(lane) >= waiting_.size(lane)) break;
+      const Place doubtful = resting_for(waiting_.last(lane).worker, lane);
+      if (doubtful == kNowhere) break;
+      check(doubtful, true, now, out);
     }
-    if (servers_.covering() >= waiting_.size()) return;
-    const Place doubtful = resting_for(waiting_.last().worker);
-    if (doubtful == kNowhere) return;
-    check(doubtful, true, now, out);
   }
 }
 
 void PoolLedger::refuse_hopeless(TimePoint now, PoolActions& out) {
-  const bool is_full = servers_.open() >= limits_.max_size;  // then it is not a login that they lack
-  if (health_.refuses_login() && !is_full) {
-    while (waiting_.size() > servers_.covering()) {
-      refuse(waiting_.take_last(), RefuseReason::LoginRefused, server_down(health_.error()), now, out);
-    }
-  } else if (refuses_all()) {
+  if (refuses_all()) {
     while (!waiting_.empty()) {
       refuse(waiting_.take_first(), RefuseReason::ServerDown, server_down(health_.error()), now, out);
+    }
+  } else if (health_.refuses_login()) {
+    const bool is_full = servers_.open() >= limits_.max_size;  // then it is not a login that they lack
+    for (Lane lane = 0; lane < lanes_.count(); ++lane) {
+      if (is_full && servers_.open(lane) > 0) continue;
+      while (waiting_.size(lane) > servers_.covering(lane)) {
+        refuse(waiting_.take_last(lane), RefuseReason::LoginRefused, server_down(health_.error()), now, out);
+      }
     }
   }
 }
@@ -286,9 +304,16 @@ void PoolLedger::offer(Place at, bool just_proven, TimePoint now, PoolActions& o
   if (server.doom) return close(at, *server.doom, now, out);
   if (now >= server.expires) return close(at, CloseReason::MaxLifetime, now, out);
   if (servers_.open() + useful_dials() > limits_.max_size) return close(at, CloseReason::Shrunk, now, out);
-  if (waiting_.empty()) return servers_.rest(at, now);
+  const Lane lane = server.lane;
+  if (waiting_.size(lane) == 0) return servers_.rest(at, now);
+  // One that was dialed for them just now serves them at least once.
+  const bool may_give_way = waiting_.size() > waiting_.size(lane) && server.state != ServerState::Dialing;
+  if (may_give_way && gives_way(lane, now)) {
+    ++counted_.gave_way;
+    return close(at, CloseReason::GaveWay, now, out);
+  }
   if (!just_proven && needs_check(server, now)) return check(at, true, now, out);
-  grant(at, waiting_.take_for(server.worker, now), now, out);
+  grant(at, waiting_.take_for(server.worker, lane, now), now, out);
 }
 
 void PoolLedger::grant(Place at, const Waiter& waiter, TimePoint now, PoolActions& out) {
@@ -365,21 +390,27 @@ bool PoolLedger::needs_check(const Server& server, TimePoint now) const {
 // One that rests on this worker, or else anywhere, and may be lent as it is: the newest of those. In the
 // usual case the first looked at; if the newest is stale, one that rested longer may have passed a check
 // since.
-Place PoolLedger::ready_for(WorkerId worker, TimePoint now) const {
+Place PoolLedger::ready_for(WorkerId worker, Lane lane, TimePoint now) const {
   if (limits_.check == Duration(0)) return kNowhere;
-  for (Place at = servers_.newest_resting(worker); at != kNowhere;
+  for (Place at = servers_.newest_resting(lane, worker); at != kNowhere;
        at = servers_.older_resting_on_its_worker(at)) {
     if (!needs_check(servers_[at], now)) return at;
   }
-  for (Place at = servers_.newest_resting(); at != kNowhere; at = servers_.older_resting(at)) {
+  for (Place at = servers_.newest_resting(lane); at != kNowhere;
+       at = servers_.older_resting_in_its_lane(at)) {
     if (!needs_check(servers_[at], now)) return at;
   }
   return kNowhere;
 }
 
-Place PoolLedger::resting_for(WorkerId worker) const {
-  const Place local = servers_.newest_resting(worker);
-  return local != kNowhere ? local : servers_.newest_resting();
+Place PoolLedger::resting_for(WorkerId worker, Lane lane) const {
+  const Place local = servers_.newest_resting(lane, worker);
+  return local != kNowhere ? local : servers_.newest_resting(lane);
+}
+
+Lane PoolLedger::lane_of(Flavour flavour) {
+  return lanes_.get(flavour,
+                    [this](Lane lane) { return servers_.size(lane) == 0 && waiting_.size(lane) == 0; });
 }
 
 // when_down says fail, and there is nothing to wait for.

@@ -8,6 +8,10 @@
 //                                 ^ v
 //                               checking
 // `max_size` limits all of them together, closing ones too: they count until PostgreSQL hung up.
+//
+// Servers are of flavours (pool_actions.h), and a client waits for one of its own. If the pool is full, a
+// server of another flavour gives way: one that rests, at once; one that comes back, when those who wait for
+// it have had their turn (gives_way()). So the flavours come to be as many as are asked for.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +20,7 @@
 
 #include "lib/pool/idle_windows.h"
 #include "lib/pool/jitter.h"
+#include "lib/pool/lanes.h"
 #include "lib/pool/pool_actions.h"
 #include "lib/pool/pool_limits.h"
 #include "lib/pool/pool_stats.h"
@@ -37,11 +42,11 @@ class PoolLedger {
 
   // A client on `worker` wants a server. Exactly one Grant or Refuse for `ticket` follows, now or from a
   // later call, unless it is withdrawn. If the first action appended is a Grant, it is this one's.
-  void checkout(Ticket ticket, WorkerId worker, base::TimePoint now, PoolActions& out);
+  void checkout(Ticket ticket, WorkerId worker, Flavour flavour, base::TimePoint now, PoolActions& out);
   // The same for a client whose granted server turned out dead or unclean before anything of the client's
   // ran: it goes to the head of the queue, and its time limit counts from `since`, when it first asked.
-  void checkout_again(Ticket ticket, WorkerId worker, base::TimePoint since, base::TimePoint now,
-                      PoolActions& out);
+  void checkout_again(Ticket ticket, WorkerId worker, Flavour flavour, base::TimePoint since,
+                      base::TimePoint now, PoolActions& out);
   // The client does not want any more. True: it was waiting and is forgotten. False: its Grant or Refuse is
   // on its way.
   bool withdraw(Ticket ticket, base::TimePoint now, PoolActions& out);
@@ -116,9 +121,11 @@ class PoolLedger {
   bool count_lost(Place at, CloseReason reason, base::TimePoint now);
   void cast_doubt(base::TimePoint then, base::TimePoint now, PoolActions& out);
   void tell(std::optional<Health::Event> event, PoolActions& out);
+  void settings_refused(Flavour flavour, const base::Error& error, base::TimePoint now, PoolActions& out);
   bool needs_check(const Server& server, base::TimePoint now) const;
-  Place ready_for(WorkerId worker, base::TimePoint now) const;
-  Place resting_for(WorkerId worker) const;
+  Place ready_for(WorkerId worker, Lane lane, base::TimePoint now) const;
+  Place resting_for(WorkerId worker, Lane lane) const;
+  Lane lane_of(Flavour flavour);
   bool refuses_all() const;
 
   // pool_sizing.cc: how many there should be.
@@ -132,12 +139,23 @@ class PoolLedger {
   void close_all_resting(base::TimePoint now, PoolActions& out);
   void give_up_if_due(base::TimePoint now, PoolActions& out);
   uint32_t dials_wanted() const;
-  uint32_t useful_dials() const { return servers_.count(ServerState::Dialing) - doomed_dials_; }
+  uint32_t useful_dials() const { return servers_.count(ServerState::Dialing) - servers_.doomed_dials(); }
+  uint32_t unprovided(Lane lane) const;
+  uint32_t unprovided() const;
+  uint32_t missing() const;
   bool has_room() const;
   bool may_replace_one() const;
   bool wants_growth() const;
   bool wants_probe() const;
   uint32_t idle() const;
+
+  // pool_flavours.cc: which flavours they should have.
+  void make_room(base::TimePoint now, PoolActions& out);
+  bool gives_way(Lane lane, base::TimePoint now);
+  uint32_t places_wanted() const;
+  Waiter* first_without_place(Lane unless_of);
+  bool has_waited_long_enough(const Waiter& waiter, Lane lane, base::TimePoint now) const;
+  bool is_more_crowded(Lane wants, Lane has) const;
 
   const std::string name_;
   PoolLimits limits_;
@@ -151,7 +169,8 @@ class PoolLedger {
   ServerHealth health_;
   IdleWindows idle_windows_;
   base::TimePoint next_expiry_ = base::TimePoint::max();  // no server expires before
-  uint32_t doomed_dials_ = 0;
+  Lanes lanes_;
+  Flavour wanted_ = kNeutral;  // asked for last: for servers that nobody in particular waits for
   WorkerId workers_;
   WorkerId next_worker_ = 0;  // of a server dialed for nobody in particular
 

@@ -16,14 +16,35 @@ void PoolLedger::grow(bool clients_wait, TimePoint now, PoolActions& out) {
   if (wants_probe() && now >= health_.probe_at(clients_wait)) dial(now, out);
 }
 
-// One dial for each waiter that nothing else is on its way to, or what min_size lacks. Not both added up: a
+// What min_size lacks.
+uint32_t PoolLedger::missing() const {
+  const uint32_t least = draining_ ? 0 : limits_.min_size;
+  return least - std::min(least, servers_.open());
+}
+
+// Those who wait in the lane and have neither a check nor a dial under way. A dial is not somebody's own: the
+// first who waits in its lane is served by it.
+uint32_t PoolLedger::unprovided(Lane lane) const {
+  const uint32_t waiting = waiting_.size(lane);
+  return waiting - std::min(waiting, servers_.covering(lane) + servers_.useful_dials(lane));
+}
+
+uint32_t PoolLedger::unprovided() const {
+  if (waiting_.empty()) return 0;
+  uint32_t sum = 0;
+  for (Lane lane = 0; lane < lanes_.count(); ++lane) sum += unprovided(lane);
+  return sum;
+}
+
+// One dial for each waiter that no check is on its way to, or what min_size lacks. Not both added up: a
 // server dialed for either serves the first who waits.
 uint32_t PoolLedger::dials_wanted() const {
-  const auto waiting = static_cast<uint32_t>(waiting_.size());
-  const uint32_t uncovered = waiting - std::min(waiting, servers_.covering());
-  const uint32_t least = draining_ ? 0 : limits_.min_size;
-  const uint32_t missing = least - std::min(least, servers_.open());
-  return std::max(uncovered, missing);
+  uint32_t unchecked = 0;
+  for (Lane lane = 0; lane < lanes_.count(); ++lane) {
+    const uint32_t waiting = waiting_.size(lane);
+    unchecked += waiting - std::min(waiting, servers_.covering(lane));
+  }
+  return std::max(unchecked, missing());
 }
 
 bool PoolLedger::has_room() const {
@@ -37,7 +58,7 @@ bool PoolLedger::may_replace_one() const {
 }
 
 bool PoolLedger::wants_growth() const {
-  return !health_.is_failing() && has_room() && useful_dials() < dials_wanted();
+  return !health_.is_failing() && has_room() && (unprovided() > 0 || useful_dials() < missing());
 }
 
 // A server that is down is probed even if nobody needs it just now, so that it is known when it is back.
@@ -46,14 +67,20 @@ bool PoolLedger::wants_probe() const {
 }
 
 void PoolLedger::dial(TimePoint now, PoolActions& out) {
-  const Waiter* waiter = waiting_.give_dial();
+  Waiter* waiter = waiting_.find(
+      [this](const Waiter& other) { return !other.has_dial && unprovided(other.lane) > 0; });
+  if (waiter == nullptr) waiter = waiting_.find([](const Waiter& other) { return !other.has_dial; });
   const WorkerId worker = waiter != nullptr ? waiter->worker : next_worker_;
   if (waiter == nullptr) next_worker_ = static_cast<WorkerId>((next_worker_ + 1) % workers_);
-  Server& server = servers_[servers_.add_dialing(worker, now)];
-  if (waiter != nullptr) server.ticket = waiter->ticket;
+  const Lane lane = waiter != nullptr ? waiter->lane : lane_of(wanted_);
+  Server& server = servers_[servers_.add_dialing(worker, lane, now)];
+  if (waiter != nullptr) {
+    waiter->has_dial = true;
+    server.ticket = waiter->ticket;
+  }
   ++counted_.connections_num;
   health_.dial_started(now);
-  out.emplace_back(Dial{DialId{server.id}, worker, server.ticket});
+  out.emplace_back(Dial{DialId{server.id}, worker, server.ticket, lanes_[lane]});
 }
 
 void PoolLedger::turned_away(WorkerId worker, TimePoint now, PoolActions& out) {
@@ -163,10 +190,9 @@ void PoolLedger::doom_all(CloseReason reason, TimePoint now, PoolActions& out) {
         close(at, reason, now, out);
         break;
       case ServerState::Dialing:
-        if (!server.doom) ++doomed_dials_;
         if (server.ticket) waiting_.dial_ended(*server.ticket);
         server.ticket.reset();
-        server.doom = reason;
+        servers_.doom_dial(at, reason);
         break;
       case ServerState::Lent:
       case ServerState::Checking:

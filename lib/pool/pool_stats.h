@@ -32,6 +32,7 @@ struct PoolStats {
   int64_t closing = 0;
   base::Duration longest_wait{0};  // of those who wait now
   int64_t gave_up = 0;             // times that the server was unreachable for reconnect_timeout
+  int64_t gave_way = 0;            // servers closed for one with other startup settings
   bool down = false;
 };
 

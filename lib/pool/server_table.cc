@@ -12,9 +12,13 @@ namespace {
 constexpr int kPlaceBits = 24;
 constexpr uint64_t kPlaceMask = (uint64_t{1} << kPlaceBits) - 1;
 
+bool is_open(ServerState state) {
+  return state == ServerState::Resting || state == ServerState::Checking || state == ServerState::Lent;
+}
+
 }  // namespace
 
-Place ServerTable::add_dialing(WorkerId worker, TimePoint now) {
+Place ServerTable::add_dialing(WorkerId worker, Lane lane, TimePoint now) {
   Place at;
   if (unused_.empty()) {
     at = static_cast<Place>(servers_.size());
@@ -27,10 +31,15 @@ Place ServerTable::add_dialing(WorkerId worker, TimePoint now) {
     --counts_[static_cast<size_t>(ServerState::Gone)];
   }
   // Here rather than in rest(): giving back allocates nothing.
-  if (worker_resting_.size() <= worker) worker_resting_.resize(worker + 1u);
+  if (lanes_.size() <= lane) lanes_.resize(lane + 1u);
+  OfLane& of_lane = lanes_[lane];
+  if (of_lane.of_workers.size() <= worker) of_lane.of_workers.resize(worker + 1u);
+  ++of_lane.size;
+  ++of_lane.useful_dials;
   Server& server = servers_[at] = Server{};
   server.id = ++last_serial_ << kPlaceBits | at;
   server.worker = worker;
+  server.lane = lane;
   server.state = ServerState::Dialing;
   server.state_since = now;
   ++counts_[static_cast<size_t>(ServerState::Dialing)];
@@ -50,19 +59,25 @@ Place ServerTable::find(uint64_t id, ServerState state) const {
 
 void ServerTable::leave_state(Place at) {
   Server& server = servers_[at];
+  OfLane& lane = lanes_[server.lane];
   if (server.state == ServerState::Resting) {
     resting_.erase(servers_, at);
-    worker_resting_[server.worker].erase(servers_, at);
+    lane.resting.erase(servers_, at);
+    lane.of_workers[server.worker].erase(servers_, at);
   }
   if (server.covers) stop_covering(at);
+  if (is_open(server.state)) --lane.open;
+  if (server.state == ServerState::Dialing) --(server.doom ? doomed_dials_ : lane.useful_dials);
   --counts_[static_cast<size_t>(server.state)];
 }
 
 void ServerTable::enter(Place at, ServerState state, TimePoint now) {
-  assert(state != ServerState::Resting && state != ServerState::Gone);
+  assert(state != ServerState::Resting && state != ServerState::Gone && state != ServerState::Dialing);
   leave_state(at);
-  servers_[at].state = state;
-  servers_[at].state_since = now;
+  Server& server = servers_[at];
+  server.state = state;
+  server.state_since = now;
+  if (is_open(state)) ++lanes_[server.lane].open;
   ++counts_[static_cast<size_t>(state)];
 }
 
@@ -73,38 +88,52 @@ void ServerTable::rest(Place at, TimePoint now) {
   server.state_since = now;
   ++counts_[static_cast<size_t>(ServerState::Resting)];
 
-  if (worker_resting_.size() <= server.worker) worker_resting_.resize(server.worker + 1u);
-  Place successor = resting_.front();
-  while (successor != kNowhere && servers_[successor].rested_since > server.rested_since) {
-    successor = Resting::after(servers_, successor);
-  }
-  resting_.insert(servers_, at, successor);
+  OfLane& lane = lanes_[server.lane];
+  ++lane.open;
+  if (lane.of_workers.size() <= server.worker) lane.of_workers.resize(server.worker + 1u);
+  insert_sorted(resting_, at);
+  insert_sorted(lane.resting, at);
+  insert_sorted(lane.of_workers[server.worker], at);
+}
 
-  WorkerResting& of_worker = worker_resting_[server.worker];
-  successor = of_worker.front();
-  while (successor != kNowhere && servers_[successor].rested_since > server.rested_since) {
-    successor = WorkerResting::after(servers_, successor);
+template <class Chain>
+void ServerTable::insert_sorted(Chain& chain, Place at) {
+  Place successor = chain.front();
+  while (successor != kNowhere && servers_[successor].rested_since > servers_[at].rested_since) {
+    successor = Chain::after(servers_, successor);
   }
-  of_worker.insert(servers_, at, successor);
+  chain.insert(servers_, at, successor);
 }
 
 void ServerTable::check(Place at, bool covers, TimePoint now) {
   enter(at, ServerState::Checking, now);
   if (!covers) return;
   servers_[at].covers = true;
+  ++lanes_[servers_[at].lane].covering;
   covering_.push_back(servers_, at);
 }
 
 void ServerTable::stop_covering(Place at) {
   servers_[at].covers = false;
+  --lanes_[servers_[at].lane].covering;
   covering_.erase(servers_, at);
 }
 
 void ServerTable::remove(Place at) {
   leave_state(at);
+  --lanes_[servers_[at].lane].size;
   servers_[at].state = ServerState::Gone;
   ++counts_[static_cast<size_t>(ServerState::Gone)];
   unused_.push_back(at);
+}
+
+void ServerTable::doom_dial(Place at, CloseReason reason) {
+  Server& server = servers_[at];
+  if (!server.doom) {
+    --lanes_[server.lane].useful_dials;
+    ++doomed_dials_;
+  }
+  server.doom = reason;
 }
 
 }  // namespace tidepool::pool

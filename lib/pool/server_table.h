@@ -9,6 +9,7 @@
 
 #include "lib/base/time.h"
 #include "lib/pool/chain.h"
+#include "lib/pool/lanes.h"
 #include "lib/pool/pool_actions.h"
 
 namespace tidepool::pool {
@@ -19,6 +20,7 @@ struct Server {
   uint64_t id = 0;  // its DialId, and its ConnectionId later
   ServerState state = ServerState::Gone;
   WorkerId worker = 0;
+  Lane lane = 0;                    // of its flavour
   bool covers = false;              // Checking: a waiter counts on it
   std::optional<CloseReason> doom;  // to be closed, for this reason, as soon as nobody has it
   std::optional<Ticket> ticket;     // Dialing: whose wish it is
@@ -28,12 +30,12 @@ struct Server {
   base::TimePoint expires;
   base::TimePoint proven;        // last seen alive: given back after use, or checked, or logged in
   base::TimePoint rested_since;  // last given back after use
-  Link in_resting, in_worker_resting, in_covering;
+  Link in_resting, in_lane_resting, in_worker_resting, in_covering;
 };
 
 class ServerTable {
  public:
-  Place add_dialing(WorkerId worker, base::TimePoint now);
+  Place add_dialing(WorkerId worker, Lane lane, base::TimePoint now);
   // kNowhere: no such server, or it is gone, or in another state.
   Place find(uint64_t id, ServerState state) const;
   Place find(uint64_t id) const;
@@ -47,6 +49,8 @@ class ServerTable {
   void check(Place at, bool covers, base::TimePoint now);
   void stop_covering(Place at);
   void remove(Place at);
+  // Dialing: it serves nobody when it is open.
+  void doom_dial(Place at, CloseReason reason);
 
   uint32_t count(ServerState state) const { return counts_[static_cast<size_t>(state)]; }
   // All that max_size limits.
@@ -56,15 +60,26 @@ class ServerTable {
     return count(ServerState::Resting) + count(ServerState::Checking) + count(ServerState::Lent);
   }
   uint32_t covering() const { return covering_.size(); }
+  uint32_t doomed_dials() const { return doomed_dials_; }
+  // Of one lane: all, those that are open and not being closed, dials that are not doomed, those that a
+  // waiter counts on.
+  uint32_t size(Lane lane) const { return lane < lanes_.size() ? lanes_[lane].size : 0; }
+  uint32_t open(Lane lane) const { return lane < lanes_.size() ? lanes_[lane].open : 0; }
+  uint32_t useful_dials(Lane lane) const { return lane < lanes_.size() ? lanes_[lane].useful_dials : 0; }
+  uint32_t covering(Lane lane) const { return lane < lanes_.size() ? lanes_[lane].covering : 0; }
 
   // kNowhere: none.
-  Place newest_resting() const { return resting_.front(); }
-  Place newest_resting(WorkerId worker) const {
-    return worker < worker_resting_.size() ? worker_resting_[worker].front() : kNowhere;
+  Place newest_resting(Lane lane) const {
+    return lane < lanes_.size() ? lanes_[lane].resting.front() : kNowhere;
+  }
+  Place newest_resting(Lane lane, WorkerId worker) const {
+    if (lane >= lanes_.size()) return kNowhere;
+    const auto& of_workers = lanes_[lane].of_workers;
+    return worker < of_workers.size() ? of_workers[worker].front() : kNowhere;
   }
   Place oldest_resting() const { return resting_.back(); }
   Place newer_resting(Place at) const { return Resting::before(servers_, at); }
-  Place older_resting(Place at) const { return Resting::after(servers_, at); }
+  Place older_resting_in_its_lane(Place at) const { return LaneResting::after(servers_, at); }
   Place older_resting_on_its_worker(Place at) const { return WorkerResting::after(servers_, at); }
   Place oldest_covering() const { return covering_.front(); }
 
@@ -73,17 +88,27 @@ class ServerTable {
 
  private:
   using Resting = Chain<Server, &Server::in_resting>;
-  using WorkerResting = Chain<Server, &Server::in_worker_resting>;
+  using LaneResting = Chain<Server, &Server::in_lane_resting>;
+  using WorkerResting = Chain<Server, &Server::in_worker_resting>;  // within a lane
   using Covering = Chain<Server, &Server::in_covering>;
 
+  struct OfLane {
+    LaneResting resting;
+    std::vector<WorkerResting> of_workers;
+    uint32_t size = 0, open = 0, useful_dials = 0, covering = 0;
+  };
+
   void leave_state(Place at);
+  template <class Chain>
+  void insert_sorted(Chain& chain, Place at);
 
   std::vector<Server> servers_;
   std::vector<Place> unused_;
   Resting resting_;  // newest first
-  std::vector<WorkerResting> worker_resting_;
+  std::vector<OfLane> lanes_;
   Covering covering_;  // as they began
   std::array<uint32_t, 6> counts_{};
+  uint32_t doomed_dials_ = 0;
   uint64_t last_serial_ = 0;
 };
 

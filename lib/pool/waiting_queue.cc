@@ -14,18 +14,21 @@ constexpr int kOvertakeAtMost = 32;
 
 }  // namespace
 
-void WaitingQueue::join(Ticket ticket, WorkerId worker, TimePoint now) {
+void WaitingQueue::join(Ticket ticket, WorkerId worker, Lane lane, TimePoint now) {
   Waiter waiter;
   waiter.ticket = ticket;
   waiter.worker = worker;
+  waiter.lane = lane;
   waiter.since = waiter.queued = now;
   join(waiter);
 }
 
-void WaitingQueue::join_again(Ticket ticket, WorkerId worker, TimePoint since, bool noticed, TimePoint now) {
+void WaitingQueue::join_again(Ticket ticket, WorkerId worker, Lane lane, TimePoint since, bool noticed,
+                              TimePoint now) {
   Waiter waiter;
   waiter.ticket = ticket;
   waiter.worker = worker;
+  waiter.lane = lane;
   waiter.again = true;
   waiter.noticed = noticed;
   waiter.since = since;
@@ -50,7 +53,9 @@ void WaitingQueue::join(Waiter waiter) {
 
   const Kind kind = kind_of(waiter);
   Lines& lines = lines_[kind];
-  auto& of_workers = worker_lines_[kind];
+  if (lanes_.size() <= waiter.lane) lanes_.resize(waiter.lane + 1u);
+  OfLane& lane = lanes_[waiter.lane];
+  auto& of_workers = lane.of_workers[kind];
   if (of_workers.size() <= waiter.worker) of_workers.resize(waiter.worker + 1u);
 
   // Sorted from the back: in the usual case the newest is the last.
@@ -64,13 +69,18 @@ void WaitingQueue::join(Waiter waiter) {
   lines.line.insert(waiters_, at, successor);
   if (!waiter.noticed && passed_unnoticed) lines.unnoticed = at;
 
-  WorkerLine& of_worker = of_workers[waiter.worker];
-  successor = kNowhere;
-  for (Place other = of_worker.back(); other != kNowhere && waiters_[other].since > waiter.since;
-       other = WorkerLine::before(waiters_, other)) {
+  insert_sorted(lane.line[kind], at);
+  insert_sorted(of_workers[waiter.worker], at);
+}
+
+template <class Chain>
+void WaitingQueue::insert_sorted(Chain& line, Place at) {
+  Place successor = kNowhere;
+  for (Place other = line.back(); other != kNowhere && waiters_[other].since > waiters_[at].since;
+       other = Chain::before(waiters_, other)) {
     successor = other;
   }
-  of_worker.insert(waiters_, at, successor);
+  line.insert(waiters_, at, successor);
 }
 
 Waiter WaitingQueue::take(Place at) {
@@ -83,20 +93,12 @@ Waiter WaitingQueue::take(Place at) {
     } while (lines.unnoticed != kNowhere && waiters_[lines.unnoticed].noticed);
   }
   lines.line.erase(waiters_, at);
-  worker_lines_[kind][taken.worker].erase(waiters_, at);
+  OfLane& lane = lanes_[taken.lane];
+  lane.line[kind].erase(waiters_, at);
+  lane.of_workers[kind][taken.worker].erase(waiters_, at);
   index_.erase(taken.ticket);
   unused_.push_back(at);
   return taken;
-}
-
-const Waiter& WaitingQueue::last() const {
-  const Line& fresh = lines_[Fresh].line;
-  return waiters_[fresh.empty() ? lines_[Again].line.back() : fresh.back()];
-}
-
-Waiter WaitingQueue::take_last() {
-  const Line& fresh = lines_[Fresh].line;
-  return take(fresh.empty() ? lines_[Again].line.back() : fresh.back());
 }
 
 Place WaitingQueue::first_place() const {
@@ -104,8 +106,18 @@ Place WaitingQueue::first_place() const {
   return again.empty() ? lines_[Fresh].line.front() : again.front();
 }
 
-Place WaitingQueue::first_place_of(WorkerId worker) const {
-  for (const auto& of_workers : worker_lines_) {
+Place WaitingQueue::first_place(Lane lane) const {
+  const auto& line = lanes_[lane].line;
+  return line[Again].empty() ? line[Fresh].front() : line[Again].front();
+}
+
+Place WaitingQueue::last_place(Lane lane) const {
+  const auto& line = lanes_[lane].line;
+  return line[Fresh].empty() ? line[Again].back() : line[Fresh].back();
+}
+
+Place WaitingQueue::first_place_of(WorkerId worker, Lane lane) const {
+  for (const auto& of_workers : lanes_[lane].of_workers) {
     if (worker < of_workers.size() && !of_workers[worker].empty()) return of_workers[worker].front();
   }
   return kNowhere;
@@ -116,20 +128,25 @@ Place WaitingQueue::after(Place at) const {
   return next == kNowhere && waiters_[at].again ? lines_[Fresh].line.front() : next;
 }
 
-Waiter WaitingQueue::take_for(WorkerId worker, TimePoint now) {
-  assert(!empty());
-  const Place first = first_place();
-  const Place local = first_place_of(worker);
+Place WaitingQueue::after_in_lane(Place at) const {
+  const Place next = LaneLine::after(waiters_, at);
+  return next == kNowhere && waiters_[at].again ? lanes_[waiters_[at].lane].line[Fresh].front() : next;
+}
+
+Waiter WaitingQueue::take_for(WorkerId worker, Lane lane, TimePoint now) {
+  assert(size(lane) > 0);
+  const Place first = first_place(lane);
+  const Place local = first_place_of(worker, lane);
   if (local == kNowhere || local == first) return take(first);
 
   int ahead = 0;
-  for (Place at = first; at != local; at = after(at)) {
+  for (Place at = first; at != local; at = after_in_lane(at)) {
     const Waiter& waiter = waiters_[at];
     const bool has_had_enough = waiter.overtaken > 0 && (waiter.overtaken >= kMaxOvertaken ||
                                                          now > waiter.first_overtaken + kOvertakenFor);
     if (has_had_enough || ++ahead > kOvertakeAtMost) return take(first);
   }
-  for (Place at = first; at != local; at = after(at)) {
+  for (Place at = first; at != local; at = after_in_lane(at)) {
     Waiter& waiter = waiters_[at];
     if (waiter.overtaken++ == 0) waiter.first_overtaken = now;
   }
@@ -178,17 +195,6 @@ const Waiter* WaitingQueue::notice_older_than(TimePoint then) {
       lines.unnoticed = Line::after(waiters_, lines.unnoticed);
     } while (lines.unnoticed != kNowhere && waiters_[lines.unnoticed].noticed);
     return &waiter;
-  }
-  return nullptr;
-}
-
-const Waiter* WaitingQueue::give_dial() {
-  if (empty()) return nullptr;
-  // Dials in flight are few, so that this look is short.
-  for (Place at = first_place(); at != kNowhere; at = after(at)) {
-    if (waiters_[at].has_dial) continue;
-    waiters_[at].has_dial = true;
-    return &waiters_[at];
   }
   return nullptr;
 }

@@ -7,7 +7,7 @@ from harness.waiting import wait_until
 
 COLUMNS = ["pool", "pool_min", "pool_max", "pool_size", "pool_available", "requests_waiting", "usage_ms", "requests_num",
            "requests_queued", "requests_wait_ms", "requests_errors", "returns_bad", "connections_num", "connections_ms",
-           "connections_errors", "connections_lost", "gave_up"]
+           "connections_errors", "connections_lost", "gave_up", "gave_way"]
 
 
 def test_the_columns_are_psycopg_pools_in_its_order_as_int8_and_zeros_are_shown(tidepool):

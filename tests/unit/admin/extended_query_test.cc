@@ -137,11 +137,11 @@ TEST_CASE("a limit on rows suspends the portal, as often as it is met") {
                  .execute("", 1)
                  .execute("")
                  .sync()) == "CommandComplete \"BEGIN\"\nReadyForQuery T\n" + kParsed + kBound +
-                                 "DataRow 17 \"orders\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" "
-                                 "\"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\"\n"
+                                 "DataRow 18 \"orders\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" "
+                                 "\"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\"\n"
                                  "PortalSuspended\n"
-                                 "DataRow 17 \"report\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" "
-                                 "\"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\"\n"
+                                 "DataRow 18 \"report\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" "
+                                 "\"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\" \"0\"\n"
                                  "PortalSuspended\n" +
                                  kShown + kShown + "ReadyForQuery T\n");
 }

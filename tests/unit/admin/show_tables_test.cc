@@ -74,6 +74,7 @@ stats::PoolRow busy_pool() {
   stats.connections_errors = 1014;
   stats.connections_lost = 1015;
   stats.gave_up = 1016;
+  stats.gave_way = 1017;
   stats.lent = 8;
   stats.checking = 1;
   stats.dialing = 2;
@@ -149,15 +150,15 @@ TEST_CASE("SHOW POOL_STATS has psycopg_pool's statistics in psycopg_pool's order
         "requests_num int8, requests_queued int8, requests_wait_ms int8, requests_errors int8, returns_bad "
         "int8, "
         "connections_num int8, connections_ms int8, connections_errors int8, connections_lost int8, gave_up "
-        "int8");
+        "int8, gave_way int8");
 }
 
 TEST_CASE("SHOW POOL_STATS shows zeros, and numbers beyond 32 bits") {
   stats::Snapshot snapshot = snapshot_of(busy_pool());
   snapshot.pools.emplace_back().name = "quiet";
   CHECK(rows_of("pool_stats", snapshot) ==
-        "orders|4|20|17|6|3|70000000000|1007|1008|1009|1010|1011|1012|1013|1014|1015|1016\n"
-        "quiet|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n");
+        "orders|4|20|17|6|3|70000000000|1007|1008|1009|1010|1011|1012|1013|1014|1015|1016|1017\n"
+        "quiet|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0\n");
 }
 
 TEST_CASE("SHOW POOLS has a row per pool, and counts each server in one state") {

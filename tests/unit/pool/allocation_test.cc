@@ -43,7 +43,8 @@ TEST_CASE("a checkout that is granted at once, and its giving back, allocate not
     const long before = allocations;
     for (uint64_t i = 0; i < 10000; ++i) {
       bench.now += 10us;
-      bench.ledger.checkout(Ticket{round * 10000 + i}, static_cast<WorkerId>(i % 4), bench.now, bench.out);
+      bench.ledger.checkout(Ticket{round * 10000 + i}, static_cast<WorkerId>(i % 4), kNeutral, bench.now,
+                            bench.out);
       const ConnectionId connection = bench.granted();
       bench.now += 10us;
       bench.ledger.give_back(connection, true, false, bench.now, bench.out);
@@ -56,14 +57,15 @@ TEST_CASE("a checkout that is granted at once, and its giving back, allocate not
 
 TEST_CASE("waiting and being served allocate nothing once the queue has been as long before") {
   Bench bench(1);
-  bench.ledger.checkout(Ticket{1}, 0, bench.now, bench.out);
+  bench.ledger.checkout(Ticket{1}, 0, kNeutral, bench.now, bench.out);
   ConnectionId connection = bench.granted();
   long counted = -1;
   uint64_t ticket = 2;
   for (int round = 0; round < 3; ++round) {
     const long before = allocations;
     for (int waiters = 0; waiters < 1000; ++waiters) {
-      bench.ledger.checkout(Ticket{ticket}, static_cast<WorkerId>(ticket % 4), bench.now, bench.out);
+      bench.ledger.checkout(Ticket{ticket}, static_cast<WorkerId>(ticket % 4), kNeutral,
+                            bench.now, bench.out);
       ++ticket;
     }
     for (int waiters = 0; waiters < 1000; ++waiters) {

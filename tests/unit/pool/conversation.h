@@ -1,6 +1,7 @@
 // A ledger, a clock that the test moves, and the ledger's answers as lines of text:
 //
 //   dial 1 @0 for t7     Dial 1, to live on worker 0, because of ticket 7 (" for ..." only if there is one)
+//   dial 1 ~2 @0         the same, of flavour 2 (nothing is said of neutral ones)
 //   grant t7 c1          connection 1 (the one that Dial 1 opened) is lent to ticket 7
 //   grant t7 c1 @0>2     the same, handed over from worker 0 to worker 2
 //   check c1 | close c1: REASON | refuse t7: REASON | notice t7 | down | gave up | back
@@ -32,12 +33,13 @@ class Conversation {
       : ledger("orders", limits, 1, base::TimePoint{}, workers) {}
 
   // Clients.
-  std::string checkout(uint64_t ticket, WorkerId worker = 0) {
-    ledger.checkout(Ticket{ticket}, worker, now, out);
+  std::string checkout(uint64_t ticket, WorkerId worker = 0, uint32_t flavour = 0) {
+    ledger.checkout(Ticket{ticket}, worker, Flavour{flavour}, now, out);
     return said();
   }
-  std::string checkout_again(uint64_t ticket, base::TimePoint since, WorkerId worker = 0) {
-    ledger.checkout_again(Ticket{ticket}, worker, since, now, out);
+  std::string checkout_again(uint64_t ticket, base::TimePoint since, WorkerId worker = 0,
+                             uint32_t flavour = 0) {
+    ledger.checkout_again(Ticket{ticket}, worker, Flavour{flavour}, since, now, out);
     return said();
   }
   std::string withdraw(uint64_t ticket) {
@@ -179,7 +181,9 @@ class Conversation {
     const uint64_t number = dials.size() + 1;
     dials[number] = dial.dial;
     numbers[static_cast<uint64_t>(dial.dial)] = number;
-    std::string text = words("dial ", number, " @", dial.worker);
+    std::string text = words("dial ", number);
+    if (dial.flavour != kNeutral) text += words(" ~", static_cast<uint32_t>(dial.flavour));
+    text += words(" @", dial.worker);
     if (dial.ticket) text += words(" for ", name(*dial.ticket));
     return text;
   }

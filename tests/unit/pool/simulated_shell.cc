@@ -15,7 +15,8 @@ SimulatedShell::SimulatedShell(uint64_t seed, bool trace)
       trace_(trace),
       random_(seed),
       limits_(random_limits()),
-      ledger_("random", limits_, seed, now_, kWorkers) {
+      ledger_("random", limits_, seed, now_, kWorkers),
+      flavours_(chance(60) ? kFlavours : 1) {
   tick();
 }
 
@@ -63,7 +64,8 @@ void SimulatedShell::client_asks() {
   const Ticket ticket{++last_ticket_};
   const auto worker = static_cast<WorkerId>(below(kWorkers));
   ++expected_.requests_num;
-  ledger_.checkout(ticket, worker, now_, out_);
+  const Flavour flavour{static_cast<uint32_t>(below(flavours_))};
+  ledger_.checkout(ticket, worker, flavour, now_, out_);
   if (removed_) {
     const Refuse* refuse = out_.size() == 1 ? std::get_if<Refuse>(&out_.front()) : nullptr;
     must(refuse != nullptr && refuse->reason == RefuseReason::PoolRemoved, "a removed pool does not refuse");
@@ -71,20 +73,20 @@ void SimulatedShell::client_asks() {
     return;
   }
   tickets_[ticket] = TicketState::Waiting;
-  queue_.push_back({ticket, worker, false, now_, now_});
+  queue_.push_back({ticket, worker, flavour, false, now_, now_});
   count_if_queued(ticket);
   carry_out("checkout", last_ticket_);
 }
 
-void SimulatedShell::client_asks_again(WorkerId worker, TimePoint since) {
+void SimulatedShell::client_asks_again(WorkerId worker, Flavour flavour, TimePoint since) {
   const Ticket ticket{++last_ticket_};
   tickets_[ticket] = TicketState::Waiting;
   const auto position = std::find_if(queue_.begin(), queue_.end(), [since](const SimWaiter& other) {
     return !other.again || other.since > since;
   });
   const bool noticed = now_ - since >= limits_.notice_after;
-  queue_.insert(position, {ticket, worker, true, since, now_, noticed});
-  ledger_.checkout_again(ticket, worker, since, now_, out_);
+  queue_.insert(position, {ticket, worker, flavour, true, since, now_, noticed});
+  ledger_.checkout_again(ticket, worker, flavour, since, now_, out_);
   count_if_queued(ticket);
   carry_out("checkout_again", last_ticket_);
 }
@@ -145,18 +147,32 @@ void SimulatedShell::server_is_lost(ConnectionId id) {
   const SimServer copy = lost;
   ledger_.lose(id, is_bad ? CloseReason::Bad : CloseReason::Lost, now_, out_);
   carry_out("lose", static_cast<uint64_t>(id));
-  if (was_lent && !copy.client_gone && chance(50)) client_asks_again(copy.owner, copy.client_since);
+  if (was_lent && !copy.client_gone && chance(50)) {
+    client_asks_again(copy.owner, copy.flavour, copy.client_since);
+  }
 }
 
 void SimulatedShell::dial_ends(DialId id) {
   const SimDial dial = dials_.at(id);
   dials_.erase(id);
+  note_dial(dial.ticket, false);
+  if (mood_ == ServerMood::Well && dial.flavour != kNeutral && may_refuse_settings_ && chance(10)) {
+    ++expected_.connections_errors;
+    if (!dial.doomed) {
+      failing_ = false;
+      refused_flavour_ = dial.flavour;
+    }
+    ledger_.dial_failed(id, DialFailure::SettingsRefused, {"22023", "no such role"}, now_, out_);
+    carry_out("settings_refused", static_cast<uint64_t>(id));
+    refused_flavour_.reset();
+    return;
+  }
   if (mood_ == ServerMood::Well) {
     const Duration took = now_ - dial.began;
     connecting_ += took;
     if (!dial.doomed) failing_ = false;
     const ConnectionId connection{static_cast<uint64_t>(id)};  // for the actions that name it already
-    servers_[connection] = {State::Free, dial.worker, now_, now_, now_, now_, true};
+    servers_[connection] = {State::Free, dial.worker, dial.flavour, now_, now_, now_, now_, true};
     must(ledger_.dial_succeeded(id, took, now_, out_) == connection,
          "a connection is not named after its dial");
     return carry_out("dial_succeeded", static_cast<uint64_t>(id));
@@ -227,7 +243,10 @@ void SimulatedShell::settings_change() {
 
 void SimulatedShell::everything_is_replaced() {
   failing_ = false;
-  for (auto& [id, dial] : dials_) dial.doomed = true;
+  for (auto& [id, dial] : dials_) {
+    dial.doomed = true;
+    note_dial(dial.ticket, false);
+  }
   ledger_.replace_all(now_, out_);
   carry_out("replace_all", 0);
   must(count(State::Resting) == 0, "something old rests after replace_all");
@@ -244,6 +263,7 @@ void SimulatedShell::login_is_turned_away() {
 
 void SimulatedShell::recover() {
   mood_ = ServerMood::Well;
+  may_refuse_settings_ = false;
   limits_.timeout = 10min;
   limits_.when_down = WhenDown::Wait;
   limits_.max_lifetime = 0s;
@@ -277,7 +297,10 @@ void SimulatedShell::recover() {
 void SimulatedShell::end() {
   for (int i = 0; i < 10; ++i) client_asks();
   removed_ = true;
-  for (auto& [id, dial] : dials_) dial.doomed = true;
+  for (auto& [id, dial] : dials_) {
+    dial.doomed = true;
+    note_dial(dial.ticket, false);
+  }
   ledger_.remove(now_, out_);
   carry_out("remove", 0);
   must(queue_.empty(), "clients wait for a removed pool");
@@ -339,6 +362,39 @@ uint32_t SimulatedShell::count(State state) const {
 uint32_t SimulatedShell::useful_dials() const {
   return static_cast<uint32_t>(
       std::count_if(dials_.begin(), dials_.end(), [](const auto& one) { return !one.second.doomed; }));
+}
+
+uint32_t SimulatedShell::count(State state, Flavour flavour) const {
+  return static_cast<uint32_t>(std::count_if(servers_.begin(), servers_.end(), [&](const auto& one) {
+    return one.second.state == state && one.second.flavour == flavour;
+  }));
+}
+
+uint32_t SimulatedShell::useful_dials(Flavour flavour) const {
+  return static_cast<uint32_t>(std::count_if(dials_.begin(), dials_.end(), [&](const auto& one) {
+    return !one.second.doomed && one.second.flavour == flavour;
+  }));
+}
+
+void SimulatedShell::note_dial(std::optional<Ticket> ticket, bool is_under_way) {
+  for (SimWaiter& waiter : queue_)
+    if (ticket == waiter.ticket) waiter.has_dial = is_under_way;
+}
+
+uint32_t SimulatedShell::waiting(Flavour flavour) const {
+  return static_cast<uint32_t>(std::count_if(queue_.begin(), queue_.end(),
+                                             [&](const auto& one) { return one.flavour == flavour; }));
+}
+
+uint32_t SimulatedShell::unprovided(Flavour flavour) const {
+  const uint32_t waits = waiting(flavour);
+  return waits - std::min(waits, useful_dials(flavour) + count(State::Checking, flavour));
+}
+
+uint32_t SimulatedShell::unprovided() const {
+  uint32_t sum = 0;
+  for (uint32_t flavour = 0; flavour < flavours_; ++flavour) sum += unprovided(Flavour{flavour});
+  return sum;
 }
 
 void SimulatedShell::must(bool ok, const char* what) const {

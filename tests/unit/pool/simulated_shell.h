@@ -29,6 +29,7 @@ class SimulatedShell {
 
  private:
   static constexpr WorkerId kWorkers = 4;
+  static constexpr uint32_t kFlavours = 3;
   enum class TicketState { Waiting, Granted, Refused, Withdrawn };
   enum class ServerMood { Well, Unreachable, RefusesLogin, Full };
   enum class State {
@@ -42,20 +43,27 @@ class SimulatedShell {
   struct SimWaiter {
     Ticket ticket;
     WorkerId worker;
+    Flavour flavour;
     bool again;
     base::TimePoint since, queued;
     bool noticed = false;
     int overtaken = 0;
     base::TimePoint first_overtaken{};
+    bool has_dial = false;
+    int passed_over = 0;
+    base::TimePoint first_passed_over{};
   };
   struct SimDial {
     WorkerId worker;
+    Flavour flavour;
+    std::optional<Ticket> ticket;
     base::TimePoint began;
     bool doomed = false;
   };
   struct SimServer {
     State state;
     WorkerId owner;
+    Flavour flavour;
     base::TimePoint opened, proven, rested_since, lent_since;
     bool just_proven = false;
     bool client_gone = false;
@@ -65,7 +73,7 @@ class SimulatedShell {
 
   // Events.
   void client_asks();
-  void client_asks_again(WorkerId worker, base::TimePoint since);
+  void client_asks_again(WorkerId worker, Flavour flavour, base::TimePoint since);
   void count_if_queued(Ticket ticket);
   void waiting_client_leaves();
   void server_comes_back(ConnectionId id);
@@ -89,8 +97,10 @@ class SimulatedShell {
   void on(const Check& check);
   void on(const Close& close);
   void on(const Health& health);
-  void check_queue_jump(size_t position, bool is_local);
+  void check_queue_jump(size_t position, const SimServer& granted);
+  void check_passed_over(SimWaiter& first);
   void check_lifo(const SimServer& server, WorkerId worker);
+  void check_flavour(Flavour flavour, bool room);
   void check_invariants();
 
   void must(bool ok, const char* what) const;
@@ -101,7 +111,21 @@ class SimulatedShell {
   std::optional<ConnectionId> any(State state);
   uint32_t count(State state) const;
   uint32_t open() const { return count(State::Resting) + count(State::Checking) + count(State::Lent); }
+  uint32_t count(State state, Flavour flavour) const;
   uint32_t useful_dials() const;
+  uint32_t useful_dials(Flavour flavour) const;
+  uint32_t waiting(Flavour flavour) const;
+  void note_dial(std::optional<Ticket> ticket, bool is_under_way);
+  uint32_t open(Flavour flavour) const {
+    return count(State::Resting, flavour) + count(State::Checking, flavour) + count(State::Lent, flavour);
+  }
+  uint32_t unprovided(Flavour flavour) const;
+  uint32_t unprovided() const;
+  // Whoever lacks a server could have the place of another flavour's.
+  bool may_give_way() const {
+    return !removed_ && !failing_ && size() >= limits_.max_size && count(State::Closing) == 0 &&
+           dials_.size() < limits_.max_dials;
+  }
   uint32_t size() const { return static_cast<uint32_t>(servers_.size() + dials_.size()); }
   bool has_room() const { return size() < limits_.max_size && dials_.size() < limits_.max_dials; }
 
@@ -114,6 +138,7 @@ class SimulatedShell {
   PoolActions out_;
 
   ServerMood mood_ = ServerMood::Well;
+  bool may_refuse_settings_ = true;
   bool failing_ = false, down_ = false, gave_up_ = false, removed_ = false;
   DialFailure last_failure_ = DialFailure::Unreachable;
   base::TimePoint last_dial_;
@@ -122,6 +147,8 @@ class SimulatedShell {
   std::deque<SimWaiter> queue_;
   std::map<DialId, SimDial> dials_;
   std::map<ConnectionId, SimServer> servers_;
+  const uint32_t flavours_;  // of this history: as a rule one
+  std::optional<Flavour> refused_flavour_;  // by the dial that has just ended
   uint64_t last_ticket_ = 0;
   uint32_t dials_of_event_ = 0;
   PoolStats expected_;

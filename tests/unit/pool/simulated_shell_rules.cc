@@ -55,7 +55,8 @@ void SimulatedShell::on(const Grant& grant) {
        "lent without its check");
   must(limits_.max_lifetime == Duration(0) || now_ - granted.opened < limits_.max_lifetime,
        "lent after its lifetime");
-  check_queue_jump(static_cast<size_t>(waiter - queue_.begin()), grant.owner == grant.client_worker);
+  must(granted.flavour == waiter->flavour, "a client is lent a server of another flavour");
+  check_queue_jump(static_cast<size_t>(waiter - queue_.begin()), granted);
   if (granted.state == State::Resting && !limits_.check) check_lifo(granted, grant.client_worker);
 
   waited_ += grant.waited;
@@ -69,21 +70,35 @@ void SimulatedShell::on(const Grant& grant) {
   queue_.erase(waiter);
 }
 
-// First come first served, but for those on the worker where a server is freed: 16 times and 5 ms.
-void SimulatedShell::check_queue_jump(size_t position, bool is_local) {
+// First come first served within a flavour, but for those on the worker where a server is freed: 16 times and
+// 5 ms.
+void SimulatedShell::check_queue_jump(size_t position, const SimServer& granted) {
   if (position == 0) return;
-  must(is_local, "overtaken by a client of another worker");
+  const Flavour flavour = queue_[position].flavour;
+  const bool is_local = granted.owner == queue_[position].worker;
+  if (queue_[0].flavour != flavour && granted.opened != now_) check_passed_over(queue_[0]);
   for (size_t i = 0; i < position; ++i) {
     SimWaiter& passed = queue_[i];
+    if (passed.flavour != flavour) continue;
+    must(is_local, "overtaken by a client of another worker");
     if (passed.overtaken++ == 0) passed.first_overtaken = now_;
     must(passed.overtaken <= 16, "overtaken more than 16 times");
     must(now_ - passed.first_overtaken <= 5ms, "overtaken for more than 5 ms");
   }
 }
 
+// A server of another flavour could have given way to the first in line, and went to somebody behind it.
+void SimulatedShell::check_passed_over(SimWaiter& first) {
+  if (!may_give_way() || first.has_dial || unprovided(first.flavour) == 0) return;
+  if (first.passed_over++ == 0) first.first_passed_over = now_;
+  const bool has_servers = open(first.flavour) + useful_dials(first.flavour) > 0;
+  must(has_servers || first.passed_over <= 17, "passed over more than 16 times");
+  must(now_ - first.first_passed_over <= (has_servers ? 100ms : 5ms), "passed over for too long");
+}
+
 void SimulatedShell::check_lifo(const SimServer& granted, WorkerId worker) {
   for (const auto& [id, other] : servers_) {
-    if (other.state != State::Resting) continue;
+    if (other.state != State::Resting || other.flavour != granted.flavour) continue;
     if (granted.owner == worker) {
       must(other.owner != worker || other.rested_since <= granted.rested_since,
            "not the newest of its worker");
@@ -112,8 +127,12 @@ void SimulatedShell::on(const Refuse& refuse) {
       must(down_ && open() == 0 && limits_.when_down == WhenDown::Fail, "refused although there is hope");
       break;
     case RefuseReason::LoginRefused:
-      must(failing_ && last_failure_ == DialFailure::LoginRefused && open() < limits_.max_size,
+      must(failing_ && last_failure_ == DialFailure::LoginRefused &&
+               (open() < limits_.max_size || open(waiter->flavour) == 0),
            "refused although no login was");
+      break;
+    case RefuseReason::SettingsRefused:
+      must(refused_flavour_ == waiter->flavour, "refused for settings of others");
       break;
     case RefuseReason::PoolRemoved:
       must(removed_, "refused for a removal that was not");
@@ -147,11 +166,13 @@ void SimulatedShell::on(const Dial& dial) {
     must(now_ >= last_dial_ + 500ms, "probes come too fast");
   } else {
     const uint32_t missing = limits_.min_size - std::min(limits_.min_size, open());
-    must(useful_dials() < std::max<size_t>(queue_.size(), missing), "more dials than anybody asked for");
+    must(useful_dials() < missing || useful_dials(dial.flavour) < waiting(dial.flavour),
+         "more dials than anybody asked for");
   }
   last_dial_ = now_;
   ++expected_.connections_num;
-  dials_[dial.dial] = {dial.worker, now_};
+  dials_[dial.dial] = {dial.worker, dial.flavour, dial.ticket, now_};
+  note_dial(dial.ticket, true);
 }
 
 void SimulatedShell::on(const Check& check) {
@@ -185,6 +206,17 @@ void SimulatedShell::on(const Close& close) {
     must(!failing_ && dials_.empty() && count(State::Closing) == 0,
          "outgrown while another one goes or comes");
   }
+  if (close.reason == CloseReason::GaveWay) {
+    must(!failing_ && size() >= limits_.max_size, "a server gives way although there is room");
+    must(waiting(closing.flavour) < queue_.size(), "a server gives way to nobody");
+    must(count(State::Closing) + dials_.size() < limits_.max_dials, "more give way than are dialed for");
+    for (const auto& [id, other] : servers_) {
+      must(closing.state == State::Free || other.state != State::Resting ||
+               other.rested_since >= closing.rested_since,
+           "not the longest resting gives way");
+    }
+    ++expected_.gave_way;
+  }
   closing.state = State::Closing;
 }
 
@@ -208,39 +240,51 @@ void SimulatedShell::on(const Health& health) {
   }
 }
 
+void SimulatedShell::check_flavour(Flavour flavour, bool room) {
+  const uint32_t waits = waiting(flavour), checking = count(State::Checking, flavour);
+  if (room && !failing_) {
+    must(useful_dials(flavour) + checking >= waits, "a client waits, there is room, and nobody dials");
+  }
+  if (waits > 0 && count(State::Resting, flavour) > 0) {
+    must(limits_.check && checking >= waits, "a client waits while a connection rests");
+    for (const auto& [id, one] : servers_) {
+      const bool is_stale = limits_.check && now_ - one.proven >= *limits_.check;
+      must(one.flavour != flavour || one.state != State::Resting || is_stale,
+           "a client waits while a proven connection rests");
+    }
+  }
+  if (failing_ && last_failure_ == DialFailure::LoginRefused &&
+      (open() < limits_.max_size || open(flavour) == 0)) {
+    must(waits <= checking, "a client waits for a login that is refused");
+  }
+}
+
 void SimulatedShell::check_invariants() {
   const bool room = has_room() && !removed_;
   const uint32_t checking = count(State::Checking), resting = count(State::Resting);
-  const auto waiting = static_cast<uint32_t>(queue_.size());
+  const auto waiting_now = static_cast<uint32_t>(queue_.size());
   const auto deadline = ledger_.next_deadline();
 
   // No capacity is lost: who waits has a server under way, unless the pool is full or the server ill.
   if (room && !failing_) {
-    must(useful_dials() + checking >= waiting, "a client waits, there is room, and nobody dials");
     must(open() + useful_dials() >= limits_.min_size, "below min_size, there is room, and nobody dials");
   }
-  if (room && failing_ && waiting > 0 && dials_.empty()) {
+  if (room && failing_ && waiting_now > 0 && dials_.empty()) {
     must(deadline && *deadline <= now_ + 500ms, "a client waits for an ill server, and no probe is planned");
   }
-  if (waiting > 0 && resting > 0) {
-    must(limits_.check && checking >= waiting, "a client waits while a connection rests");
-    for (const auto& [id, one] : servers_) {
-      const bool is_stale = limits_.check && now_ - one.proven >= *limits_.check;
-      must(one.state != State::Resting || is_stale, "a client waits while a proven connection rests");
-    }
+  if (may_give_way() && unprovided() > 0) {
+    must(resting == 0, "a client waits while one of another flavour rests");
   }
+  for (uint32_t flavour = 0; flavour < flavours_; ++flavour) check_flavour(Flavour{flavour}, room);
   for (const SimWaiter& waiter : queue_) {
     must(deadline && *deadline <= waiter.since + limits_.timeout, "a timeout is not planned");
-  }
-  if (failing_ && last_failure_ == DialFailure::LoginRefused && open() < limits_.max_size) {
-    must(waiting <= checking, "a client waits for a login that is refused");
   }
 
   const PoolStats stats = ledger_.stats(now_);
   must(stats.pool_min == limits_.min_size && stats.pool_max == limits_.max_size, "pool_min, pool_max");
   must(stats.pool_size == size(), "pool_size");
   must(stats.pool_available == resting, "pool_available");
-  must(stats.requests_waiting == waiting, "requests_waiting");
+  must(stats.requests_waiting == waiting_now, "requests_waiting");
   must(stats.lent == count(State::Lent), "lent");
   must(stats.checking == checking, "checking");
   must(stats.dialing == static_cast<int64_t>(dials_.size()), "dialing");
@@ -256,6 +300,7 @@ void SimulatedShell::check_invariants() {
   must(stats.connections_errors == expected_.connections_errors, "connections_errors");
   must(stats.connections_lost == expected_.connections_lost, "connections_lost");
   must(stats.gave_up == expected_.gave_up, "gave_up");
+  must(stats.gave_way == expected_.gave_way, "gave_way");
   must(stats.down == down_, "down");
   must(ledger_.is_empty() == (size() == 0), "is_empty");
 }
