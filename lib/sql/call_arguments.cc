@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <optional>
+#include <utility>
 
 #include "lib/sql/words.h"
 
@@ -42,7 +43,8 @@ bool ends_name(Lexer& lexer) {
 
 void read_name(Lexer& lexer, SetConfigCall& call) {
   const Token name = lexer.next();
-  if (name.kind == Token::Kind::String) {
+  // N'...' is of another type, which loses blanks at its end.
+  if (name.kind == Token::Kind::String && to_lower(name.text.front()) != 'n') {
     std::optional<std::string> literal = lexer.value_of(name);
     if (!literal || !ends_name(lexer)) return;
     call.name = SetConfigCall::Name::Literal;

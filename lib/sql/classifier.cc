@@ -6,6 +6,7 @@
 
 #include "lib/base/ascii.h"
 #include "lib/sql/call_arguments.h"
+#include "lib/sql/catalog_names.h"
 
 namespace tidepool::sql {
 
@@ -27,6 +28,8 @@ void Classifier::read_statements() {
     const Token first = lexer_.next();
     if (first.kind == Token::Kind::End) break;
     updates_ = false;
+    statement_ = first.text.data();
+    behind_into_ = nullptr;
     if (first.kind == Token::Kind::Word)
       read_head(find_word(first.text), first);
     else
@@ -42,6 +45,10 @@ void Classifier::skim() {
   const size_t shortest = looks_for_pinned ? 1 : kShortestThatMattersAnywhere;
   for (;;) {
     const Token token = lexer_.next_name(shortest);
+    if (token.kind == Token::Kind::Symbol && token.is('(')) {
+      on_bracket();
+      continue;
+    }
     if (token.kind == Token::Kind::Symbol || token.kind == Token::Kind::End) return;
     if (may_matter(without_quotes(token)) || token.kind == Token::Kind::UnicodeName) on_name(token);
     if (looks_for_pinned) look_for_pinned(token);
@@ -84,8 +91,11 @@ void Classifier::read_head(Word verb, Token token) {
       return raise(Trait::Load);
     case Word::Alter:  // a new column's default may be a sequence's
       if (is_followed_by(Word::Table)) raise(Trait::MayAdvance);
+      if (is_followed_by(Word::Extension)) raise(Trait::Calls);  // its script
       return;
     case Word::Call:
+      raise(Trait::Calls);
+      return raise(Trait::MayAdvance);
     case Word::Refresh:
       return raise(Trait::MayAdvance);
     case Word::Unlisten:
@@ -135,6 +145,87 @@ void Classifier::read_head(Word verb, Token token) {
   lexer_.go_back_before(token_);
 }
 
+// Behind a name: arguments of a function, as a rule.
+void Classifier::on_bracket() {
+  if (!traits_.has(Trait::Calls) && is_unknown_call()) raise(Trait::Calls);
+}
+
+bool Classifier::is_known(std::string_view name, bool& is_keyword) const {
+  const bool is_quoted = name.front() == '"';
+  if (is_quoted) name = name.size() < 2 ? "" : name.substr(1, name.size() - 2);
+  const KnownName known = find_known_name(name, is_quoted, options_.server_major);
+  is_keyword = known == KnownName::Keyword;
+  return known != KnownName::None || (is_quoted ? find_quoted(name) : find_word(name)) >= kFirstFunction;
+}
+
+// The bracket stands behind lexer_'s last name. Where it is not sure that this is no function, it is one.
+bool Classifier::is_unknown_call() const {
+  const std::string_view name = lexer_.last_name();
+  const auto named = [&](std::string_view word) { return base::same_letters(name, word); };
+  const std::string_view front = lexer_.in_front_of_name();
+  const char last = front.empty() ? ' ' : front.back();
+  const std::string_view before = Lexer::last_word_of(front);
+  const auto follows = [&](std::string_view word) { return base::same_letters(before, word); };
+  // A table's list of columns, or a query with a name.
+  if (follows("into") || follows("as") || follows("with") || follows("recursive")) return false;
+
+  if (last != '.' && named("values")) return false;  // not looked for, since it is everywhere
+  bool is_keyword = false;
+  const bool known = is_known(name, is_keyword);
+  if (last == '.') return (!known || is_keyword || !is_of_catalog(front)) && !is_table_of_insert();
+  if (known) return false;
+  if (last == ')') return may_follow_bracket();
+  if (last == ':') return !front.ends_with("::");  // a type
+  if (named("by")) return !follows("order") && !follows("group") && !follows("partition");
+  if (named("conflict")) return !follows("on");
+  if (named("insert")) return !follows("then");
+  if (!named("join")) return true;
+  const Token next = peek();
+  const auto begins_with = [&](std::string_view word) { return base::same_letters(next.text, word); };
+  return !begins_with("select") && !begins_with("with") && !begins_with("values");
+}
+
+// The dot at the end of `front` stands behind pg_catalog.
+bool Classifier::is_of_catalog(std::string_view front) {
+  const auto trim = [&] {
+    while (!front.empty() && is(front.back(), kBlank)) front.remove_suffix(1);
+  };
+  front.remove_suffix(1);
+  trim();
+  const bool is_quoted = front.ends_with("\"pg_catalog\"");
+  const std::string_view schema = is_quoted ? front.substr(front.size() - 12) : Lexer::last_word_of(front);
+  if (!is_quoted && !base::same_letters(schema, "pg_catalog")) return false;
+  front.remove_suffix(schema.size());
+  trim();
+  return !front.ends_with('.') && !front.ends_with('&') &&
+         !front.ends_with('"');  // of another database, U&"..."
+}
+
+// A name behind a closing bracket is that of a table or a window, but behind DISTINCT ON (...) and RETURNING
+// WITH (...).
+bool Classifier::may_follow_bracket() const {
+  const auto size = static_cast<size_t>(lexer_.at() - statement_);
+  if (size > looking_back_left_) return true;
+  looking_back_left_ -= size;
+  Lexer lexer({statement_, size}, !options_.standard_conforming_strings);
+  for (std::string_view before;;) {
+    const Token token = lexer.next_name(1);
+    if (token.kind == Token::Kind::End) return false;
+    if (token.kind == Token::Kind::Symbol) continue;
+    if (base::same_letters(before, "distinct") && base::same_letters(token.text, "on")) return true;
+    if (base::same_letters(before, "returning") && base::same_letters(token.text, "with")) return true;
+    before = token.text;
+  }
+}
+
+// The bracket is that of INSERT INTO s.t (...).
+bool Classifier::is_table_of_insert() const {
+  if (behind_into_ == nullptr) return false;
+  Lexer table({behind_into_, static_cast<size_t>(lexer_.at() - behind_into_)}, false);
+  while (table.next().is_name() && table.is_before('.')) table.next();
+  return table.next().is('(') && table.at() == lexer_.at();
+}
+
 // A name anywhere in a statement; lexer_ stands behind it.
 void Classifier::on_name(const Token& token) {
   if (token.kind == Token::Kind::UnicodeName) return raise(Trait::Unreadable);
@@ -156,10 +247,12 @@ void Classifier::on_word(Word word, const Token& token) {
       raise(Trait::MayAdvance);
       break;
     case Word::Into:
-      if (before == Word::Insert || before == Word::Merge)
+      if (before == Word::Insert || before == Word::Merge) {
         last_word_ = Word::Other;
-      else
+        behind_into_ = lexer_.at();
+      } else {
         raise(Trait::Creates);
+      }
       break;
     case Word::Temporary:
     case Word::Local:
@@ -190,6 +283,13 @@ void Classifier::on_token() {
   if (!token_.is_name() && token_.kind != Token::Kind::UnicodeName) return;
   on_name(token_);
   if (!options_.pin_functions.empty()) look_for_pinned(token_);
+}
+
+// The same, where it may be called.
+void Classifier::on_token_of_expression() {
+  on_token();
+  bool is_keyword = false;
+  if (token_.is_name() && lexer_.is_before('(') && !is_known(token_.text, is_keyword)) raise(Trait::Calls);
 }
 
 void Classifier::on_function(Word function) {
@@ -242,9 +342,16 @@ bool Classifier::is_qualified(const Token& name, std::string_view schema) const 
          is_next_to(last_named_, name, '.');
 }
 
+bool depends_on_letters(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) >= 0x80 || c == '\\'; });
+}
+
 StatementTraits classify(std::string_view text, const Options& options) {
   StatementTraits traits;
   Classifier(text, options, traits).read_statements();
+  if ((options.is_unsure || options.has_doubtful_letters) && depends_on_letters(text))
+    traits.raise(Trait::Unreadable);
   return traits;
 }
 

@@ -26,7 +26,9 @@ class Classifier {
         traits_(traits),
         depth_(depth),
         lexer_(text, !options.standard_conforming_strings),
-        lookahead_left_(4 * text.size()) {}
+        lookahead_left_(4 * text.size()),
+        statement_(text.data()),
+        looking_back_left_(4 * text.size()) {}
 
   void read_statements();
   void read_block();  // the body of a DO
@@ -34,6 +36,12 @@ class Classifier {
  private:
   void read_head(Word verb, Token token);
   void skim();
+  void on_bracket();
+  bool is_unknown_call() const;
+  bool is_known(std::string_view name, bool& is_keyword) const;
+  static bool is_of_catalog(std::string_view front);
+  bool may_follow_bracket() const;
+  bool is_table_of_insert() const;
   void on_name(const Token& token);
   void on_word(Word word, const Token& token);
   void look_for_pinned(const Token& name);
@@ -78,8 +86,10 @@ class Classifier {
   bool at_end_of_statement() const { return at_end() || token_.is(';'); }
   bool is_assigned() const;
   std::string read_setting_name();
+  std::string own_name();
   void read_statement_name();
   void on_token();
+  void on_token_of_expression();
 
   void raise(Trait trait) { traits_.raise(trait); }
   void add_setting(std::string name);
@@ -94,8 +104,11 @@ class Classifier {
   Word word_ = Word::Other;
   Token last_;  // name that might have mattered, and what it is; Into only if it is SELECT's
   Word last_word_ = Word::Other;
-  Token last_named_;      // kept only if there are pin_functions
-  bool updates_ = false;  // UPDATE was seen in this statement
+  Token last_named_;                   // kept only if there are pin_functions
+  bool updates_ = false;               // UPDATE was seen in this statement
+  const char* statement_ = nullptr;    // where it begins
+  const char* behind_into_ = nullptr;  // of INSERT
+  mutable size_t looking_back_left_;
 };
 
 }  // namespace tidepool::sql

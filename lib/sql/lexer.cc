@@ -34,6 +34,18 @@ Token Lexer::next() {
   return symbol();
 }
 
+std::string_view Lexer::in_front_of_name() const {
+  const char* end = name_;
+  while (end > comment_end_ && is(end[-1], kBlank)) --end;
+  return {comment_end_, static_cast<size_t>(end > comment_end_ ? end - comment_end_ : 0)};
+}
+
+std::string_view Lexer::last_word_of(std::string_view text) {
+  size_t size = 0;
+  while (size < text.size() && is(text[text.size() - size - 1], kInWord)) ++size;
+  return text.substr(text.size() - size);
+}
+
 void Lexer::skip_blank() {
   do {
     while (at_ != end_ && is(*at_, kBlank)) ++at_;

@@ -34,7 +34,7 @@ struct Token {
 
 // What a character can be, by its byte.
 inline constexpr uint8_t kStartsWord = 1, kInWord = 2, kBlank = 4, kDigit = 8;
-inline constexpr uint8_t kNamesNothing = 16;  // blanks, digits, operators, brackets: nothing for next_name()
+inline constexpr uint8_t kNamesNothing = 16;  // blanks, digits, operators: nothing for next_name()
 
 inline constexpr std::array<uint8_t, 256> kCharacters = [] {
   std::array<uint8_t, 256> table{};
@@ -45,7 +45,7 @@ inline constexpr std::array<uint8_t, 256> kCharacters = [] {
     if (is_digit) table[c] |= kDigit;
     if (is_letter || is_digit || c == '$') table[c] |= kInWord;
     if (c == ' ' || (c >= '\t' && c <= '\r')) table[c] |= kBlank;
-    if (!is_letter && c != '\'' && c != '"' && c != '$' && c != '-' && c != '/' && c != ';')
+    if (!is_letter && c != '\'' && c != '"' && c != '$' && c != '-' && c != '/' && c != ';' && c != '(')
       table[c] |= kNamesNothing;
   }
   return table;
@@ -69,8 +69,8 @@ class Lexer {
 
   Token next();
 
-  // The next word of at least `shortest` letters, quoted name or ';'. What is between has no influence on
-  // which they are.
+  // The next word of at least `shortest` letters, quoted name, ';', or '(' that stands behind a name. What is
+  // between has no influence on which they are.
   Token next_name(size_t shortest) {
     for (const char* at = at_;; at = at_) {
       while (at != end_ && is(*at, kNamesNothing)) ++at;
@@ -80,16 +80,35 @@ class Lexer {
         while (at != end_ && is(*at, kInWord));
         at_ = at;
         const Token token = word_or_quoted(begin);
-        if (token.kind == Token::Kind::String || token.text.size() < shortest) continue;
+        if (token.kind == Token::Kind::String) continue;
+        name_is(begin);
+        if (token.text.size() < shortest) continue;
         return token;
       }
       at_ = at;
       if (at == end_) return token(Token::Kind::End, at);
       if (*at == ';') return symbol();
-      if (skip_comment()) continue;
-      if (const Token token = read_quoted(); token.kind == Token::Kind::QuotedName) return token;
+      if (*at == '(') {
+        ++at_;
+        if (is_behind_name(at)) return token(Token::Kind::Symbol, at);
+        continue;
+      }
+      if (skip_comment()) {
+        if (is_behind_name(begin)) behind_name_ = at_;
+        comment_end_ = at_;
+        continue;
+      }
+      if (const Token token = read_quoted(); token.kind == Token::Kind::QuotedName) {
+        name_is(begin);
+        return token;
+      }
     }
   }
+  // The last name that next_name() has passed, and what stands in front of it, blanks aside: up to the last
+  // comment, and if it ends with a word, that word.
+  std::string_view last_name() const { return {name_, static_cast<size_t>(name_end_ - name_)}; }
+  std::string_view in_front_of_name() const;
+  static std::string_view last_word_of(std::string_view text);
 
   // As if `token`, one of this text, had not been read yet.
   void go_back_before(const Token& token) { at_ = token.text.data(); }
@@ -116,6 +135,15 @@ class Lexer {
  private:
   enum class Escapes : uint8_t { Doubled, Backslash, None };
 
+  void name_is(const char* begin) {
+    name_ = begin;
+    name_end_ = behind_name_ = at_;
+  }
+  // Only blanks and comments are between the last name and `at`.
+  bool is_behind_name(const char* at) const {
+    while (at != behind_name_ && at != begin_ && is(at[-1], kBlank)) --at;
+    return at == behind_name_;
+  }
   void skip_word() {
     do ++at_;
     while (at_ != end_ && is(*at_, kInWord));
@@ -151,7 +179,11 @@ class Lexer {
   const char* begin_;
   const char* at_;
   const char* end_;
-  Escapes escapes_;  // in '...'
+  Escapes escapes_;             // in '...'
+  const char* name_ = nullptr;  // the last one that next_name() has passed
+  const char* name_end_ = nullptr;
+  const char* behind_name_ = nullptr;  // the same, or the end of the comments behind it
+  const char* comment_end_ = begin_;   // of the last one that next_name() has passed
   bool broken_ = false;
   bool doubtful_ = false;
 };

@@ -10,7 +10,8 @@ namespace tidepool::sql {
 
 namespace {
 
-constexpr int kDeepestBlock = 4;  // DO within DO within ...: deeper ones are not read
+constexpr size_t kLongestName = 63;  // NAMEDATALEN - 1
+constexpr int kDeepestBlock = 4;     // DO within DO within ...: deeper ones are not read
 
 }  // namespace
 
@@ -58,8 +59,9 @@ void Classifier::read_set() {
     case Word::Xml:
       add_setting("xmloption");
       break;
-    default:
-      return raise(Trait::AnySetting);  // no SET that we know
+    default:  // no SET that we know, or of a name that is spelled with escapes
+      if (!at_end_of_statement()) raise(Trait::Unreadable);
+      return raise(Trait::AnySetting);
   }
   if (is_followed_by(Word::Default)) raise(Trait::ResetsSetting);
 }
@@ -103,12 +105,15 @@ void Classifier::read_reset() {
   if (word_ == Word::Session && is_followed_by(Word::Authorization))
     return add_setting("session_authorization");
   if (word_ == Word::Time && is_followed_by(Word::Zone)) return add_setting("timezone");
-  if (!token_.is_name()) return raise(Trait::AnySetting);
+  if (!token_.is_name()) {
+    if (!at_end_of_statement()) raise(Trait::Unreadable);
+    return raise(Trait::AnySetting);
+  }
   add_setting(read_setting_name());
 }
 
 std::string Classifier::read_setting_name() {
-  std::string name = folded_name(token_);
+  std::string name = own_name();
   for (advance(); token_.is('.'); advance()) {
     advance();
     if (!token_.is_name()) {
@@ -116,9 +121,15 @@ std::string Classifier::read_setting_name() {
       break;
     }
     name += '.';
-    name += folded_name(token_);
+    name += own_name();
   }
   return name;
+}
+
+// The current token's. What PostgreSQL cuts off of a long one depends on its encoding.
+std::string Classifier::own_name() {
+  if (without_quotes(token_).size() > kLongestName) raise(Trait::Unreadable);
+  return folded_name(token_);
 }
 
 void Classifier::add_setting(std::string name) {
@@ -151,9 +162,10 @@ void Classifier::read_execute() {
 }
 
 void Classifier::read_statement_name() {
+  if (token_.kind == Token::Kind::UnicodeName) raise(Trait::Unreadable);
   if (!token_.is_name() || depth_ > 0) return;
   traits_.named_statements.push_back(
-      {static_cast<size_t>(token_.text.data() - text_.data()), token_.text.size(), folded_name(token_)});
+      {static_cast<size_t>(token_.text.data() - text_.data()), token_.text.size(), own_name()});
   advance();
 }
 
@@ -179,7 +191,8 @@ void Classifier::read_create() {
     advance();
   }
   if (word_ == Word::Function || word_ == Word::Procedure) return read_create_routine();
-  size_t brackets = 0;  // CREATE RULE has ; between them
+  if (word_ == Word::Extension) raise(Trait::Calls);  // its script
+  size_t brackets = 0;                                // CREATE RULE has ; between them
   bool has_as = false;
   Word before = Word::Create;
   for (; !at_end() && (brackets > 0 || !token_.is(';')); advance()) {
@@ -193,7 +206,12 @@ void Classifier::read_create() {
       advance();
       return read_execute();
     }
-    if (word_ != Word::Execute) on_token();  // of a trigger: EXECUTE FUNCTION
+    // What is run at once is the query of CREATE TABLE AS, what an index or a partition is of. A trigger
+    // has EXECUTE FUNCTION.
+    if (brackets > 0 || has_as)
+      on_token_of_expression();
+    else if (word_ != Word::Execute)
+      on_token();
     before = word_;
   }
   if (brackets > 0) raise(Trait::Unreadable);
@@ -210,7 +228,11 @@ void Classifier::read_create_routine() {
     if (word_ == Word::PgTemp || (is_quoted && find_quoted(without_quotes(token_)) == Word::PgTemp))
       raise(Trait::TemporaryObject);
     if (token_.kind == Token::Kind::UnicodeName) raise(Trait::Unreadable);
-    if (word_ == Word::Begin && blocks == 0 && is_followed_by(Word::Atomic)) ++blocks;
+    // CASE and END may be labels there without an AS.
+    if (word_ == Word::Begin && blocks == 0 && is_followed_by(Word::Atomic)) {
+      ++blocks;
+      raise(Trait::Unreadable);
+    }
     if (word_ == Word::Case && blocks > 0 && !is_label) ++blocks;
     if (word_ == Word::End && blocks > 0 && !is_label) --blocks;
     is_label = word_ == Word::As || token_.is('.');
@@ -225,13 +247,17 @@ void Classifier::read_copy() {
     if (token_.is('(')) ++brackets;
     if (token_.is(')') && brackets > 0) --brackets;
     if (word_ == Word::From && brackets == 0) raise(Trait::MayAdvance);
-    on_token();
+    if (brackets > 0)
+      on_token_of_expression();
+    else
+      on_token();  // COPY t (...)
   }
 }
 
 // DO [LANGUAGE name] 'body' [LANGUAGE name]
 void Classifier::read_do() {
   raise(Trait::MayAdvance);
+  raise(Trait::Calls);
   std::string language = "plpgsql";
   Token body;
   for (; !at_end_of_statement(); advance()) {

@@ -77,6 +77,8 @@ std::string_view to_string(Trait trait) {
       return "SET LOCAL of what literals mean";
     case Trait::DiscardPlans:
       return "DISCARD PLANS";
+    case Trait::Calls:
+      return "a function";
     case Trait::NamelessSetting:
       return "a setting whose name is computed";
   }

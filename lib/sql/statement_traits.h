@@ -60,6 +60,8 @@ enum class Trait : uint32_t {
   // The same, of one that decides what its literals mean.
   SetsLiteralsLocally = 1U << 22,
   DiscardPlans = 1U << 23,
+  // CALL, DO, a call of a function that is not one of PostgreSQL's own: what it does inside is not read.
+  Calls = 1U << 24,
 };
 
 struct StatementTraits {
@@ -94,7 +96,17 @@ struct Options {
   bool standard_conforming_strings = true;
   // In lower case, with a schema ("app.lock_it": only calls that name it) or without (in any schema).
   std::span<const std::string> pin_functions;
+  // Of the server: which names are PostgreSQL's own there.
+  unsigned server_major = 13;
+  // The client's letters may hold a quote or a backslash where PostgreSQL, which converts them first, sees
+  // none, or the other way round (encodings.h): a text that depends_on_letters() is Unreadable.
+  bool has_doubtful_letters = false;
+  // What is said in front of the text may have changed either of these: so it is then.
+  bool is_unsure = false;
 };
+
+// Whether what `text` means depends on the encoding of its letters or on standard_conforming_strings.
+bool depends_on_letters(std::string_view text);
 
 StatementTraits classify(std::string_view text, const Options& options);
 

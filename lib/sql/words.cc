@@ -47,6 +47,7 @@ constexpr Row kRows[] = {
     {"end", Word::End},
     {"execute", Word::Execute},
     {"explain", Word::Explain},
+    {"extension", Word::Extension},
     {"for", Word::For},
     {"from", Word::From},
     {"function", Word::Function},
@@ -120,15 +121,26 @@ constexpr Row kRows[] = {
     {"setseed", Word::LeaveUnaskable},
 
     // Functions of PostgreSQL and its extensions that run a text which they are given.
+    {"connectby", Word::RunText},
     {"crosstab", Word::RunText},
     {"crosstab2", Word::RunText},
     {"crosstab3", Word::RunText},
     {"crosstab4", Word::RunText},
+    {"database_to_xml", Word::RunText},
+    {"database_to_xml_and_xmlschema", Word::RunText},
+    {"database_to_xmlschema", Word::RunText},
     {"query_to_xml", Word::RunText},
     {"query_to_xml_and_xmlschema", Word::RunText},
     {"query_to_xmlschema", Word::RunText},
+    {"schema_to_xml", Word::RunText},
+    {"schema_to_xml_and_xmlschema", Word::RunText},
+    {"schema_to_xmlschema", Word::RunText},
+    {"table_to_xml", Word::RunText},
+    {"table_to_xml_and_xmlschema", Word::RunText},
+    {"table_to_xmlschema", Word::RunText},
     {"ts_rewrite", Word::RunText},
     {"ts_stat", Word::RunText},
+    {"xpath_table", Word::RunText},
 };
 
 // A word is looked for among those of its first letter and length: hardly ever more than two, mostly none.

@@ -14,7 +14,7 @@ enum class Word : uint8_t {
   // Keywords that matter in certain places
   Abort, All, Alter, Analyze, And, As, Atomic, Authorization, Begin, Call, Case, Chain, Characteristics,
   Close, Commit, Constraints, Copy, Create, Cursor, Deallocate, Declare, Default, Discard, Do, Drop, Else,
-  End, Execute, Explain, For, From, Function, Hold, Language, Listen, Load, Loop, Names, Or, Plans,
+  End, Execute, Explain, Extension, For, From, Function, Hold, Language, Listen, Load, Loop, Names, Or, Plans,
   Prepare, Procedure, Refresh, Replace, Reset, Role, Rollback, Schema, Session, Set, Start, Table, Then, Time, To,
   Transaction, True, Unlisten, Verbose, With, Work, Xml, Zone,
   // Keywords that matter anywhere

@@ -23,7 +23,7 @@ TEST_CASE("temporary objects") {
       {"create table pg_temp_3.t (a int)", "TemporaryObject Creates"},
       {"create function pg_temp.f() returns int language sql as 'select 1'", "TemporaryObject Creates"},
       {"create function \"pg_temp\".f() returns int language sql return 1", "TemporaryObject Creates"},
-      {"create type pg_temp.e as enum ('a')", "TemporaryObject Creates"},
+      {"create type pg_temp.e as enum ('a')", "TemporaryObject Creates Calls"},
       {"select * from pg_temp.t", "TemporaryObject"},
       {"drop table pg_temp.t", "TemporaryObject RemovesState"},
       {"set search_path to pg_temp, public", "Settings(search_path) TemporaryObject"},
@@ -39,10 +39,10 @@ TEST_CASE("what is created may be temporary") {
       {"create table t as (select 1)", "Creates"},
       {"create view v as select a temp from t", "Creates"},
       {"create index concurrently on t (a)", "Creates"},
-      {"create extension if not exists pg_trgm", "Creates"},
+      {"create extension if not exists pg_trgm", "Creates Calls"},
       {"create schema s create table t (a int) create view v as select 1", "Creates"},
-      {"create rule r as on insert to t do also (select 1; select 2)", "Creates MayAdvance"},
-      {"create rule r as on select to t do instead (listen a; notify b)", "Creates"},
+      {"create rule r as on insert to t do also (select 1; select 2)", "Creates MayAdvance Calls"},
+      {"create rule r as on select to t do instead (listen a; notify b)", "Creates Calls"},
       {"create trigger t after insert on u for each row execute function f()", "Creates MayAdvance"},
       {"select a into t from u", "Creates"},
       {"explain analyze select * into t from u", "Creates"},
@@ -65,28 +65,28 @@ TEST_CASE("a function's body is not run when it is created") {
       {"create function f(a int default nextval('s')) returns int language sql return a + lastval()",
        "Creates"},
       {"create function f() returns int language sql begin atomic set x = 1; listen a; select 1; end",
-       "Creates"},
+       "Creates Unreadable"},
       {"create function f() returns int begin atomic select case when true then 1 else 2 end; listen a; end;",
-       "Creates"},
+       "Creates Unreadable"},
       {"create function f() returns int begin atomic select case case 1 when 1 then 2 end when 2 then 3 end; "
        "listen a; "
        "end; select 1",
-       "Creates"},
+       "Creates Unreadable"},
       {"create procedure p() begin atomic insert into t values (1); select t.case, 1 as end from t; listen "
        "a; end",
-       "Creates"},
+       "Creates Unreadable"},
       {"create function f(\"begin\" int, begin text) returns int language sql return 1", "Creates"},
-      {"create procedure p() begin atomic end", "Creates"},
+      {"create procedure p() begin atomic end", "Creates Unreadable"},
   });
 }
 
 TEST_CASE("what follows a function is read") {
   check_readings({
       {"create function f() returns int language sql return 1; listen a", "Listen Creates"},
-      {"create function f() returns int begin atomic select 1; end; listen a", "Listen Creates"},
+      {"create function f() returns int begin atomic select 1; end; listen a", "Listen Creates Unreadable"},
       {"create function f() returns int begin atomic select case 1 when 1 then 2 end; end; listen a",
-       "Listen Creates"},
-      {"create procedure p() begin atomic end; set x = 1", "Settings(x) Creates"},
+       "Listen Creates Unreadable"},
+      {"create procedure p() begin atomic end; set x = 1", "Settings(x) Creates Unreadable"},
       {"create function f() returns int as 'select 1;' language sql; begin", "Creates BeginsTransaction"},
   });
 }

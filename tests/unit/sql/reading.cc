@@ -34,6 +34,7 @@ constexpr std::pair<Trait, std::string_view> kNames[] = {
     {Trait::Dynamic, "Dynamic"},
     {Trait::Unreadable, "Unreadable"},
     {Trait::DiscardPlans, "DiscardPlans"},
+    {Trait::Calls, "Calls"},
 };
 
 std::string in_brackets(const std::vector<std::string>& words) {

@@ -21,11 +21,11 @@ TEST_CASE("LISTEN and UNLISTEN") {
 TEST_CASE("PREPARE of SQL, and what it prepares") {
   check_readings({
       {"prepare p as select 1", "PreparedStatement"},
-      {"prepare p (int, text) as select $1", "PreparedStatement"},
+      {"prepare p (int, text) as select $1", "PreparedStatement Calls"},
       {"prepare p as insert into t values (1)", "PreparedStatement MayAdvance"},
       {"prepare p as select set_config('a', 'b', false)", "Settings(a) PreparedStatement"},
       {"prepare transaction as select 1", "PreparedStatement"},
-      {"prepare transaction (int) as select 1", "PreparedStatement"},
+      {"prepare transaction (int) as select 1", "PreparedStatement Calls"},
       {"prepare \"P\" as select 1", "PreparedStatement"},
   });
   check_harmless({"prepare transaction 'a'", "prepare /* x */ transaction -- y\n e'a'"});
