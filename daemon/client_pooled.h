@@ -21,7 +21,9 @@ struct ClientSession::Pooled final : session::StatementSource {
 
   session::StatementPtr share(std::string_view text, std::string_view types, std::string_view fingerprint,
                               std::string_view run_under) override {
-    return pool.shared->share_statement(text, types, fingerprint, run_under, options);
+    sql::Options now = options;
+    now.is_unsure = session::is_private(fingerprint);
+    return pool.shared->share_statement(text, types, fingerprint, run_under, now);
   }
   void show(stats::ClientRow& row) const {
     row.prepared_statements = static_cast<uint32_t>(statements.size());
@@ -37,7 +39,8 @@ struct ClientSession::Pooled final : session::StatementSource {
   bool waits = false;    // a message of the client's depends on what is not answered yet
   bool may_ask = false;  // the client has run something since the last question
   bool compares_at_ready = false;
-  bool is_pinned = false;  // counted in max_pinned
+  bool is_pinned = false;          // counted in max_pinned
+  bool spoils_statements = false;  // those of the pool on its server are not what they were
   session::ClientStatements statements;
   session::SessionWatch watch;
   session::CarriedSettings carried;

@@ -2,6 +2,7 @@
 // one must not meet. The client's settings are brought to each server it gets, its prepared statements have
 // names of ours there, and what cannot travel keeps the server with the client. lib/session knows how; here
 // it is carried out.
+#include <charconv>
 #include <utility>
 
 #include "daemon/client_pooled.h"
@@ -11,6 +12,7 @@
 #include "daemon/server_connection.h"
 #include "daemon/worker.h"
 #include "lib/base/ascii.h"
+#include "lib/sql/encodings.h"
 #include "lib/wire/message_writer.h"
 
 namespace tidepool::daemon {
@@ -18,6 +20,21 @@ namespace tidepool::daemon {
 namespace {
 
 constexpr std::string_view kConformingStrings = "standard_conforming_strings";
+constexpr std::string_view kClientEncoding = "client_encoding";
+constexpr std::string_view kServerVersion = "server_version";
+
+// Whether `name` is one of those that decide how a text is read.
+bool read_option(std::string_view name, std::string_view value, sql::Options& options) {
+  if (name == kConformingStrings)
+    options.standard_conforming_strings = value != "off";
+  else if (name == kClientEncoding)
+    options.has_doubtful_letters = sql::has_doubtful_letters(value);
+  else if (name == kServerVersion)
+    std::from_chars(value.data(), value.data() + value.size(), options.server_major);
+  else
+    return false;
+  return true;
+}
 
 session::SessionWatch::OnState on_state_of(config::OnSessionState setting) {
   switch (setting) {
@@ -48,8 +65,8 @@ void ClientSession::become_pooled() {
 void ClientSession::greeted_pooled() {
   const session::WantedSettings wanted{*greeting_, "", nullptr};
   pooled_->statements.fingerprint = wanted.fingerprint();
-  if (const std::string* value = greeting_->told.find(kConformingStrings))
-    pooled_->options.standard_conforming_strings = *value != "off";
+  for (std::string_view name : {kConformingStrings, kClientEncoding, kServerVersion})
+    if (const std::string* value = greeting_->told.find(name)) read_option(name, *value, pooled_->options);
 }
 
 // -- A server for one transaction -----------------------------------------------------------------
@@ -61,7 +78,9 @@ std::optional<session::ServerPrelude> ClientSession::link_pooled(ServerConnectio
   if (resets) server.discarded();
 
   const session::ParameterMap& base = server.parameters_when_clean();
-  const bool suits = !resets && server.suits(greeting_, application_name, pooled_->carried);
+  const bool undoes = server.is_in_doubt_for(pooled_->number);
+  if (undoes) server.begin_undoing();
+  const bool suits = !resets && !undoes && server.suits(greeting_, application_name, pooled_->carried);
   const bool was_told = extras_ && extras_->told;
   const auto knows_all = [&] {
     return pooled_->told_all.base == base.digest() &&
@@ -76,6 +95,7 @@ std::optional<session::ServerPrelude> ClientSession::link_pooled(ServerConnectio
   if (suits) return std::nullopt;
 
   const auto changes = changes_on(server, application_name);
+  if (undoes) return session::ServerPrelude::undo_and_change(changes);
   if (resets || !changes.empty()) return session::ServerPrelude::change(changes, resets);
   server.note_suits(greeting_, application_name, pooled_->carried);
   return std::nullopt;
@@ -165,10 +185,7 @@ bool ClientSession::pooled_waits() const {
 // A parameter has another value than the client was told last. If that is still so at the end of the
 // transaction, the session has set it.
 void ClientSession::note_parameter(std::string_view name, std::string_view value) {
-  if (name == kConformingStrings) {
-    pooled_->options.standard_conforming_strings = value != "off";
-    pooled_->statements.unnamed_is_read = false;
-  }
+  if (read_option(name, value, pooled_->options)) pooled_->statements.unnamed_is_read = false;
   server_->relay.parameter_changed(name);
   if (pooled_->reported_before.find(name) != nullptr) return;
   const std::string* before = told().find(name);
@@ -208,13 +225,20 @@ void ClientSession::after_server_spoke() {
   if (goes_on && !retired_ && state_ == State::Linked) replay(pending_.take());
 }
 
+// The server says so, unasked: a function has done it, perhaps.
+void ClientSession::note_reported(std::string_view name) {
+  constexpr std::string_view kWhy = "(reported by the server)";
+  // Whoever is a superuser or not has become somebody else.
+  if (name == "is_superuser" || name == "session_authorization") return pooled_->watch.note_identity(kWhy);
+  pooled_->watch.note_setting(base::lower(name), kWhy);
+}
+
 // Between two transactions. False: the server is on its way back, or is asked whether it may go; what the
 // client has sent meanwhile comes after that.
 bool ClientSession::keep_server() {
   for (const auto& [name, before] : pooled_->reported_before.entries()) {
     const std::string* now = told().find(name);
-    if (now == nullptr || *now != before)
-      pooled_->watch.note_setting(base::lower(name), "(reported by the server)");
+    if (now == nullptr || *now != before) note_reported(name);
   }
   pooled_->reported_before.clear();
   const bool restores = extras_ && extras_->restore != Extras::Restore::No;
@@ -242,7 +266,9 @@ void ClientSession::ask_for_state() {
   for (const auto& wish : greeting_->wishes) add(wish.setting.first);
   if (pooled_->carried)
     for (const auto& [name, value] : pooled_->carried->entries()) add(name);
-  pooled_->question.emplace(pooled_->watch, custom);
+  if (pooled_->watch.asks_all_settings())
+    for (const std::string& name : pooled_->watch.custom_settings()) add(name);
+  pooled_->question.emplace(pooled_->watch, custom, server_->relay.statements().prefix());
   pooled_->question_step = session::StateQuestion::Step::More;
   pooled_->asked_at = worker_.now();
   std::string out;
@@ -279,6 +305,7 @@ void ClientSession::question_answered(bool is_answered) {
       pooled_->statements.settings_are(wanted.fingerprint());
       pooled_->told_all = {};  // what the client was told of something that it has RESET is not so any more
     }
+    see_statements(state);
     watch.answered(state);
   } else {
     const base::Error& error = pooled_->question->error();
@@ -293,6 +320,24 @@ void ClientSession::question_answered(bool is_answered) {
   if (retired_ || state_ != State::Linked) return;
   if (watch.pins() == 0 && !watch.is_suspicious()) return release_server();
   if (!pending_.empty() || !socket_.is_reading()) replay(pending_.take());
+}
+
+// What clients believe to be prepared there under names of the pool's must be there, and nothing else.
+void ClientSession::see_statements(const session::SessionState& state) {
+  if (!state.statements) return;
+  const auto believed = server_->relay.statements().census();
+  const auto& [ours, forged] = *state.statements;
+  if (ours == believed && forged == 0) return;
+  pooled_->spoils_statements = true;
+  log::info(shown() + " has changed the pool's prepared statements on server_pid=" +
+            std::to_string(server_->open().process_id) +
+            ", which is to be reset: " + log::shown(pooled_->watch.suspect()));
+  // By DEALLOCATE ALL its own are gone with them.
+  if (ours.count == 0 && believed.count > 0) {
+    pooled_->statements.begin_era();
+    pooled_->statements.end_era();
+  }
+  server_->relay.discarded();
 }
 
 void ClientSession::update_pin() {
@@ -317,6 +362,8 @@ void ClientSession::end_pin() {
 void ClientSession::release_server() {
   ServerConnection* server = std::exchange(server_, nullptr);
   server->relay.leave();
+  if (pooled_->watch.take_doubt()) server->doubt(pooled_->number);
+  const bool spoils_statements = std::exchange(pooled_->spoils_statements, false);
   if (extras_) {
     extras_->restore = Extras::Restore::No;
     extras_->withhold = false;
@@ -325,7 +372,10 @@ void ClientSession::release_server() {
   request_runs_ = false;
   set_state(State::Idle);
   if (pool_->settings->client_idle.count() > 0) worker_.need_tick();
-  server->release();
+  if (spoils_statements)
+    server->leave_client(session::ServerCleanup::Leave::Terminated, false, ServerConnection::Left::Unknown);
+  else
+    server->release();
   if (!pending_.empty() || !socket_.is_reading()) replay(pending_.take());
 }
 

@@ -306,7 +306,8 @@ void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
   // which it would.
   const bool is_unheard = pooled_->compares_at_ready && server->tracker.is_quiet();
   const bool is_known = server->relay.leave() && !question_runs() && !pooled_->watch.is_suspicious() &&
-                        pins == 0 && !is_unheard;
+                        pins == 0 && !is_unheard && !pooled_->spoils_statements;
+  if (pooled_->watch.take_doubt()) server->doubt(pooled_->number);
   // What a library or a function has left there, DISCARD ALL does not take away.
   half_sent |= (pins & (session::Pin::Load | session::Pin::Function)) != 0;
   end_pin();

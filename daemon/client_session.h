@@ -176,6 +176,8 @@ class ClientSession final : public event::ClientSocketEvents {
   bool question_runs() const;
   bool see_question_reply(const wire::Message& message);
   void question_answered(bool is_answered);
+  void see_statements(const session::SessionState& state);
+  void note_reported(std::string_view name);
   void update_pin();
   void end_pin();
   void release_server();

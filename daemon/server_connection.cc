@@ -78,7 +78,8 @@ void ServerConnection::set_state(State state) {
 void ServerConnection::lend_to(ClientSession& client) {
   // What it reports as it is cleaned, and what a check or a trial was told of by the way: a reload of
   // PostgreSQL's settings.
-  if (!is_unclean() && applied.entries().empty() && parameters_when_clean_.version() != parameters.version())
+  if (!is_unclean() && !is_in_doubt() && applied.entries().empty() &&
+      parameters_when_clean_.version() != parameters.version())
     parameters_when_clean_ = parameters;
   set_state(State::Lent);
   client_ = &client;

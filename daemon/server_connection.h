@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "daemon/event/server_socket.h"
 #include "daemon/server_dialer.h"
@@ -56,20 +57,36 @@ class ServerConnection final : public event::ServerSocketEvents {
   // is left of the client.
   void release();
   bool is_unclean() const { return unclean_since_.has_value(); }
-  // The DISCARD ALL in front of the client's message is done.
-  void cleaned_in_front() { unclean_since_.reset(); }
+  // What goes in front of the client's message is done: a DISCARD ALL, the undoing of what is in doubt.
+  void cleaned_in_front() {
+    unclean_since_.reset();
+    if (std::exchange(is_undone_, false)) doubted_of_ = 0;
+  }
+  // A client in transaction mode, by its number, may have set here what nobody can list: custom settings.
+  // Until that is undone, nobody else may have the server.
+  void doubt(uint64_t session) { doubted_of_ = session; }
+  bool is_in_doubt() const { return doubted_of_ != 0; }
+  bool is_in_doubt_for(uint64_t session) const { return is_in_doubt() && doubted_of_ != session; }
+  // It is about to be undone in front of the client's message: nothing that was set here holds any more.
+  void begin_undoing() {
+    is_undone_ = true;
+    applied.clear();
+  }
   // Clients in transaction mode have left settings and prepared statements here, which one in session mode
   // must not meet. False: a DISCARD ALL cannot go in front of its message on this server.
-  bool is_shared() const { return !applied.entries().empty() || !relay.statements().is_empty(); }
+  bool is_shared() const {
+    return is_in_doubt() || !applied.entries().empty() || !relay.statements().is_empty();
+  }
   bool discard_in_front();
   // DISCARD ALL is about to run, or has run.
   void discarded() {
     relay.discarded();
     applied.clear();
+    doubted_of_ = 0;
   }
   // What it reports, or will as soon as it is clean.
   const session::ParameterMap& parameters_when_clean() const {
-    return is_unclean() || !applied.entries().empty() ? parameters_when_clean_ : parameters;
+    return is_unclean() || is_in_doubt() || !applied.entries().empty() ? parameters_when_clean_ : parameters;
   }
   // The same as it was when the client got it, whatever the client has set meanwhile.
   const session::ParameterMap& parameters_of_its_own() const { return parameters_when_clean_; }
@@ -196,7 +213,9 @@ class ServerConnection final : public event::ServerSocketEvents {
     uint64_t version = 0, version_when_clean = 0, version_applied = 0;
     bool was_unclean = false;
   } suited_;
-  session::ParameterMap parameters_when_clean_;  // kept while it is unclean
+  session::ParameterMap parameters_when_clean_;  // kept while it is unclean or in doubt
+  uint64_t doubted_of_ = 0;                      // a client's number; 0: nobody's
+  bool is_undone_ = false;                       // it is about to be
   // The application_name that its last clients wanted in place of its own, and how many of them in a row.
   std::string new_name_;
   const std::string own_name_;

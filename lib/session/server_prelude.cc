@@ -37,12 +37,16 @@ struct Batch {
 
 // The unnamed statement may be parsed over. It is closed in the end, so that a client that uses it without a
 // Parse of its own gets PostgreSQL's error.
-ServerPrelude ServerPrelude::of(const std::vector<SettingsStatement>& statements, char status, bool resets) {
+ServerPrelude ServerPrelude::of(const std::vector<SettingsStatement>& statements, char status, First first) {
   ServerPrelude prelude;
-  if (statements.empty() && !resets) return prelude;
+  if (statements.empty() && first == First::Nothing) return prelude;
   Batch batch{prelude.bytes_, prelude.expected_, ""};
-  if (resets) batch.run("DISCARD ALL", {}, "C");
-  if (!statements.empty()) {
+  if (first == First::Reset) batch.run("DISCARD ALL", {}, "C");
+  // RESET ALL leaves the role and the session authorization.
+  if (first == First::Undo)
+    for (std::string_view sql : {"SET SESSION AUTHORIZATION DEFAULT", "RESET ROLE", "RESET ALL"})
+      batch.run(sql, {}, "C");
+  if (!statements.empty() || first == First::Undo) {
     if (status == 'I') batch.run(kBegin, {}, "C");
     for (const auto& statement : statements) batch.run(statement.sql, statement.parameters, "DC");
     if (status == 'I') batch.run("COMMIT", {}, "C");
@@ -52,12 +56,16 @@ ServerPrelude ServerPrelude::of(const std::vector<SettingsStatement>& statements
 }
 
 ServerPrelude ServerPrelude::reset_and_set(const Entries& settings) {
-  static const ServerPrelude kResetOnly = of({}, 'I', true);
-  return settings.empty() ? kResetOnly : of(statements_that_set(settings), 'I', true);
+  static const ServerPrelude kResetOnly = of({}, 'I', First::Reset);
+  return settings.empty() ? kResetOnly : of(statements_that_set(settings), 'I', First::Reset);
 }
 
 ServerPrelude ServerPrelude::change(const SettingChanges& changes, bool resets) {
-  return of(statements_that_change(changes), 'I', resets);
+  return of(statements_that_change(changes), 'I', resets ? First::Reset : First::Nothing);
+}
+
+ServerPrelude ServerPrelude::undo_and_change(const SettingChanges& changes) {
+  return of(statements_that_change(changes), 'I', First::Undo);
 }
 
 // A named statement must be closed before its name is used again; so must its portal, which would otherwise

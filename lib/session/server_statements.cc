@@ -96,6 +96,13 @@ void ServerStatements::end_era() {
   unwanted.clear();
 }
 
+ServerStatements::Census ServerStatements::census() const {
+  Census census{copies_.size() + unwanted.size()};
+  for (const Copy& copy : copies_) census.sum += copy.number;
+  for (const uint32_t number : unwanted) census.sum += number;
+  return census;
+}
+
 void ServerStatements::clear() {
   copies_.clear();
   by_statement_.clear();

@@ -66,6 +66,15 @@ class ServerStatements {
   void undo_era(uint32_t before) { era_ = before; }
   void clear();
 
+  // What names of ours begin with on this server.
+  std::string_view prefix() const { return kPrefix; }
+  // All that are there under names of ours: how many, and the sum of their numbers.
+  struct Census {
+    uint64_t count = 0, sum = 0;
+    bool operator==(const Census&) const = default;
+  };
+  Census census() const;
+
   size_t size() const { return by_statement_.size(); }
   bool is_empty() const { return copies_.empty() && unwanted.empty(); }
 

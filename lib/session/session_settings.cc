@@ -176,7 +176,7 @@ CarriedSettings carried_after(const CarriedSettings& before, const Greeting& gre
   ParameterMap now;
   if (before) now = *before;
   const auto is_asked_for = [&](const std::string& name) {
-    if (watch.asks_all_settings()) return true;
+    if (watch.asks_all_settings() || (is_identity(name) && watch.asks_identity())) return true;
     return std::any_of(watch.settings().begin(), watch.settings().end(),
                        [&](const std::string& asked) { return base::same_letters(asked, name); });
   };

@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kMostOfSuspect = 200;
 constexpr size_t kMostSettings = 1000;
+constexpr size_t kMostCustomSettings = 100;
 
 struct Row {
   Pin pin;
@@ -94,8 +95,19 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
   if (traits.has_any({Trait::Dynamic, Trait::Unreadable, Trait::Executes})) {
     note_everything(text, traits.has(Trait::Dynamic));
     may_be_gone_ = may_be_gone_ || !traits.has(Trait::Executes);
-    if (policy.on_state == OnState::Allow) suspected_ = 0;
   }
+  // What PostgreSQL lists of settings, a function sets unseen: that costs more than all the rest of the
+  // question together, and the server is undone before it is another's.
+  if (traits.has(Trait::Calls)) {
+    doubt();
+    note_identity(text);
+    suspect(kAskablePins, text);
+    may_be_gone_ = true;
+  }
+  if (policy.on_state == OnState::Allow &&
+      traits.has_any({Trait::Dynamic, Trait::Unreadable, Trait::Executes, Trait::Calls}))
+    suspected_ = 0;
+  if (traits.has(Trait::NamelessSetting)) doubt();
   if (traits.has(Trait::Settings)) {
     asks_settings_ = true;
     for (const std::string& name : traits.settings) note_setting(name, text);
@@ -139,7 +151,12 @@ bool SessionWatch::saw_reset(std::string_view name) const {
 void SessionWatch::note_setting(std::string_view name, std::string_view text) {
   asks_settings_ = true;
   remember(text);
+  if (name.find('.') != name.npos && custom_settings_.size() < kMostCustomSettings &&
+      std::find(custom_settings_.begin(), custom_settings_.end(), name) == custom_settings_.end())
+    custom_settings_.emplace_back(name);
   if (std::find(settings_.begin(), settings_.end(), name) != settings_.end()) return;
+  if (base::same_letters(name, "session_authorization")) note_identity(text);  // takes the role along
+  if (base::same_letters(name, "seed")) note_pin(Pin::Function, text);         // nobody can read it back
   sets_literals_ = sets_literals_ || sql::decides_literals(name);
   sets_texts_ = sets_texts_ || sets_literals_ || sql::decides_names(name) || sql::decides_letters(name);
   if (settings_.size() < kMostSettings) return static_cast<void>(settings_.emplace_back(name));
@@ -149,8 +166,18 @@ void SessionWatch::note_setting(std::string_view name, std::string_view text) {
 void SessionWatch::note_everything(std::string_view text, bool may_reset) {
   saw_reset_ = saw_reset_ || may_reset;
   saw_reset_of_role_ = saw_reset_of_role_ || may_reset;
-  asks_all_settings_ = true;
+  asks_all_settings_ = asks_identity_ = true;
+  doubt();
   suspect(kAskablePins, text);
+}
+
+void SessionWatch::note_identity(std::string_view text) {
+  asks_identity_ = true;
+  remember(text);
+}
+
+void SessionWatch::doubt() {
+  has_doubt_ = asks_statements_ = true;
 }
 
 void SessionWatch::note_own_statement_closed() {
@@ -178,6 +205,7 @@ void SessionWatch::remember(std::string_view text) {
 void SessionWatch::answered(const SessionState& state) {
   pins_ = static_cast<Pins>((pins_ & ~(suspected_ | bit(Pin::Unknown))) | (state.pins & suspected_));
   suspected_ = 0;
+  asks_identity_ = asks_statements_ = false;
   asks_settings_ = asks_all_settings_ = sets_texts_ = sets_literals_ = saw_reset_ = saw_reset_of_role_ =
       prepares_ = may_be_gone_ = false;
   settings_.clear();

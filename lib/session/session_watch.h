@@ -10,9 +10,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lib/base/result.h"
+#include "lib/session/server_statements.h"
 #include "lib/sql/statement_traits.h"
 
 namespace tidepool::session {
@@ -53,6 +55,12 @@ struct SessionState {
   std::vector<Setting>
       asked;  // custom ones, role, session_authorization: as they are now; nothing: not there
   Pins pins = 0;
+  // The prepared statements under names of ours, if they were asked for.
+  struct Statements {
+    ServerStatements::Census ours;
+    uint64_t forged = 0;  // by SQL
+  };
+  std::optional<Statements> statements;
 };
 
 class SessionWatch {
@@ -72,6 +80,8 @@ class SessionWatch {
   void note_setting(std::string_view name, std::string_view text);
   // It may have done anything.
   void note_everything(std::string_view text, bool may_reset = true);
+  // Its role or session authorization may be another.
+  void note_identity(std::string_view text);
   void note_pin(Pin pin, std::string_view text);
   // A Parse goes to the server under the client's own name; a Close does.
   void note_own_statement(std::string_view text) {
@@ -87,14 +97,25 @@ class SessionWatch {
   bool names_current_value() const { return names_current_value_; }
 
   // There is something to ask before the server may go back.
-  bool is_suspicious() const { return asks_settings_ || asks_all_settings_ || suspected_ != 0; }
-  bool asks_settings() const { return asks_settings_ || asks_all_settings_; }
+  bool is_suspicious() const { return asks_settings() || asks_statements_ || suspected_ != 0; }
+  bool asks_settings() const { return asks_settings_ || asks_all_settings_ || asks_identity_; }
+  // Of those that PostgreSQL lists.
+  bool asks_listed_settings() const { return asks_settings_ || asks_all_settings_; }
+  bool asks_identity() const { return asks_identity_; }
+  // Whether the statements of the pool are still there.
+  bool asks_statements() const { return asks_statements_; }
+  // It may have left what the question cannot find: custom settings whose names nobody knows. That stays so
+  // when it is answered: the server is to be undone before another session gets it.
+  bool has_doubt() const { return has_doubt_; }
+  bool take_doubt() { return std::exchange(has_doubt_, false); }
   // Of those that decide what a text means when it is parsed, and of those that decide what its literals mean
   // (lib/sql/settings_of_texts.h): until the answer, what the session has is not known.
   bool asks_settings_of_texts() const { return sets_texts_ || asks_all_settings_; }
   bool asks_settings_of_literals() const { return sets_literals_ || asks_all_settings_; }
   // Of custom settings the names are needed; others are found by themselves.
   const std::vector<std::string>& settings() const { return settings_; }
+  // Custom ones that it has ever named: what it may have done again by a text that cannot be read.
+  const std::vector<std::string>& custom_settings() const { return custom_settings_; }
   bool asks_all_settings() const { return asks_all_settings_; }
   // It was RESET, perhaps: what stands at the server's own value may have gone back there. Else the client
   // has SET it to that.
@@ -119,12 +140,16 @@ class SessionWatch {
 
  private:
   void suspect(Pins pins, std::string_view text);
+  void doubt();
   void remember(std::string_view text);
 
   Pins suspected_ = 0;  // to be asked about
   Pins pins_ = 0;
   bool asks_settings_ = false;
   bool asks_all_settings_ = false;
+  bool asks_identity_ = false;
+  bool asks_statements_ = false;
+  bool has_doubt_ = false;
   bool sets_texts_ = false, sets_literals_ = false;
   bool saw_reset_ = false;  // of any, but for the role and the session authorization, which RESET ALL leaves
   bool saw_reset_of_role_ = false;  // of any whatever
@@ -133,6 +158,7 @@ class SessionWatch {
   bool may_be_gone_ = false;          // what it is pinned by
   bool names_current_value_ = false;  // currval or lastval was named
   std::vector<std::string> settings_;
+  std::vector<std::string> custom_settings_;
   std::string suspect_;
 };
 

@@ -1,6 +1,7 @@
 #include "lib/session/state_question.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 #include "lib/base/ascii.h"
@@ -42,9 +43,21 @@ constexpr std::string_view kLocks =
     "AND k.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
 constexpr std::string_view kCursors =
     "SELECT 'h', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_cursors c WHERE c.is_holdable)";
-constexpr std::string_view kPrepared =
-    "SELECT 'p', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statements p "
-    "WHERE p.name OPERATOR(pg_catalog.!~) '^tidepool_[0-9]+$')";
+// Four numbers in the place of a name: how many statements of the protocol have names of ours, the sum of
+// what stands behind the prefix, how many of SQL's PREPARE have, and how many others there are.
+std::string prepared(std::string_view prefix) {
+  const std::string is_ours =
+      "pg_catalog.starts_with(p.name, '" + std::string(prefix) + "') AND NOT p.from_sql";
+  return "SELECT 'p', pg_catalog.concat(pg_catalog.count(*) FILTER (WHERE s.is_ours), ' ', "
+         "COALESCE(pg_catalog.sum(CASE WHEN s.is_ours THEN pg_catalog.substr(s.name, " +
+         std::to_string(prefix.size() + 1) +
+         ")::pg_catalog.int8 END), 0), ' ', "
+         "pg_catalog.count(*) FILTER (WHERE s.is_named_so AND NOT s.is_ours), ' ', "
+         "pg_catalog.count(*) FILTER (WHERE NOT s.is_ours)), '' FROM (SELECT p.name, "
+         "pg_catalog.starts_with(p.name, '" +
+         std::string(prefix) + "'), " + is_ours +
+         " FROM pg_catalog.pg_prepared_statements p) s(name, is_named_so, is_ours)";
+}
 
 struct PinPart {
   Pin pin;
@@ -52,8 +65,10 @@ struct PinPart {
   std::string_view sql;
 };
 constexpr PinPart kPinParts[] = {
-    {Pin::Listen, 'l', kListen},      {Pin::Temporary, 't', kTemporary}, {Pin::AdvisoryLock, 'a', kLocks},
-    {Pin::HoldCursor, 'h', kCursors}, {Pin::Prepared, 'p', kPrepared},
+    {Pin::Listen, 'l', kListen},
+    {Pin::Temporary, 't', kTemporary},
+    {Pin::AdvisoryLock, 'a', kLocks},
+    {Pin::HoldCursor, 'h', kCursors},
 };
 
 // A question for more names would be longer than a statement should.
@@ -85,7 +100,8 @@ bool is_of_transaction(std::string_view name) {
 
 }  // namespace
 
-StateQuestion::StateQuestion(const SessionWatch& watch, const std::vector<std::string>& custom_settings) {
+StateQuestion::StateQuestion(const SessionWatch& watch, const std::vector<std::string>& custom_settings,
+                             std::string_view prefix) {
   const auto add = [this](std::string_view part) {
     if (!sql_.empty()) sql_ += " UNION ALL ";
     sql_ += part;
@@ -97,7 +113,7 @@ StateQuestion::StateQuestion(const SessionWatch& watch, const std::vector<std::s
         if (std::find(names_.begin(), names_.end(), name) == names_.end()) names_.push_back(name);
       }
     }
-    add(in_pieces('s', kSettings));
+    if (watch.asks_listed_settings()) add(in_pieces('s', kSettings));
     add(in_pieces('c', kLogin));
     for (size_t i = 1; i <= names_.size(); ++i) {
       const std::string parameter = "$" + std::to_string(i) + "::pg_catalog.text";
@@ -108,6 +124,7 @@ StateQuestion::StateQuestion(const SessionWatch& watch, const std::vector<std::s
   }
   for (const PinPart& part : kPinParts)
     if ((watch.asked_pins() & bit(part.pin)) != 0) add(part.sql);
+  if (watch.asks_statements() || (watch.asked_pins() & bit(Pin::Prepared)) != 0) add(prepared(prefix));
 }
 
 void StateQuestion::ask(TransactionTracker& tracker, std::string& out) const {
@@ -161,8 +178,23 @@ bool StateQuestion::read_row(base::Bytes body) {
     *settings.back().value += *columns[2];
     return true;
   }
+  if (what == 'p') return read_statements(name);
   for (const PinPart& part : kPinParts)
     if (part.letter == what) answer_.pins |= bit(part.pin);
+  return true;
+}
+
+bool StateQuestion::read_statements(std::string_view numbers) {
+  uint64_t values[4];
+  const char* at = numbers.data();
+  const char* const end = at + numbers.size();
+  for (uint64_t& value : values) {
+    const auto read = std::from_chars(at, end, value);
+    if (read.ec != std::errc()) return false;
+    at = read.ptr != end ? read.ptr + 1 : end;
+  }
+  if (values[3] > 0) answer_.pins |= bit(Pin::Prepared);
+  answer_.statements = {{values[0], values[1]}, values[2]};
   return true;
 }
 

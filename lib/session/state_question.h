@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/session/session_watch.h"
@@ -14,8 +15,9 @@ namespace tidepool::session {
 class StateQuestion {
  public:
   // Asks for what `watch` suspects. `custom_settings`: further names of custom settings that are known to be
-  // carried.
-  StateQuestion(const SessionWatch& watch, const std::vector<std::string>& custom_settings);
+  // carried. `prefix`: what the names of the pool's statements begin with; no quote is in it.
+  StateQuestion(const SessionWatch& watch, const std::vector<std::string>& custom_settings,
+                std::string_view prefix);
 
   // Appends what is to be sent; `tracker` is told.
   void ask(TransactionTracker& tracker, std::string& out) const;
@@ -31,6 +33,7 @@ class StateQuestion {
 
  private:
   bool read_row(base::Bytes body);
+  bool read_statements(std::string_view numbers);
 
   std::string sql_;
   std::vector<std::string> names_;  // its parameters

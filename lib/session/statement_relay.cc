@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "lib/base/ascii.h"
+#include "lib/session/function_call.h"
 #include "lib/session/session_settings.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
@@ -92,6 +93,8 @@ bool StatementRelay::is_enough(char type, base::Bytes body, size_t body_size) {
     case 'D':
     case 'C':
       break;
+    case 'F':
+      return is_enough_of_function_call(body, body_size, kLongestWhole);
     default:
       return true;
   }
@@ -113,8 +116,9 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     resets_ = !is_answered;
   }
   if (type != 'B' && type != 'D') take_first_of_batch();
-  if ((sets_locally_ || statements_.has_doubtful()) && tracker_.is_quiet() && tracker_.status() == 'I') {
-    sets_locally_ = sets_literals_locally_ = false;
+  if ((sets_locally_ || changes_letters_ || statements_.has_doubtful()) && tracker_.is_quiet() &&
+      tracker_.status() == 'I') {
+    sets_locally_ = sets_literals_locally_ = changes_letters_ = false;
     statements_.give_up_doubtful();
   }
   if (syncs_after_error_ && tracker_.is_quiet()) syncs_after_error_ = false;
@@ -140,7 +144,8 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     case 'Q':
       return query(message, client, out);
     case 'F':
-      client.watch.note_everything("a FunctionCall message", false);
+      note_function_call(message.body, client.watch);
+      changes_letters_ = true;
       return as_it_is(type);
     case 'H':
       flushes_ = true;
@@ -183,7 +188,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   const bool is_whole = message.is_whole();
   if (is_whole && !fields.ok()) return as_it_is('P');  // it will not do for the server either
   if (name.empty()) return parse_unnamed(message, is_whole ? text : std::string_view(), client, out);
-  if (must_wait()) return Pass::Wait;
+  if (must_wait() || must_know_letters(text)) return Pass::Wait;
 
   // Under its own name, which is one with those of SQL's PREPARE.
   const bool may_be_own = client.watch.has_own_statements() && !name.starts_with(ServerStatements::kPrefix);
@@ -192,7 +197,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
     client.watch.note_own_statement(is_whole ? text : "a long statement");
     if (!is_whole)
       note_beginning(until_nul(message.body.substr(name.size() + 1)), client);
-    else if (auto error = client.watch.note(sql::classify(text, client.options), text, client.policy))
+    else if (auto error = client.watch.note(classify(text, client), text, client.policy))
       return refuse('B', std::move(*error), out);
     return as_it_is('P');
   }
@@ -248,10 +253,11 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   ClientStatements& own = client.statements;
   const bool is_whole = text.data() != nullptr;
   // Many clients say the same again and again, and most of it leaves nothing.
-  const bool is_harmless =
-      is_whole && own.unnamed_is_read && own.unnamed_traits.is_empty() && own.unnamed == message.body;
+  const bool is_harmless = is_whole && own.unnamed_is_read && !is_unsure_of_letters() &&
+                           own.unnamed_traits.is_empty() && own.unnamed == message.body;
   sql::StatementTraits traits;
-  if (is_whole && !is_harmless) traits = sql::classify(text, client.options);
+  if (must_know_letters(text)) return Pass::Wait;
+  if (is_whole && !is_harmless) traits = classify(text, client);
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('B', std::move(*error), out);
   if (!is_whole) {
     note_beginning(until_nul(message.body.substr(1)), client);
@@ -292,7 +298,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   else if (own.unnamed != message.body)
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
-  own.unnamed_is_read = is_whole && !own.unnamed_is_long;
+  own.unnamed_is_read = is_whole && !own.unnamed_is_long && !is_unsure_of_letters();
   if (own.unnamed_fingerprint != own.fingerprint) own.unnamed_fingerprint = own.fingerprint;
   own.unnamed_is_unsure = client.watch.asks_settings_of_texts();
   own.unnamed_changed();
@@ -478,7 +484,8 @@ StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client&
 StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client& client, std::string& out) {
   const bool is_whole = message.is_whole();
   const std::string_view text = until_nul(message.body);
-  const auto traits = is_whole ? sql::classify(text, client.options) : sql::StatementTraits();
+  if (must_know_letters(text)) return Pass::Wait;
+  const auto traits = is_whole ? classify(text, client) : sql::StatementTraits();
   if (!is_whole) note_beginning(text, client);
   const bool deallocates = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
   const bool names = !traits.named_statements.empty();

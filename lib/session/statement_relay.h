@@ -108,6 +108,7 @@ class StatementRelay {
   // transaction.
   void parameter_changed(std::string_view name) {
     if (sql::decides_literals(name)) sets_locally_ = sets_literals_locally_ = true;
+    if (sql::decides_letters(name)) changes_letters_ = true;
   }
   // Nothing of what is in flight has run, and nothing will: the server is given up, the client will ask again
   // elsewhere.
@@ -209,7 +210,18 @@ class StatementRelay {
   void need_unnamed(Client& client, std::string& out);
   std::string fingerprint_of(Client& client);
   bool is_unsure_of_settings(const Client& client) const {
-    return sets_locally_ || client.watch.asks_settings_of_texts();
+    return sets_locally_ || is_unsure_of_letters() || client.watch.asks_settings_of_texts();
+  }
+  // What is said in this transaction may have changed how strings are read, and the server has not answered.
+  bool is_unsure_of_letters() const { return changes_letters_ && !tracker_.is_quiet(); }
+  // ... so that this text waits for the answer, or if that takes a Sync of its own batch, is in doubt.
+  bool must_know_letters(std::string_view text) const {
+    return is_unsure_of_letters() && tracker_.ready_owed() > 0 && sql::depends_on_letters(text);
+  }
+  sql::StatementTraits classify(std::string_view text, const Client& client) const {
+    sql::Options options = client.options;
+    options.is_unsure = is_unsure_of_letters();
+    return sql::classify(text, options);
   }
   // Whether what the client has is right for the settings that it has now, made so if need be. False: there
   // is no memory for it.
@@ -231,6 +243,7 @@ class StatementRelay {
   void see_local_settings(const sql::StatementTraits& traits, bool any) {
     sets_locally_ = sets_locally_ || any || traits.has(sql::Trait::SetsLocally);
     sets_literals_locally_ = sets_literals_locally_ || any || traits.has(sql::Trait::SetsLiteralsLocally);
+    changes_letters_ = changes_letters_ || traits.has_any(kMayChangeLetters);
   }
   // What begins a batch waits until it is known what the session has SET in front of it.
   bool is_behind_settings(const Client& client) const {
@@ -307,6 +320,10 @@ class StatementRelay {
   bool advanced_ = false;      // a sequence, perhaps, since the client has the server
   bool sets_locally_ = false;  // in this transaction: what is parsed in it is not shared
   bool sets_literals_locally_ = false;
+  bool changes_letters_ = false;  // it may have, in this transaction
+  static constexpr std::initializer_list<sql::Trait> kMayChangeLetters{
+      sql::Trait::Settings,   sql::Trait::AnySetting,  sql::Trait::Executes, sql::Trait::Dynamic,
+      sql::Trait::Unreadable, sql::Trait::SetsLocally, sql::Trait::Calls};
   uint32_t last_private_ = 0;
   uint64_t unnamed_version_ = 0;              // of that client's unnamed statements the one that is there
   bool unnamed_is_noted_ = false;             // by the client's watch, in this batch

@@ -72,7 +72,9 @@ void StatementRelay::mark_telling(Mark& described, Mark::Tells tells, const Clie
 
 // Of a text that is too long to be waited for: it cannot be refused any more.
 void StatementRelay::note_beginning(std::string_view text, Client& client) {
-  static_cast<void>(client.watch.note(sql::classify(text, client.options), text, client.policy));
+  sql::Options options = client.options;
+  options.is_unsure = true;
+  static_cast<void>(client.watch.note(sql::classify(text, options), text, client.policy));
   client.watch.note_everything(text);
 }
 

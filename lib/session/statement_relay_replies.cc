@@ -361,7 +361,7 @@ bool StatementRelay::leave() {
   execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
   repair_ = Repair::No;
   holds_back_ = flushes_ = syncs_after_error_ = advanced_ = false;
-  sets_locally_ = sets_literals_locally_ = false;
+  sets_locally_ = sets_literals_locally_ = changes_letters_ = false;
   if (statements_.has_doubtful()) statements_.give_up_doubtful();
   return is_known;
 }

@@ -53,14 +53,18 @@ def hold(session, server):
 
 
 @pytest.mark.parametrize("sql", [
-    "do $$ begin execute 'set app.' || 'unseen = ''left'''; end $$",
-    f"select length('{'x' * 200_000}'); set app.unseen = 'left'",
-], ids=["composed in a DO block", "behind the first 60 kB"])
-def test_a_custom_setting_that_no_text_names_in_time_stays_on_its_server(tidepool, sql):
+    "do $$ begin execute 'set app.' || 'unseen = ''mine'''; end $$",
+    f"select length('{'x' * 200_000}'); set app.unseen = 'mine'",
+    "create function f() returns text language sql as $f$ select set_config('app.unseen', 'mine', false) $f$; select f()",
+], ids=["composed in a DO block", "behind the first 60 kB", "in a function"])
+def test_a_custom_setting_that_no_text_names_in_time_is_not_there_on_another_server(tidepool, sql):
+    """Nor on its own, once that was another's."""
     daemon = tidepool(pools=transaction_pool(1))
     session, other = daemon.wire("bench"), daemon.wire("bench")
     session.rows(sql)
-    assert other.value("select current_setting('app.unseen', true)") == "left"
+    assert session.value("select current_setting('app.unseen', true)") == "mine"
+    for client in (other, session):
+        assert client.value("select current_setting('app.unseen', true)") == ""
 
 
 @pytest.mark.parametrize("sql", ["reset all", "discard all"])

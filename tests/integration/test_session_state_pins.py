@@ -311,7 +311,7 @@ def test_pin_functions_keep_the_server_of_those_who_call_them(tidepool, call, is
     for name in ("shop.lock_it", "lock_it", "other_lock"):
         session.rows(f"create function {name}(int) returns text language sql as 'select pg_advisory_lock($1)::text'")
     session.rows(call)
-    assert why(daemon, session) == (["a function that leaves state"] if is_named else [])
+    assert why(daemon, session) == (["a function that leaves state"] if is_named else ["advisory locks"])
 
 
 def test_a_function_call_message_is_suspected_of_everything(pool, postgres):
@@ -334,15 +334,32 @@ def test_the_seed_of_random_keeps_its_server(pool, statement):
     assert pool.session.value("select random()") == first
 
 
+@pytest.mark.parametrize("does, reason", [("perform pg_advisory_lock(7)", "advisory locks"), ("listen here", "LISTEN"), ("create temp table t (a int)", "temporary objects"),
+                                          ("prepare p as select 1", "prepared statements of its own")])
+def test_what_a_function_that_is_called_does_inside_keeps_its_server(pool, does, reason):
+    pool.session.rows(f"create function f() returns void language plpgsql as $f$ begin {does}; end $f$;"
+                      f" create procedure p() language plpgsql as $f$ begin {does}; end $f$")
+    for call in ("select f()", "call p()"):
+        session = pool.wire("bench")
+        session.rows(call)
+        assert why(pool, session) == [reason]
+        session.terminate()
+        wait_until_not_pinned(pool)
+
+
 # What cannot be noticed
 
 
-def test_what_a_function_does_inside_cannot_be_noticed(tidepool):
-    """That is what pin_functions is for."""
+@pytest.mark.parametrize("make, use", [
+    ("create view v as select pg_advisory_lock(7)::text", "table v"),
+    ("create table v (); insert into v default values; create function f(v) returns text language sql as 'select pg_advisory_lock(7)::text'", "select v.f from v"),
+])
+def test_what_a_view_does_inside_cannot_be_noticed(tidepool, make, use):
+    """Nor what a function does that no bracket follows. That is what the catalog would have to tell."""
     daemon = tidepool(pools=transaction_pool(1))
     session, other = daemon.wire("bench"), daemon.wire("bench")
-    session.rows("create function locks() returns text language sql as 'select pg_advisory_lock(7)::text'")
-    session.rows("select locks()")
+    session.rows(make)
+    session.rows(use)
     assert why(daemon, session) == []
     assert other.value("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()") == "1"
 

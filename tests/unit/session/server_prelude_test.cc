@@ -116,6 +116,22 @@ TEST_CASE("a reset goes in front of everything") {
   expects(both, "12C12C12DC12C33");
 }
 
+TEST_CASE("what a client may have set unseen is undone first, and BEGIN and COMMIT follow in any case") {
+  const ServerPrelude alone = ServerPrelude::undo_and_change({});
+  const std::string trace = wire::trace_client(alone.bytes());
+  size_t at = 0;
+  for (const char* sql :
+       {"SET SESSION AUTHORIZATION DEFAULT", "RESET ROLE", "RESET ALL", "BEGIN", "COMMIT"}) {
+    CAPTURE(sql);
+    const size_t found = trace.find(sql, at);
+    REQUIRE(found != std::string::npos);
+    at = found;
+  }
+  for (const char* never : {"Sync", "DEALLOCATE", "DISCARD"}) CHECK(trace.find(never) == std::string::npos);
+  expects(alone, "12C12C12C12C12C33");
+  expects(ServerPrelude::undo_and_change({{"app.x", "1"}}), "12C12C12C12C12DC12C33");
+}
+
 TEST_CASE("hundreds of settings go in several statements") {
   ServerPrelude::Entries settings;
   for (int i = 0; i < 250; ++i) settings.emplace_back("app.x" + std::to_string(i), "1");

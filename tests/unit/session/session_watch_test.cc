@@ -256,5 +256,55 @@ TEST_CASE("pins in words") {
     CHECK_FALSE(words_of(bit(pin)).empty());
 }
 
+TEST_CASE("what cannot be read with certainty leaves a doubt that no answer takes away") {
+  for (std::string_view sql :
+       {"select app.f()", "call p()", "do $$begin null; end$$", "do $$begin execute 'x'; end$$", "execute p",
+        "select U&\"f\"()", "select query_to_xml('select 1', true, true, '')", "select 'x"}) {
+    CAPTURE(sql);
+    Session session;
+    CHECK(session.runs(sql) == "");
+    CHECK(session.watch.is_suspicious());
+    CHECK(session.watch.asks_statements());
+    CHECK(session.watch.asks_settings());
+    session.is_answered(0);
+    CHECK_FALSE(session.watch.is_suspicious());
+    CHECK(session.watch.take_doubt());
+    CHECK_FALSE(session.watch.take_doubt());
+  }
+  Session session;
+  for (std::string_view sql :
+       {"set app.x to 1", "listen a", "create temp table t (a int)", "select lower('a')"})
+    CHECK(session.runs(sql) == "");
+  CHECK_FALSE(session.watch.has_doubt());
+}
+
+TEST_CASE("a setting whose name is computed is in doubt where it does not keep its server") {
+  Session session;
+  session.policy.on_state = OnState::Allow;
+  CHECK(session.runs("select set_config('app.' || 'x', 'v', false)") == "");
+  CHECK(session.watch.pins() == 0);
+  CHECK(session.watch.take_doubt());
+}
+
+TEST_CASE(
+    "a role that the server reports is asked for, and what a function did to statements of texts is not "
+    "feared") {
+  Session session;
+  session.watch.note_identity("(reported by the server)");
+  CHECK(session.watch.asks_settings());
+  CHECK(session.watch.asks_identity());
+  CHECK_FALSE(session.watch.asks_listed_settings());
+  CHECK(session.runs("select app.f()") == "");
+  CHECK_FALSE(session.watch.asks_settings_of_texts());
+}
+
+TEST_CASE("custom settings that were named once are asked for again behind a doubt") {
+  Session session;
+  CHECK(session.runs("prepare p as select set_config('app.x', 'v', false)") == "");
+  session.is_answered(bit(Pin::Prepared));
+  CHECK(session.watch.settings().empty());
+  CHECK(session.watch.custom_settings() == std::vector<std::string>{"app.x"});
+}
+
 }  // namespace
 }  // namespace tidepool::session

@@ -36,7 +36,7 @@ Step hear(StateQuestion& question, const std::string& bytes, size_t piece = kWho
 std::string asked(const SessionWatch& watch, const std::vector<std::string>& custom = {}) {
   TransactionTracker tracker;
   std::string bytes;
-  StateQuestion(watch, custom).ask(tracker, bytes);
+  StateQuestion(watch, custom, "tidepool_").ask(tracker, bytes);
   CHECK(tracker.ready_owed() == 1);
   CHECK(tracker.is_answering());
   const std::string text = wire::trace_client(bytes);
@@ -95,7 +95,7 @@ TEST_CASE("the answer, whole and byte by byte") {
       row("c", "role", "6e6f6e65") + row("c", "app.user", std::nullopt) + row("c", "app.empty", "") +
       row("l", "", "") + row("h", "", "") + row("s", "transaction_isolation", "61") + messages("C3ZI");
   for (size_t piece : {kWhole, size_t{1}}) {
-    StateQuestion question(watch_of("set work_mem to '4mB'"), {});
+    StateQuestion question(watch_of("set work_mem to '4mB'"), {}, "tidepool_");
     CHECK_FALSE(question.is_being_answered());
     CHECK(hear(question, answer, piece) == Step::Answered);
     CHECK(question.is_being_answered());
@@ -114,13 +114,44 @@ TEST_CASE("the answer, whole and byte by byte") {
 }
 
 TEST_CASE("a long value comes in pieces") {
-  StateQuestion question(watch_of("set app.long to 'x'"), {});
+  StateQuestion question(watch_of("set app.long to 'x'"), {}, "tidepool_");
   const std::string answer = messages("12") + row("s", "search_path", "61") +
                              row("S", "search_path", "6263") + row("S", "search_path", "64") +
                              row("c", "app.long", "ffc3") + row("C", "app.long", "a4") + messages("C3ZI");
   CHECK(hear(question, answer) == Step::Answered);
   CHECK(question.answer().settings.at(0).value == "abcd");
   CHECK(question.answer().asked.at(0).value == "\xff\xc3\xa4");
+}
+
+TEST_CASE("behind a doubt all is asked for, behind a function all but the settings that PostgreSQL lists") {
+  for (const char* sql : {"select app.f()", "do $$begin null; end$$", "select U&\"f\"()", "execute p"}) {
+    CAPTURE(sql);
+    const std::string text = asked(watch_of(sql));
+    for (const char* part : {"pg_listening_channels", "pg_my_temp_schema", "pg_locks", "pg_cursors",
+                             "pg_prepared_statements", "('role'), ('session_authorization')"})
+      CHECK(has(text, part));
+    CHECK(has(text, "pg_settings") ==
+          (sql == std::string("select U&\"f\"()") || sql == std::string("execute p")));
+  }
+}
+
+TEST_CASE("the pool's statements are counted, and those of others pin") {
+  StateQuestion question(watch_of("select app.f()"), {}, "tidepool_");
+  CHECK(hear(question, messages("12") + row("p", "3 17 0 0", "") + messages("C3ZI")) == Step::Answered);
+  REQUIRE(question.answer().statements);
+  CHECK(question.answer().statements->ours == ServerStatements::Census{3, 17});
+  CHECK(question.answer().statements->forged == 0);
+  CHECK(question.answer().pins == 0);
+
+  StateQuestion other(watch_of("select app.f()"), {}, "tidepool_");
+  CHECK(hear(other, messages("12") + row("p", "0 0 1 2", "") + messages("C3ZI")) == Step::Answered);
+  CHECK(other.answer().statements->forged == 1);
+  CHECK(other.answer().pins == bit(Pin::Prepared));
+
+  for (const char* numbers : {"", "1 2 3", "1 2 3 x", "-1 2 3 4"}) {
+    StateQuestion broken(watch_of("select app.f()"), {}, "tidepool_");
+    CHECK(hear(broken, messages("12") + row("p", numbers, "") + messages("C3ZI")) == Step::Failed);
+  }
 }
 
 TEST_CASE("an answer that cannot be is none") {
@@ -135,7 +166,7 @@ TEST_CASE("an answer that cannot be is none") {
         row("s", "a", "6"), row("s", "a", "6g"), row("S", "a", "61"),
         row("s", "b", "61") + row("S", "a", "61"), row("c", "a", std::nullopt) + row("C", "a", "61")}) {
     CAPTURE(wire::trace_server(broken));
-    StateQuestion question(watch_of("set work_mem to '4MB'"), {});
+    StateQuestion question(watch_of("set work_mem to '4MB'"), {}, "tidepool_");
     CHECK(hear(question, messages("12") + broken + messages("C3ZI")) == Step::Failed);
   }
 }
@@ -143,7 +174,7 @@ TEST_CASE("an answer that cannot be is none") {
 TEST_CASE("an error, anywhere, and a status that is not I") {
   for (std::string_view types : {"EZI", "1EZI", "12EZI", "12DEZI", "12C3ZT", "12C3ZE"}) {
     CAPTURE(types);
-    StateQuestion question(watch_of("listen news"), {});
+    StateQuestion question(watch_of("listen news"), {}, "tidepool_");
     CHECK(hear(question, messages(types)) == Step::Failed);
     if (types.ends_with("EZI")) CHECK(question.error().sqlstate == "57014");
   }

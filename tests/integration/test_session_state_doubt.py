@@ -1,0 +1,275 @@
+"""What cannot be read with certainty, in transaction mode: nothing of it reaches another client. Rows of docs/transaction-mode.md."""
+
+import re
+import struct
+from pathlib import Path
+
+import pytest
+from harness import wire
+from harness.shared_servers import transaction_pool
+from harness.sessions import directly
+from harness.waiting import wait_until
+
+FUNCTIONS = """
+do $do$ begin create role doubtful; exception when duplicate_object or unique_violation then null; end $do$;
+create function sets(name text, value text) returns text language plpgsql as $f$ begin return set_config(name, value, false); end $f$;
+create procedure sets_too(name text, value text) language plpgsql as $f$ begin perform set_config(name, value, false); end $f$;
+create function becomes() returns void language plpgsql as $f$ begin set role doubtful; end $f$;
+create function cleans() returns void language plpgsql as $f$ begin deallocate all; end $f$;
+create function reads_strings_otherwise() returns void language plpgsql as $f$ begin set standard_conforming_strings = off; end $f$;
+create function locks() returns text language sql as 'select pg_advisory_lock(7)::text';
+"""
+SECRET = "select current_setting('app.secret', true)"
+SET_CONFIG = 2078
+
+
+def function_call(oid, *arguments):
+    body = struct.pack("!IHH", oid, 0, len(arguments))
+    for argument in arguments:
+        body += struct.pack("!i", len(argument)) + argument
+    return wire.message("F", body + struct.pack("!H", 0))
+
+
+def prepared(*texts):
+    """Named statements, made and run in one batch."""
+    return b"".join(wire.extended(text, name=f"s{number}") for number, text in enumerate(texts)) + wire.SYNC
+
+
+@pytest.fixture
+def superusers_pool(tidepool, postgres):
+    """Makes a daemon with a pool of one server whose login may do anything, and functions there that do things unseen."""
+    def made(**settings):
+        database = postgres.create_database()
+        directly(postgres, database, user="postgres").rows(FUNCTIONS)
+        daemon = tidepool(pools={"bench": {**transaction_pool(1, **settings)["bench"], "conninfo": postgres.conninfo(database, "postgres"), "users": ["app", "keeper"]}})
+        daemon.database = database
+        return daemon
+    return made
+
+
+@pytest.fixture
+def pool(superusers_pool):
+    """Such a daemon, a client that does things, and another one."""
+    daemon = superusers_pool()
+    daemon.session, daemon.other = daemon.wire("bench"), daemon.wire("bench")
+    return daemon
+
+
+def say(client, *batch):
+    client.send(*batch)
+    return client.read_until_ready()
+
+
+HIDDEN = [
+    pytest.param(wire.query("select sets('app.secret', 'left')"), id="a function"),
+    pytest.param(wire.query("call sets_too('app.secret', 'left')"), id="a procedure"),
+    pytest.param(prepared("select sets('app.secret', 'left')"), id="a function in a prepared statement"),
+    pytest.param(wire.query("do $$ begin perform sets('app.secret', 'left'); end $$"), id="a DO block that calls a function"),
+    pytest.param(wire.query("do $$ begin execute 'set app.sec' || 'ret = ''left'''; end $$"), id="a composed text"),
+    pytest.param(wire.query("select U&\"set\\005fconfig\"('app.secret', 'left', false)"), id="a name with escapes"),
+    pytest.param(wire.query("set app.U&\"\\0073ecret\" = 'left'"), id="a setting with escapes"),
+    pytest.param(wire.query("select query_to_xml('select set_config(''app.secret'', ''left'', false)', true, false, '')"), id="a text that a function runs"),
+    pytest.param(wire.query("select schema_to_xml('hides', true, false, '')"), id="a text that a function composes"),
+    pytest.param(wire.query("prepare p as select set_config($1, 'left', false); execute p('app.secret'); deallocate p"), id="a name that EXECUTE gives"),
+    pytest.param(wire.query(f"select '{'x' * 70000}', set_config('app.secret', 'left', false)"), id="a long text"),
+    pytest.param(wire.query("create function pg_temp.x() returns int begin atomic select 1 end; end; set app.secret = 'left'; drop function pg_temp.x()"), id="a word that may be a label"),
+]
+
+
+@pytest.mark.parametrize("said", HIDDEN)
+def test_a_custom_setting_that_was_made_unseen_meets_nobody_else(pool, said):
+    pool.session.rows("create schema if not exists hides")
+    pool.session.rows("create or replace view hides.v as select set_config('app.secret', 'left', false)")
+    assert all(answer.type != "E" for answer in say(pool.session, said))
+    mine = pool.session.value(SECRET)
+    assert pool.other.value(SECRET) in (None, "")
+    assert mine == "left", "the session itself has it, on that server"
+
+
+def test_set_config_by_a_function_call_message_follows_its_session(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool(2))
+    session, other, third = (daemon.wire("bench") for _ in range(3))
+    assert [answer.type for answer in say(session, function_call(SET_CONFIG, b"app.secret", b"mine", b"f"))] == ["V", "Z"]
+    other.rows("begin")
+    for _ in range(2):
+        assert session.value(SECRET) == "mine"
+        assert third.value(SECRET) in (None, "")
+    other.rows("rollback")
+    assert session.value(SECRET) == "mine"
+    assert other.value(SECRET) in (None, "")
+
+
+@pytest.mark.parametrize("said", ["select becomes()", "do $$ begin perform becomes(); end $$", "do $$ begin execute 'set ro' || 'le doubtful'; end $$",
+                                  "select U&\"becomes\"()"])
+def test_a_role_that_was_set_inside_a_function_is_that_sessions_alone(pool, said):
+    pool.session.rows(said)
+    for _ in range(2):
+        assert pool.session.value("select current_user") == "doubtful"
+        assert pool.other.value("select current_user") == "postgres"
+
+
+def test_what_is_undone_in_front_does_not_change_what_a_client_may_do(pool):
+    for first in ("vacuum", "begin isolation level serializable", "select 1/0", "create table t (a int)", "rollback"):
+        pool.session.rows("select sets('work_mem', '7MB')")
+        answers = say(pool.other, wire.query(first))
+        assert [answer.fields["C"] for answer in answers if answer.type == "E"] == (["22012"] if "1/0" in first else []), first
+        if pool.other.status == "T":
+            pool.other.rows("rollback")
+        assert pool.other.value("show work_mem") == "4MB"
+
+
+def test_who_gets_its_own_server_back_keeps_what_it_made_unseen(pool):
+    pool.session.rows("select sets('app.secret', 'left')")
+    for _ in range(3):
+        assert pool.session.value(SECRET) == "left"
+    pool.session.terminate()
+    assert pool.other.value(SECRET) in (None, "")
+
+
+def test_statements_settings_and_told_parameters_live_through_what_is_undone(pool):
+    say(pool.other, wire.parse("select 41 + 1, current_setting('work_mem'), current_setting('timezone')", "mine") + wire.SYNC)
+    pool.other.rows("set work_mem = '5MB'; set timezone = 'Asia/Tokyo'")
+    for _ in range(2):
+        pool.session.rows("select sets('work_mem', '7MB'), sets('timezone', 'UTC'), becomes()")
+        answers = say(pool.other, wire.bind((), "mine") + wire.execute() + wire.SYNC)
+        assert [answer.type for answer in answers] == ["2", "D", "C", "Z"]
+        assert b"42" in answers[1].body and b"5MB" in answers[1].body and b"Asia/Tokyo" in answers[1].body
+        assert pool.other.parameters["TimeZone"] == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize("said", ["select cleans()", "do $$ begin deallocate all; end $$", "do $$ begin execute 'deallo' || 'cate all'; end $$"])
+def test_deallocate_all_inside_takes_only_its_own_clients_statements(pool, postgres, said):
+    for client in (pool.session, pool.other):
+        say(client, wire.parse("select 'good'", "mine") + wire.SYNC)
+        assert say(client, wire.bind((), "mine") + wire.execute() + wire.SYNC)[1].type == "D"
+    direct = directly(postgres, pool.database, user="postgres")
+    say(direct, wire.parse("select 'good'", "mine") + wire.SYNC)
+    direct.rows(said)
+    pool.session.rows(said)
+    for _ in range(2):
+        assert [answer.type for answer in say(pool.other, wire.bind((), "mine") + wire.execute() + wire.SYNC)] == ["2", "D", "C", "Z"]
+    for client in (direct, pool.session):
+        answers = say(client, wire.bind((), "mine") + wire.execute() + wire.SYNC)
+        assert [(answer.type, answer.fields.get("C")) for answer in answers if answer.type == "E"] == [("E", "26000")]
+
+
+@pytest.mark.parametrize("form", ["deallocate {0}; prepare {0} as select 'forged'", "do $$ begin deallocate {0}; prepare {0} as select 'forged'; end $$",
+                                  "do $$ begin execute 'deallo' || 'cate {0}'; execute 'prep' || 'are {0} as select ''forged'''; end $$",
+                                  "deallocate {1}; prepare {1} as select 'forged'"])
+@pytest.mark.parametrize("leaves", [True, False])
+def test_nobody_runs_a_statement_that_another_client_has_put_in_the_place_of_its_own(pool, form, leaves):
+    say(pool.other, wire.parse("select 'good'", "mine") + wire.bind((), "mine") + wire.execute() + wire.SYNC)
+    (name,), *_ = pool.session.rows("select name from pg_prepared_statements")
+    escaped = 'U&"' + name.replace("_", "\\005f") + '"'
+    pool.session.rows(form.format(f'"{name}"', escaped))
+    if leaves:
+        pool.session.terminate()
+    else:
+        pool.session.rows("deallocate all")
+    for _ in range(2):
+        assert say(pool.other, wire.bind((), "mine") + wire.execute() + wire.SYNC)[1].body.endswith(b"good")
+
+
+HIDING = r"select '\', '; set role doubtful; select set_config($$app.secret$$, $$left$$, false); --'"
+
+
+@pytest.mark.parametrize("said", [
+    pytest.param(wire.query("set standard_conforming_strings = off") + wire.query(HIDING), id="one query behind another"),
+    pytest.param(wire.query("begin") + wire.query("set local standard_conforming_strings = off") + wire.query(HIDING) + wire.query("commit"), id="in a transaction"),
+    pytest.param(wire.query("select reads_strings_otherwise()") + wire.query(HIDING), id="by a function"),
+    pytest.param(function_call(SET_CONFIG, b"standard_conforming_strings", b"off", b"f") + wire.query(HIDING), id="by a message"),
+    pytest.param(wire.query("set standard_conforming_strings = off") + wire.query("begin; set local standard_conforming_strings = on") +
+                 wire.query("rollback") + wire.query(HIDING), id="by a rollback"),
+])
+def test_a_text_behind_what_may_change_how_strings_are_read_hides_nothing(pool, said):
+    pool.session.send(said)
+    for _ in range(said.count(b"Q\0") + said.count(b"F\0")):
+        pool.session.read_until_ready()
+    for _ in range(2):
+        assert pool.other.value("select current_user") == "postgres"
+        assert pool.other.value(SECRET) in (None, "")
+
+
+def test_a_text_in_the_batch_that_changes_how_strings_are_read_hides_nothing(pool):
+    hiding = r"select '\', set_config($$app.secret$$, $$left$$, false); --'"
+    other = r"select '\', ', set_config($$app.secret$$, $$left$$, false) --'"
+    for text in (hiding, other):
+        say(pool.session, wire.extended("set standard_conforming_strings = off") + wire.extended(text) + wire.SYNC)
+        assert pool.other.value(SECRET) in (None, "")
+        say(pool.session, wire.extended("set standard_conforming_strings = off") + wire.extended(text, name=f"n{text == other}") + wire.SYNC)
+        assert pool.other.value(SECRET) in (None, "")
+
+
+@pytest.mark.parametrize("encoding, letter", [("SJIS", b"\x95\x5c"), ("BIG5", b"\xa5\x5c"), ("GBK", b"\x95\x5c"), ("SHIFT_JIS_2004", b"\x95\x5c")])
+def test_a_letter_that_holds_a_backslash_hides_nothing(pool, encoding, letter):
+    session = pool.wire("bench", client_encoding=encoding)
+    for text in (b"select E'" + letter + b"', set_config($$app.secret$$, $$left$$, false) --'",
+                 b"select 1 as " + letter + b"E'', '\\', set_config($$app.secret$$, $$left$$, false) --'"):
+        session.send(wire.query(text))
+        session.read_until_ready()
+        assert pool.other.value(SECRET) in (None, "")
+
+
+@pytest.mark.timeout(120)
+def test_no_other_letter_becomes_a_quote_or_a_backslash(postgres):
+    """PostgreSQL converts a text before it reads it: asked of every conversion of a client's letters of one and two bytes, on a server in UTF8."""
+    source = (Path(__file__).parents[2] / "lib/sql/encodings.cc").read_text()
+    doubtful = set(re.findall(r'"([a-z0-9_]+)"', source[source.index("kDoubtful{"):]))
+    assert doubtful == {"sjis", "shift_jis_2004", "big5", "gbk", "uhc", "gb18030", "johab"}
+    postgres.query("create function converted(bytea, name) returns bytea language plpgsql immutable as $f$"
+                   " begin return convert($1, $2, 'UTF8'); exception when others then return null; end $f$")
+    encodings = [row[0] for row in postgres.query("select pg_encoding_to_char(conforencoding) from pg_conversion where condefault"
+                                                  " and pg_encoding_to_char(contoencoding) = 'UTF8' order by 1")]
+    assert len(encodings) > 30
+    found = set()
+    for encoding in encodings:
+        two = "" if re.match("LATIN|WIN|KOI|ISO", encoding) else \
+            " union all select decode(lpad(to_hex(i * 256 + j), 4, '0'), 'hex') from generate_series(161, 254, 3) i, generate_series(64, 255) j"
+        if postgres.query(f"select count(*) from (select decode(to_hex(i), 'hex') from generate_series(128, 255) i{two}) l(letter),"
+                          f" lateral converted(letter, '{encoding}') c(c) where position('\\x27'::bytea in c) > 0 or position('\\x5c'::bytea in c) > 0")[0][0]:
+            found.add(encoding.lower())
+    assert found <= doubtful
+
+
+def test_under_allow_roles_and_custom_settings_meet_nobody_else(superusers_pool):
+    daemon = superusers_pool(on_session_state="allow")
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    for said in ("select sets('app.secret', 'left'), becomes()", "select set_config('app.' || 'secret', 'left', false)",
+                 "do $$ begin execute 'set app.sec' || 'ret = ''left'''; execute 'set ro' || 'le doubtful'; end $$"):
+        session.rows(said)
+        assert other.rows("select current_user, current_setting('app.secret', true)")[0][0] == "postgres"
+        assert other.value(SECRET) in (None, "")
+    session.rows("select locks()")
+    assert other.value("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()") == "1", "that stays, as documented"
+
+
+def test_a_client_in_session_mode_finds_nothing_of_what_was_made_unseen(superusers_pool):
+    daemon = superusers_pool(user_modes={"keeper": "session"})
+    session = daemon.wire("bench")
+    session.rows("select sets('app.secret', 'left')")
+    keeper = daemon.wire("bench", user="keeper")
+    assert keeper.value(SECRET) in (None, "")
+    keeper.terminate()
+    wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == 1, "the server rests")
+    assert session.value(SECRET) in (None, "")
+
+
+def test_the_names_of_harmless_functions_are_postgresqls_own(postgres):
+    """Of the server's version and of those before."""
+    source = (Path(__file__).parents[2] / "lib/sql/catalog_names.cc").read_text()
+    major = postgres.query("select current_setting('server_version_num')::int / 10000")[0][0]
+    catalog = {row[0] for row in postgres.query("select distinct proname from pg_proc where pronamespace = 'pg_catalog'::regnamespace")}
+    words = {row[0] for row in postgres.query("select word from pg_get_keywords() where catcode in ('R', 'C')")}
+    listed = 0
+    for kind, since, body in re.findall(r"k(Functions|Keywords)(\d+) =\n(.*?);", source, re.S):
+        if int(since) > major:
+            continue
+        names = set("".join(re.findall(r'"(.*?)"', body)).split())
+        listed += len(names)
+        missing = names - (catalog if kind == "Functions" else words)
+        assert not missing, f"{kind}{since}: {sorted(missing)}"
+    assert listed > 1500
+    # What PostgreSQL itself says may change something is looked at by people.
+    harmful = {"set_config", "setseed", "nextval", "setval", "currval", "lastval", "pg_advisory_lock", "pg_try_advisory_lock", "query_to_xml", "ts_stat",
+               "ts_rewrite", "pg_create_logical_replication_slot", "pg_create_physical_replication_slot"}
+    assert not [name for name in harmful if re.search(rf'["\s]{name} ', source)]
