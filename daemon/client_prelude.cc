@@ -60,7 +60,9 @@ void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
     requested_at_ = transaction_since_ = worker_.now();
     request_runs_ = true;
   }
-  if (!server_->send(out) && may_move_) try_another_server();
+  if (server_->send(out) || !may_move_) return;
+  server_->blame({"08006", "the server closed the connection before it had answered anything"});
+  try_another_server();
 }
 
 // Nothing of the client's has run: the server is given up, and the request goes to another one, unseen.
@@ -108,6 +110,7 @@ void ClientSession::prelude_went_wrong() {
   log::warning(shown() + " what goes in front of its request failed on server_pid=" +
                std::to_string(server_->open().process_id) + ": " + error.sqlstate + " " +
                log::shown(error.message));
+  server_->blame(error);
   // Settings passed their trial, and a reset fails by what the last client left: what is wrong is this
   // server. In mid-session there is no other.
   if (may_move_ && ++moves_ <= kMostMoves) return try_another_server();
@@ -121,6 +124,7 @@ void ClientSession::prelude_went_wrong() {
 bool ClientSession::prelude_timed_out() {
   log::warning(shown() + " what goes in front of its request got no answer from server_pid=" +
                std::to_string(server_->open().process_id) + " within reset_timeout");
+  server_->blame({"08006", "the server did not answer what goes in front of a request within reset_timeout"});
   if (may_move_ && !vanished_ && ++moves_ <= kMostMoves) {
     try_another_server();
     return true;

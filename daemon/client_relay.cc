@@ -20,6 +20,7 @@ namespace tidepool::daemon {
 
 namespace {
 
+const base::Error kHungUp{"08006", "the server closed the connection before it had answered anything"};
 constexpr std::string_view kApplicationName = "application_name";
 
 // Of what was asked, or a row: not an error, a tag, ReadyForQuery or what comes unasked.
@@ -294,6 +295,7 @@ void ClientSession::relay_from_client(base::Bytes bytes) {
     pool_->traffic.received += walked.consumed;
     if (!server_->send(is_changed ? base::Bytes(changed) : bytes.substr(0, walked.consumed))) {
       if (may_move_) {
+        server_->blame(kHungUp);
         pending_.assign(bytes);
         return try_another_server();
       }
@@ -453,8 +455,9 @@ bool ClientSession::see_server_message(const wire::Message& message, std::string
   } else {
     tracker.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
   }
-  error_was_last_ = message.type == 'E';
+  const bool failed = std::exchange(error_was_last_, message.type == 'E');
   if (message.type != 'Z' || !is_passed) return is_passed;
+  if (!failed) server_->note_answer();
   if (pooled_ && pooled_->compares_at_ready) tell_parameters_at_ready(ours);
   auto& traffic = pool_->traffic;
   ++traffic.queries;
@@ -546,6 +549,7 @@ void ClientSession::on_server_lost() {
 
 void ClientSession::server_failed(const base::Error& error) {
   ServerConnection* server = std::exchange(server_, nullptr);
+  server->blame(error);
   server->leave_client(session::ServerCleanup::Leave::Vanished, true);
   end(error);
 }

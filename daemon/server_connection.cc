@@ -241,12 +241,21 @@ void ServerConnection::close(pool::CloseReason reason, std::string_view why, boo
   set_state(State::Closing);
   cleanup_.reset();
   trial_.reset();
-  if (!decided) pool_->shared->lose(id_, reason, worker_->now());
+  if (!decided) lose(reason);
   std::string out;
   wire::append_terminate(out);
   socket_.end_writing(out);
   deadline_ = worker_->now() + (something_runs ? kEndingTime : kHangUpTime);
   worker_->need_tick();
+}
+
+void ServerConnection::lose(pool::CloseReason reason) {
+  pool_->shared->lose(id_, reason, worker_->now(), fault_ ? &*fault_ : nullptr);
+}
+
+void ServerConnection::note_first_answer() {
+  has_answered_ = true;
+  pool_->shared->answered(id_, worker_->now());
 }
 
 void ServerConnection::gone() {
@@ -288,10 +297,12 @@ bool ServerConnection::tick(base::TimePoint now) {
   if (state_ == State::Closing) {
     gone();
   } else if (state_ == State::Checking) {
+    blame({"08006", "a check of the server was not answered within check_timeout"});
     close(pool::CloseReason::CheckFailed, "no answer within check_timeout");
     deadline_ = now;  // it had its time: clients that wait for its place do not wait for it once more
   } else if (state_ == State::Trying) {
     ClientSession* client = std::exchange(client_, nullptr);
+    blame({"08006", "the server did not answer a trial of startup settings"});
     close(pool::CloseReason::Bad, "no answer to a trial of startup settings");
     if (client != nullptr) client->on_server_lost();
   }
@@ -321,6 +332,7 @@ void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& ou
       return cleaned();
     case ServerCleanup::Step::Close: {
       const std::string why = cleanup_->reason();
+      if (cleanup_->is_servers_fault()) blame({"08006", "after its login the server was no good: " + why});
       ClientSession* client = std::exchange(client_, nullptr);
       close(if_closed, why);
       if (client != nullptr) client->on_server_lost();
@@ -345,11 +357,15 @@ void ServerConnection::each_message(base::Bytes bytes, Handle&& handle) {
     };
     auto walked = from_server.walk(bytes.substr(at), kWhole, visit);
     at += walked.consumed;
-    if (walked.broken) return close(pool::CloseReason::Bad, "a message of impossible length");
+    if (walked.broken) {
+      blame({"08P01", "the server sent a message of impossible length"});
+      return close(pool::CloseReason::Bad, "a message of impossible length");
+    }
     if (state_ != before) {
       // What follows belongs to the next state, and only a closing server still talks.
       if (at == bytes.size() || state_ == State::Closing) return;
       ClientSession* client = std::exchange(client_, nullptr);
+      blame({"08P01", "the server sent bytes that nobody asked for"});
       close(pool::CloseReason::Bad, "bytes that nobody asked for");
       if (client != nullptr) client->on_server_lost();
       return;
@@ -391,8 +407,10 @@ void ServerConnection::on_resting(const wire::Message& message) {
     case 'N':
       return;
     case 'E':
-      return close(pool::CloseReason::Lost, log::shown(wire::read_error(message.body).message));
+      blame(wire::read_error(message.body));
+      return close(pool::CloseReason::Lost, log::shown(fault_->message));
     default:
+      blame({"08P01", "the server sent something that nobody asked for"});
       return close(pool::CloseReason::Bad, "it sent something that nobody asked for");
   }
 }
@@ -406,11 +424,16 @@ void ServerConnection::on_cleaning(const wire::Message& message) {
 
 void ServerConnection::on_checking(const wire::Message& message) {
   if (message.type == 'S') parameters.apply_status(message.body);
-  if (message.type == 'E') check_failed_ = true;
+  if (message.type == 'E') {
+    check_failed_ = true;
+    blame(wire::read_error(message.body));
+  }
   tracker.server_sent(message.type, message.body);
   if (message.type != 'Z') return;
-  if (check_failed_ || !tracker.server_is_free())
+  if (check_failed_ || !tracker.server_is_free()) {
+    if (!fault_) blame({"08P01", "the server answered its check otherwise than it should"});
     return close(pool::CloseReason::CheckFailed, "its check failed");
+  }
   set_state(State::Resting);
   deadline_.reset();
   pool_->shared->check_passed(id_, worker_->now());
@@ -425,6 +448,7 @@ void ServerConnection::on_trying(const wire::Message& message) {
   ClientSession* client = client_;
   if (step == session::SettingsTrial::Step::CloseServer) {
     client_ = nullptr;
+    blame({"08P01", "the server answered a trial of startup settings otherwise than it should"});
     close(pool::CloseReason::Bad, "a trial of startup settings went wrong");
     if (client != nullptr) client->on_server_lost();
     return;
@@ -447,7 +471,8 @@ void ServerConnection::on_server_end(int error) {
   cleanup_.reset();
   trial_.reset();
   set_state(State::Closing);
-  pool_->shared->lose(id_, reason, worker_->now());
+  if (!fault_) blame({"08006", "the server closed the connection before it had answered anything: " + why});
+  lose(reason);
   gone();
   if (client != nullptr) client->on_server_lost();
 }

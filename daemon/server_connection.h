@@ -130,6 +130,13 @@ class ServerConnection final : public event::ServerSocketEvents {
   // told.
   void close(pool::CloseReason reason, std::string_view why, bool decided = false);
 
+  // What it did wrong, before it is closed for that: soon after its login that counts as one that failed.
+  void blame(base::Error fault) { fault_ = std::move(fault); }
+  // A client's request was answered, and not by an error alone.
+  void note_answer() {
+    if (!has_answered_) note_first_answer();
+  }
+
   // Bytes for the server, walked by the relay already. False: refused at once, nothing was sent.
   bool send(base::Bytes bytes) { return socket_.write(bytes); }
   bool is_congested() const { return socket_.is_congested(); }
@@ -193,6 +200,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   void carry_out(session::ServerCleanup::Step step, const std::string& out,
                  pool::CloseReason if_closed = pool::CloseReason::Bad);
   void rest(bool used);
+  void note_first_answer();
+  void lose(pool::CloseReason reason);
   void gone();
   void set_state(State state);
 
@@ -228,7 +237,9 @@ class ServerConnection final : public event::ServerSocketEvents {
   State state_ = State::Resting;
   Then then_ = Then::GiveBack;
   bool reset_may_wait_;  // this server lets it
+  bool has_answered_ = false;  // a client
   bool check_failed_ = false;
+  std::optional<base::Error> fault_;
   bool clean_but_held_ = false;
 };
 

@@ -122,10 +122,16 @@ void SharedPool::give_back(pool::ConnectionId connection, bool used, bool outgro
   ledger_.give_back(connection, used, outgrown, now, turn.actions);
 }
 
-void SharedPool::lose(pool::ConnectionId connection, pool::CloseReason reason, base::TimePoint now) {
+void SharedPool::lose(pool::ConnectionId connection, pool::CloseReason reason, base::TimePoint now,
+                      const base::Error* fault) {
   Turn turn(*this);
-  ledger_.lose(connection, reason, now, turn.actions);
+  ledger_.lose(connection, reason, now, turn.actions, fault);
   turn.look_at_deadline();
+}
+
+void SharedPool::answered(pool::ConnectionId connection, base::TimePoint now) {
+  Turn turn(*this);
+  ledger_.answered(connection, now, turn.actions);
 }
 
 void SharedPool::closed(pool::ConnectionId connection, base::TimePoint now) {

@@ -31,7 +31,9 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   void checkout_again(pool::Ticket ticket, pool::WorkerId worker, base::TimePoint since, base::TimePoint now);
   bool withdraw(pool::Ticket ticket, base::TimePoint now);
   void give_back(pool::ConnectionId connection, bool used, bool outgrown, base::TimePoint now);
-  void lose(pool::ConnectionId connection, pool::CloseReason reason, base::TimePoint now);
+  void lose(pool::ConnectionId connection, pool::CloseReason reason, base::TimePoint now,
+            const base::Error* fault = nullptr);
+  void answered(pool::ConnectionId connection, base::TimePoint now);
   void closed(pool::ConnectionId connection, base::TimePoint now);
   void check_passed(pool::ConnectionId connection, base::TimePoint now);
   bool begin_cleaning(pool::ConnectionId connection, base::TimePoint now);

@@ -133,7 +133,7 @@ ConnectionId PoolLedger::dial_succeeded(DialId dial, Duration took, TimePoint no
   server.lifetime_share = jitter_.between(0.95, 1.0);
   set_expiry(at);
   // Of a doomed one it says nothing about the server that is dialed now.
-  if (!server.doom) tell(health_.dial_succeeded(), out);
+  if (!server.doom) tell(health_.dial_succeeded(now), out);
   offer(at, true, now, out);
   settle(now, out);
   return ConnectionId{number(dial)};
@@ -160,7 +160,7 @@ void PoolLedger::dial_failed(DialId dial, DialFailure failure, const Error& erro
 // It could be asked: the server is well, and knows its own mind about these settings. Who waits for another
 // dial would hear the same.
 void PoolLedger::settings_refused(Flavour flavour, const Error& error, TimePoint now, PoolActions& out) {
-  tell(health_.dial_succeeded(), out);
+  tell(health_.dial_succeeded(now), out);
   if (wanted_ == flavour) wanted_ = kNeutral;
   const Lane lane = lanes_.find(flavour);
   while (lane != kNoLane && waiting_.size(lane) > 0) {
@@ -168,7 +168,16 @@ void PoolLedger::settings_refused(Flavour flavour, const Error& error, TimePoint
   }
 }
 
-void PoolLedger::lose(ConnectionId connection, CloseReason reason, TimePoint now, PoolActions& out) {
+void PoolLedger::answered(ConnectionId connection, TimePoint now, PoolActions& out) {
+  const Place at = servers_.find(number(connection), ServerState::Lent);
+  if (at == kNowhere || servers_[at].doom) return;
+  servers_[at].has_answered = true;
+  tell(health_.is_of_use(), out);
+  settle(now, out);
+}
+
+void PoolLedger::lose(ConnectionId connection, CloseReason reason, TimePoint now, PoolActions& out,
+                      const Error* fault) {
   const Place at = servers_.find(number(connection));
   if (at == kNowhere) return;
   // One that is Bad answered, but not as it should: that says nothing about the others.
@@ -176,6 +185,9 @@ void PoolLedger::lose(ConnectionId connection, CloseReason reason, TimePoint now
   const TimePoint check_began = servers_[at].state_since;
   if (!count_lost(at, reason, now)) return;
   servers_.enter(at, ServerState::Closing, now);
+  const Server& server = servers_[at];
+  if (fault != nullptr && !server.has_answered && !server.doom)
+    tell(health_.lost_untried(*fault, server.opened, servers_.open() > 0, now), out);
   if (was_checked) cast_doubt(check_began, now, out);
   settle(now, out);
 }
@@ -221,6 +233,7 @@ std::optional<TimePoint> PoolLedger::next_deadline() const {
     if (wants_growth()) no_later_than(began_);
     if (wants_probe()) no_later_than(health_.probe_at(!waiting_.empty()));
     no_later_than(health_.gives_up_at(limits_.reconnect_timeout));
+    no_later_than(health_.trial_ends_at());
     const bool may_shrink = servers_.open() > limits_.min_size && servers_.count(ServerState::Resting) > 0;
     if (may_shrink && limits_.max_idle != Duration(0)) no_later_than(idle_windows_.end(limits_.max_idle));
   }
@@ -248,6 +261,7 @@ void PoolLedger::tick(TimePoint now, PoolActions& out) {
   }
   if (now >= next_expiry_) close_expired(now, out);
   close_surplus(now, out);
+  if (!removed_ && now >= health_.trial_ends_at()) tell(health_.is_of_use(), out);
   give_up_if_due(now, out);
   settle(now, out);
 }

@@ -61,7 +61,12 @@ class PoolLedger {
   // Close follows. If it was lent, or is Bad, it counts in returns_bad; if it rested or was being checked, in
   // connections_lost. A connection that the ledger gave up itself (it said Close) may be reported too: that
   // is ignored.
-  void lose(ConnectionId connection, CloseReason reason, base::TimePoint now, PoolActions& out);
+  // `fault`: it was the server's own doing; if that was soon after its login, and no client was ever answered
+  // there, it is as if its login had failed.
+  void lose(ConnectionId connection, CloseReason reason, base::TimePoint now, PoolActions& out,
+            const base::Error* fault = nullptr);
+  // It has answered a client, for the first time.
+  void answered(ConnectionId connection, base::TimePoint now, PoolActions& out);
   // PostgreSQL hung up, or the descriptor is gone: the connection does not count any more.
   void closed(ConnectionId connection, base::TimePoint now, PoolActions& out);
   void check_passed(ConnectionId connection, base::TimePoint now, PoolActions& out);

@@ -5,6 +5,9 @@
 // at a time:
 //   nobody waits    1 s ±10 %, twice as long after each failure, up to 30 s ±10 % (login refused: from 5 s)
 //   clients wait    500 ms after the last probe went out (login refused: 5 s)
+// A server that logs in and is lost before it has answered any client, soon afterwards, is as good as none. One
+// may have met with an accident; from the second in a row on, each counts as a failed dial, and a dial that
+// succeeds ends "failing" only when its server has answered a client, or has lived for a while.
 // "Down" is what logs, statistics and when_down go by: failing, unless the server only had too many
 // connections while this pool has some.
 #pragma once
@@ -35,16 +38,29 @@ class ServerHealth {
   // together count as one failure.
   std::optional<Health::Event> dial_failed(DialFailure kind, const base::Error& error, base::TimePoint began,
                                            bool has_connections, base::TimePoint now);
-  std::optional<Health::Event> dial_succeeded();
+  std::optional<Health::Event> dial_succeeded(base::TimePoint now);
+  // A server that was logged in to at `opened` is lost by its own doing and has answered nobody.
+  std::optional<Health::Event> lost_untried(const base::Error& error, base::TimePoint opened,
+                                            bool has_connections, base::TimePoint now);
+  // A server has answered its first client, or its trial is over.
+  std::optional<Health::Event> is_of_use();
+  // A server that is logged in to while others were lost has proved itself then. Else max().
+  base::TimePoint trial_ends_at() const { return trial_ends_at_; }
   // What failed was another server, or is worth a new try: the next dials are as free as the first ones were.
   // Still down until one succeeds.
-  void start_over() { failing_ = false; }
+  void start_over() {
+    failing_ = false;
+    lost_in_a_row_ = 0;
+    trial_ends_at_ = base::TimePoint::max();
+  }
 
   // When it will have been down for `patience`. max(): not down, or told already.
   base::TimePoint gives_up_at(base::Duration patience) const;
   void give_up() { gave_up_ = true; }
 
  private:
+  std::optional<Health::Event> is_well();
+
   Jitter jitter_;
   bool failing_ = false;
   bool gave_up_ = false;
@@ -54,6 +70,10 @@ class ServerHealth {
   int failures_ = 0;  // one after another, those that failed together counted once
   base::TimePoint last_failed_, last_started_;
   base::TimePoint retry_at_;
+  int lost_in_a_row_ = 0;       // untried
+  bool fails_by_loss_ = false;  // and not by a login
+  base::TimePoint last_lost_;
+  base::TimePoint trial_ends_at_ = base::TimePoint::max();
 };
 
 }  // namespace tidepool::pool

@@ -22,6 +22,7 @@ struct Server {
   WorkerId worker = 0;
   Lane lane = 0;                    // of its flavour
   bool covers = false;              // Checking: a waiter counts on it
+  bool has_answered = false;        // a client
   std::optional<CloseReason> doom;  // to be closed, for this reason, as soon as nobody has it
   std::optional<Ticket> ticket;     // Dialing: whose wish it is
   double lifetime_share = 1;        // of max_lifetime, so that not all end together

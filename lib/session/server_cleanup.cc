@@ -74,9 +74,9 @@ ServerCleanup::Step ServerCleanup::tick(base::TimePoint now, std::string&) {
     case Phase::Cancelling:
       return close("the cancel request of what the client left timed out");
     case Phase::RollingBack:
-      return close("rollback timed out");
+      return blame("rollback timed out");
     case Phase::Resetting:
-      return close("reset timed out");
+      return blame("reset timed out");
     case Phase::Finished:
       break;
   }
@@ -88,10 +88,10 @@ ServerCleanup::Step ServerCleanup::server_sent(const wire::Message& message, bas
   tracker_.server_sent(message.type, message.body);
   switch (phase_) {
     case Phase::Draining:
-      if (is_fatal(message)) return close("the server ended the connection");
+      if (is_fatal(message)) return blame("the server ended the connection");
       return drain(now, out);
     case Phase::Cancelling:  // until the cancel is through, it could hit what would be sent next
-      if (is_fatal(message)) return close("the server ended the connection");
+      if (is_fatal(message)) return blame("the server ended the connection");
       return Step::Wait;
     case Phase::RollingBack:
     case Phase::Resetting:
@@ -99,7 +99,7 @@ ServerCleanup::Step ServerCleanup::server_sent(const wire::Message& message, bas
     case Phase::Finished:
       break;
   }
-  return close("the server spoke after it had been cleaned");
+  return blame("the server spoke after it had been cleaned");
 }
 
 ServerCleanup::Step ServerCleanup::drain(base::TimePoint now, std::string& out) {
@@ -184,14 +184,14 @@ ServerCleanup::Step ServerCleanup::statement_answered(const wire::Message& messa
       is_completed_ = true;
       return Step::Wait;
     case 'E':
-      return close(rolls_back ? "rollback failed" : "reset failed");
+      return blame(rolls_back ? "rollback failed" : "reset failed");
     case 'Z':
       if (!is_completed_ || tracker_.in_doubt()) break;
       if (tracker_.status() != 'I')
-        return close(rolls_back ? "rollback left a transaction" : "reset left a transaction");
+        return blame(rolls_back ? "rollback left a transaction" : "reset left a transaction");
       return rolls_back ? reset(now, out) : clean();
   }
-  return close(rolls_back ? "unexpected answer to rollback" : "unexpected answer to reset");
+  return blame(rolls_back ? "unexpected answer to rollback" : "unexpected answer to reset");
 }
 
 void ServerCleanup::query(std::string_view sql, std::string& out) {
@@ -204,6 +204,11 @@ ServerCleanup::Step ServerCleanup::clean() {
   phase_ = Phase::Finished;
   deadline_.reset();
   return Step::Clean;
+}
+
+ServerCleanup::Step ServerCleanup::blame(const char* reason) {
+  is_servers_fault_ = true;
+  return close(reason);
 }
 
 ServerCleanup::Step ServerCleanup::close(const char* reason) {

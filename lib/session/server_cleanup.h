@@ -60,6 +60,8 @@ class ServerCleanup {
   Step cancel_sent(base::TimePoint now, std::string& out);
   Step tick(base::TimePoint now, std::string& out);
   std::optional<base::TimePoint> deadline() const { return deadline_; }
+  // It was not what a client left, and not the policy.
+  bool is_servers_fault() const { return is_servers_fault_; }
   const char* reason() const { return reason_; }  // static words: "reset timed out", ...
   // Whether the whole body of a message of this type is wanted by server_sent(). Not that of an
   // ErrorResponse, which may be as long as the last client liked: one that says FATAL is noticed by its
@@ -78,6 +80,7 @@ class ServerCleanup {
   void query(std::string_view sql, std::string& out);
   Step clean();
   Step close(const char* reason);
+  Step blame(const char* reason);
 
   const CleanupPolicy& policy_;
   TransactionTracker& tracker_;
@@ -90,6 +93,7 @@ class ServerCleanup {
   bool is_completed_ = false;       // the statement that ROLLBACK or DISCARD ALL is
   std::optional<base::TimePoint> deadline_;
   const char* reason_ = "";
+  bool is_servers_fault_ = false;
 };
 
 }  // namespace tidepool::session

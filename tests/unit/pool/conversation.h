@@ -70,6 +70,15 @@ class Conversation {
     ledger.lose(id(connection), reason, now, out);
     return said();
   }
+  std::string fails(uint64_t connection) {
+    const base::Error fault{"08006", "the server hung up"};
+    ledger.lose(id(connection), CloseReason::Bad, now, out, &fault);
+    return said();
+  }
+  std::string answers(uint64_t connection) {
+    ledger.answered(id(connection), now, out);
+    return said();
+  }
   std::string closed(uint64_t connection) {
     ledger.closed(id(connection), now, out);
     return said();

@@ -274,3 +274,103 @@ TEST_CASE("probes go on when no min_size asks for them, so that it is known when
 }
 
 }  // namespace tidepool::pool
+
+// -- Servers that log in and are no good ----------------------------------------------------------
+
+namespace tidepool::pool {
+
+TEST_CASE("a server that fails at its first use counts as a failed dial, from the second in a row on") {
+  Conversation with(down(WhenDown::Wait, 0, 2));
+  CHECK(with.checkout(1) == "dial 1 @0 for t1");
+  CHECK(with.dialed(1) == "grant t1 c1");
+  CHECK(with.fails(1) == "");
+  CHECK(with.checkout_again(2, with.now) == "dial 2 @0 for t2");
+  CHECK(with.dialed(2) == "grant t2 c2");
+  CHECK(with.fails(2) == "down");
+  with.closed(1);
+  with.closed(2);
+  CHECK(with.checkout_again(3, with.now) == "");
+  for (uint64_t number = 3; number < 10; ++number) {
+    CHECK(with.after(499ms) == "");
+    CHECK(with.after(1ms) == words("dial ", number, " @0 for t", number));
+    CHECK(with.dialed(number) == words("grant t", number, " c", number));
+    CHECK(with.fails(number) == "");
+    with.closed(number);
+    CHECK(with.checkout_again(number + 1, with.now) == "");
+  }
+  CHECK(with.run_for(30s).find("refuse t10: timed out") != std::string::npos);
+  CHECK(with.last_error.sqlstate == "53300");
+  CHECK(with.last_error.detail.find("the server hung up") != std::string::npos);
+}
+
+TEST_CASE("with nobody waiting servers that fail at once are probed ever more seldom") {
+  Conversation with(down(WhenDown::Wait, 1, 1));
+  uint64_t dial = 0;
+  CHECK(with.after(0s) == "dial 1 @0");
+  for (; dial < 2; with.closed(dial)) {
+    ++dial;
+    CHECK(with.dialed(dial) == "");
+    CHECK(with.fails(dial) == (dial == 1 ? "" : "down"));
+  }
+  for (const base::Duration expected : {1s, 2s, 4s, 8s, 16s, 30s, 30s}) {
+    const base::Duration until_probe = *with.ledger.next_deadline() - with.now;
+    CHECK(until_probe >= expected * 9 / 10);
+    CHECK(until_probe <= expected * 11 / 10);
+    ++dial;
+    CHECK(with.after(until_probe) == words("dial ", dial, " @0"));
+    CHECK(with.dialed(dial) == "");
+    CHECK(with.fails(dial) == "");
+    with.closed(dial);
+  }
+  CHECK(with.stats().down);
+}
+
+TEST_CASE("a server that answers a client, or lives for a while, ends the doubt") {
+  for (const bool answers : {true, false}) {
+    Conversation with(down(WhenDown::Wait, 0, 4));
+    for (uint64_t number = 1; number <= 2; ++number) {
+      with.checkout(number);
+      with.dialed(number);
+      with.fails(number);
+      with.closed(number);
+    }
+    CHECK(with.stats().down);
+    CHECK(with.checkout(3) == "");
+    CHECK(with.run_for(500ms) == "dial 3 @0 for t3");
+    CHECK(with.dialed(3) == "grant t3 c3");
+    CHECK(with.stats().down);
+    CHECK(with.checkout(4) == "");
+    if (answers) {
+      CHECK(with.answers(3) == "back; dial 4 @0 for t4");
+    } else {
+      CHECK(with.run_for(5s).find("back") != std::string::npos);
+    }
+    CHECK_FALSE(with.stats().down);
+  }
+}
+
+TEST_CASE("a server that was of use, that is old, or that its client has spoilt is no failed dial") {
+  Conversation with(down(WhenDown::Wait, 0, 1));
+  uint64_t number = 0;
+  const auto is_granted = [&] {
+    ++number;
+    CHECK(with.checkout(number) == words("dial ", number, " @0 for t", number));
+    CHECK(with.dialed(number) == words("grant t", number, " c", number));
+  };
+  for (int round = 0; round < 3; ++round) {
+    is_granted();
+    CHECK(with.answers(number) == "");
+    CHECK(with.fails(number) == "");
+    with.closed(number);
+    is_granted();
+    CHECK(with.lost(number, CloseReason::Bad) == "");
+    with.closed(number);
+    is_granted();
+    with.now += 5s;
+    CHECK(with.fails(number) == "");
+    with.closed(number);
+  }
+  CHECK_FALSE(with.stats().down);
+}
+
+}  // namespace tidepool::pool

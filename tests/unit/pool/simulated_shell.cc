@@ -128,6 +128,12 @@ void SimulatedShell::waiting_client_leaves() {
 void SimulatedShell::server_comes_back(ConnectionId id) {
   SimServer& lent = server(id);
   const bool used = !lent.client_gone;
+  if (used && chance(80)) {
+    if (!lent.doomed) lent.has_answered = true;
+    if (!lent.doomed) is_of_use();
+    ledger_.answered(id, now_, out_);
+    carry_out("answered", static_cast<uint64_t>(id));
+  }
   lent.state = State::Free;
   if (used) {
     usage_ += now_ - lent.lent_since;
@@ -145,11 +151,39 @@ void SimulatedShell::server_is_lost(ConnectionId id) {
   ++(is_bad ? expected_.returns_bad : expected_.connections_lost);
   lost.state = State::Closing;
   const SimServer copy = lost;
-  ledger_.lose(id, is_bad ? CloseReason::Bad : CloseReason::Lost, now_, out_);
+  const base::Error fault{"08006", "the server is ill in its own way"};
+  const bool is_its_fault = chance(60);
+  if (is_its_fault && !lost.has_answered && !lost.doomed) lost_untried(lost.opened);
+  ledger_.lose(id, is_bad ? CloseReason::Bad : CloseReason::Lost, now_, out_,
+               is_its_fault ? &fault : nullptr);
   carry_out("lose", static_cast<uint64_t>(id));
   if (was_lent && !copy.client_gone && chance(50)) {
     client_asks_again(copy.owner, copy.flavour, copy.client_since);
   }
+}
+
+void SimulatedShell::lost_untried(TimePoint opened) {
+  if (now_ - opened >= 5s) return;
+  if (now_ - last_lost_ >= 60s) lost_in_a_row_ = 0;
+  last_lost_ = now_;
+  if (++lost_in_a_row_ < 2) return;
+  failing_ = fails_by_loss_ = true;
+  last_failure_ = DialFailure::Unreachable;
+  trial_ends_ = TimePoint::max();
+}
+
+void SimulatedShell::lets_log_in() {
+  if (!failing_ || !fails_by_loss_) {
+    failing_ = false;
+  } else if (trial_ends_ == TimePoint::max()) {
+    trial_ends_ = now_ + 5s;
+  }
+}
+
+void SimulatedShell::is_of_use() {
+  lost_in_a_row_ = 0;
+  trial_ends_ = TimePoint::max();
+  if (fails_by_loss_) failing_ = false;
 }
 
 void SimulatedShell::dial_ends(DialId id) {
@@ -159,7 +193,7 @@ void SimulatedShell::dial_ends(DialId id) {
   if (mood_ == ServerMood::Well && dial.flavour != kNeutral && may_refuse_settings_ && chance(10)) {
     ++expected_.connections_errors;
     if (!dial.doomed) {
-      failing_ = false;
+      lets_log_in();
       refused_flavour_ = dial.flavour;
     }
     ledger_.dial_failed(id, DialFailure::SettingsRefused, {"22023", "no such role"}, now_, out_);
@@ -170,7 +204,7 @@ void SimulatedShell::dial_ends(DialId id) {
   if (mood_ == ServerMood::Well) {
     const Duration took = now_ - dial.began;
     connecting_ += took;
-    if (!dial.doomed) failing_ = false;
+    if (!dial.doomed) lets_log_in();
     const ConnectionId connection{static_cast<uint64_t>(id)};  // for the actions that name it already
     servers_[connection] = {State::Free, dial.worker, dial.flavour, now_, now_, now_, now_, true};
     must(ledger_.dial_succeeded(id, took, now_, out_) == connection,
@@ -183,6 +217,8 @@ void SimulatedShell::dial_ends(DialId id) {
   ++expected_.connections_errors;
   if (!dial.doomed) {
     failing_ = true;
+    fails_by_loss_ = false;
+    trial_ends_ = TimePoint::max();
     last_failure_ = failure;
   }
   ledger_.dial_failed(id, failure, {"08006", "the server is ill"}, now_, out_);
@@ -231,6 +267,7 @@ void SimulatedShell::time_passes(Duration duration) {
 }
 
 void SimulatedShell::tick() {
+  if (!removed_ && now_ >= trial_ends_) is_of_use();
   ledger_.tick(now_, out_);
   carry_out("tick", static_cast<uint64_t>(now_.time_since_epoch().count()));
 }
@@ -243,10 +280,13 @@ void SimulatedShell::settings_change() {
 
 void SimulatedShell::everything_is_replaced() {
   failing_ = false;
+  lost_in_a_row_ = 0;
+  trial_ends_ = TimePoint::max();
   for (auto& [id, dial] : dials_) {
     dial.doomed = true;
     note_dial(dial.ticket, false);
   }
+  for (auto& [id, one] : servers_) one.doomed = true;
   ledger_.replace_all(now_, out_);
   carry_out("replace_all", 0);
   must(count(State::Resting) == 0, "something old rests after replace_all");

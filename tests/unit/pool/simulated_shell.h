@@ -66,6 +66,7 @@ class SimulatedShell {
     Flavour flavour;
     base::TimePoint opened, proven, rested_since, lent_since;
     bool just_proven = false;
+    bool has_answered = false, doomed = false;
     bool client_gone = false;
     Ticket holder{};
     base::TimePoint client_since{};
@@ -79,6 +80,9 @@ class SimulatedShell {
   void server_comes_back(ConnectionId id);
   void server_is_lost(ConnectionId id);
   void dial_ends(DialId id);
+  void lost_untried(base::TimePoint opened);
+  void lets_log_in();
+  void is_of_use();
   void check_ends(ConnectionId id, bool passes);
   void cleaning_begins(ConnectionId id);
   void server_closed(ConnectionId id);
@@ -142,6 +146,10 @@ class SimulatedShell {
   bool failing_ = false, down_ = false, gave_up_ = false, removed_ = false;
   DialFailure last_failure_ = DialFailure::Unreachable;
   base::TimePoint last_dial_;
+  // Servers that were lost before they were of any use.
+  int lost_in_a_row_ = 0;
+  bool fails_by_loss_ = false;
+  base::TimePoint last_lost_, trial_ends_ = base::TimePoint::max();
 
   std::map<Ticket, TicketState> tickets_;
   std::deque<SimWaiter> queue_;
