@@ -360,7 +360,7 @@ void ClientSession::end_pin() {
 }
 
 void ClientSession::release_server() {
-  ServerConnection* server = std::exchange(server_, nullptr);
+  ServerConnection* server = server_.part();
   server->relay.leave();
   if (pooled_->watch.take_doubt()) server->doubt(pooled_->number);
   const bool spoils_statements = std::exchange(pooled_->spoils_statements, false);

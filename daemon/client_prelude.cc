@@ -68,7 +68,7 @@ void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
 // Nothing of the client's has run: the server is given up, and the request goes to another one, unseen.
 void ClientSession::try_another_server() {
   if (vanished_) return leave(session::ServerCleanup::Leave::Vanished);
-  if (ServerConnection* server = std::exchange(server_, nullptr)) {
+  if (ServerConnection* server = server_.part()) {
     if (pooled_) server->relay.take_back(pooled_->statements);
     server->leave_client(session::ServerCleanup::Leave::Vanished, true);
   }
@@ -104,7 +104,7 @@ void ClientSession::prelude_went_wrong() {
   if (pooled_) server_->relay.take_back(pooled_->statements);
   if (std::exchange(extras_->cancelled, false) && may_move_) {
     extras_->prelude_runs = false;
-    std::exchange(server_, nullptr)->leave_client(session::ServerCleanup::Leave::Vanished, true);
+    server_.part()->leave_client(session::ServerCleanup::Leave::Vanished, true);
     return refuse_request({"57014", "canceling statement due to user request"});
   }
   log::warning(shown() + " what goes in front of its request failed on server_pid=" +
@@ -115,8 +115,7 @@ void ClientSession::prelude_went_wrong() {
   // server. In mid-session there is no other.
   if (may_move_ && ++moves_ <= kMostMoves) return try_another_server();
   extras_->prelude_runs = false;
-  ServerConnection* server = std::exchange(server_, nullptr);
-  server->leave_client(session::ServerCleanup::Leave::Vanished, true);
+  server_.part()->leave_client(session::ServerCleanup::Leave::Vanished, true);
   end(error);
 }
 

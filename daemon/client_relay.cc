@@ -149,15 +149,14 @@ std::string_view ClientSession::server_encoding() const {
 void ClientSession::on_server_granted(ServerConnection& server, base::Duration) {
   ticket_ = {};
   if (state_ == State::AskingServer) {
-    server.lend_to(*this);
-    server_ = &server;
+    server.lend_to(server_);
     if (settings_.entries.empty()) {
       greeting_ = pool_->shared->learn_greeting(settings_, server.parameters_when_clean(), {});
     } else {
       greeting_ = pool_->shared->greeting_for(settings_);
       if (!greeting_) return server.try_settings();
     }
-    std::exchange(server_, nullptr)->give_back_unused();
+    server_.part()->give_back_unused();
     return greet();
   }
   auto prelude = link(server, wanted_application_name());
@@ -193,10 +192,9 @@ void ClientSession::on_notice(base::Duration waited) {
 // The server is this client's from here on. Returns what must travel in front of the request, if anything.
 std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& server,
                                                           const std::string& application_name) {
-  server_ = &server;
   ticket_ = {};
   const base::TimePoint now = worker_.now();
-  server.lend_to(*this);
+  server.lend_to(server_);
   set_state(State::Linked);
   quiet_since_ = now;
   error_was_last_ = false;
@@ -350,6 +348,7 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   size_t at = 0;
   bool something_left_out = false;
   bool prelude_ended = false;
+  bool is_broken = false;
   if (pooled_ && server.relay.wants_rest()) {
     const base::Bytes rest = bytes.substr(0, server.from_server.body_left());
     something_left_out =
@@ -380,7 +379,7 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     });
     at += walked.consumed;
     if (prelude_ran && !extras_->prelude_runs) prelude_ended = true;
-    if (walked.broken) return server_failed({"08P01", "the server sent a message of impossible length"});
+    if ((is_broken = walked.broken)) break;  // what came before it is the client's
     if (prelude_ran && extras_->prelude_failed) return prelude_went_wrong();
     if (walked.needed > event::ReadBuffer::kHeadroom) {
       if (bytes[at] == 'S') server.parameters_unknown = true;
@@ -393,8 +392,8 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     }
     break;
   }
-  server.tail.assign(bytes.substr(at));
-  if (pooled_ && server.relay.has_marks() && server.from_server.between_messages() && server.tail.empty()) {
+  server.tail.assign(is_broken ? base::Bytes() : bytes.substr(at));
+  if (pooled_ && !is_broken && server.relay.has_marks() && server.from_server.between_messages() && server.tail.empty()) {
     std::string due;
     server.relay.server_paused(due);
     if (!due.empty()) {
@@ -411,6 +410,7 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     socket_.write(bytes.substr(0, at));
     pool_->traffic.sent += at;
   }
+  if (is_broken) return server_failed({"08P01", "the server sent a message of impossible length"});
   if (prelude_ended) {
     pending_.drop(std::exchange(travelled_, 0));
     may_move_ = false;
@@ -528,29 +528,29 @@ bool ClientSession::is_withheld(std::string_view name, std::string_view value) c
 
 // --- when things end
 
-void ClientSession::on_server_lost() {
-  ServerConnection* server = std::exchange(server_, nullptr);
+// It has let go of this session already.
+void ClientSession::on_server_lost(ServerConnection& server) {
   if (state_ == State::AskingServer) return ask_pool_again();
-  if (state_ != State::Linked || server == nullptr) return;
+  if (state_ != State::Linked) return;
   if (may_move_ && prelude_runs() && ++moves_ <= kMostMoves) {
-    if (pooled_) server->relay.take_back(pooled_->statements);
+    if (pooled_) server.relay.take_back(pooled_->statements);
     return try_another_server();
   }
   if (extras_) extras_->prelude_runs = false;
   if (pooled_) end_pin();
-  log::info(shown() + " disconnected: its server_pid=" + std::to_string(server->open().process_id) +
+  log::info(shown() + " disconnected: its server_pid=" + std::to_string(server.open().process_id) +
             " is lost");
   std::string last_words;
-  if (server->from_server.between_messages() && !error_was_last_)
+  if (server.from_server.between_messages() && !error_was_last_)
     wire::append_error_response(last_words, "FATAL",
                                 {"08006", "the server closed the connection unexpectedly"});
   end_with(last_words);
 }
 
 void ClientSession::server_failed(const base::Error& error) {
-  ServerConnection* server = std::exchange(server_, nullptr);
-  server->blame(error);
-  server->leave_client(session::ServerCleanup::Leave::Vanished, true);
+  // Nothing of the client's has run there: it is as if the server had hung up.
+  if (may_move_ && prelude_runs()) return server_->break_off();
+  server_.part()->break_off();
   end(error);
 }
 

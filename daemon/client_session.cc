@@ -193,11 +193,11 @@ void ClientSession::greet() {
 
 void ClientSession::on_trial_done(const session::SettingsTrial& trial) {
   if (trial.error()) {
-    std::exchange(server_, nullptr)->give_back_unused();
+    server_.part()->give_back_unused();
     return refuse_login(*trial.error());
   }
   greeting_ = pool_->shared->learn_greeting(settings_, server_->parameters, trial.reported());
-  std::exchange(server_, nullptr)->give_back_unused();
+  server_.part()->give_back_unused();
   greet();
 }
 
@@ -296,7 +296,7 @@ void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
     pool_->shared->withdraw(ticket_, worker_.now());
     ticket_ = {};
   }
-  ServerConnection* server = std::exchange(server_, nullptr);
+  ServerConnection* server = server_.part();
   if (server == nullptr) return;
   // A request that travels behind a prelude whose answer is not known yet: what has run is in doubt.
   bool half_sent = prelude_runs() || !from_client_.between_messages();
@@ -328,6 +328,7 @@ void ClientSession::end(const base::Error& error) {
 
 void ClientSession::end_with(base::Bytes last_words) {
   if (retired_) return;
+  let_server_go(session::ServerCleanup::Leave::Vanished);
   set_state(State::Ending);
   socket_.pause_reading();
   socket_.write(last_words);
@@ -335,9 +336,16 @@ void ClientSession::end_with(base::Bytes last_words) {
   worker_.need_tick();
 }
 
+// The worker is at its end, and nothing is cleaned any more.
+void ClientSession::give_up() {
+  server_.part();
+  retire();
+}
+
 void ClientSession::retire() {
   if (retired_) return;
   retired_ = true;
+  let_server_go(session::ServerCleanup::Leave::Vanished);
   state_ = State::Ending;
   socket_.pause_reading();
   if (std::exchange(counted_, false)) worker_.client_count().leave();

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "daemon/event/client_socket.h"
+#include "daemon/link.h"
 #include "daemon/listener.h"
 #include "daemon/login_rules.h"
 #include "daemon/switchboard.h"
@@ -68,7 +69,7 @@ class ClientSession final : public event::ClientSocketEvents {
   // From its server.
   void on_server_bytes(base::Bytes bytes);
   void on_server_drained();
-  void on_server_lost();
+  void on_server_lost(ServerConnection& server);
   void on_trial_done(const session::SettingsTrial& trial);
 
   // A cancel request with this session's process id. True: the secret is right. `done` is called now or
@@ -83,7 +84,7 @@ class ClientSession final : public event::ClientSocketEvents {
   // FATAL and goodbye.
   void end(const base::Error& error);
   // Goodbye without a word that has not left yet.
-  void give_up() { retire(); }
+  void give_up();
   // It holds a server, waits for one, or carries a cancel request: a daemon that drains lets it finish.
   bool is_at_work() const {
     return state_ == State::Waiting || state_ == State::Linked || state_ == State::Cancelling;
@@ -218,7 +219,7 @@ class ClientSession final : public event::ClientSocketEvents {
   wire::FrameCursor from_client_;
   pool::Ticket ticket_{};
   PoolHere* pool_ = nullptr;
-  ServerConnection* server_ = nullptr;
+  LinkEnd<ClientSession, ServerConnection> server_{*this};
   static constexpr int kMostMoves = 5;
   int moves_ = 0;  // servers that this request has given up
   base::TimePoint state_since_;

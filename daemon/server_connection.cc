@@ -75,15 +75,15 @@ void ServerConnection::set_state(State state) {
   state_ = state;
 }
 
-void ServerConnection::lend_to(ClientSession& client) {
+void ServerConnection::lend_to(LinkEnd<ClientSession, ServerConnection>& client) {
   // What it reports as it is cleaned, and what a check or a trial was told of by the way: a reload of
   // PostgreSQL's settings.
   if (!is_unclean() && !is_in_doubt() && applied.entries().empty() &&
       parameters_when_clean_.version() != parameters.version())
     parameters_when_clean_ = parameters;
   set_state(State::Lent);
-  client_ = &client;
-  holder_->lent_to(client.process_id());
+  client_.tie(client);
+  holder_->lent_to(client_->process_id());
   trace = {};
 }
 
@@ -104,12 +104,12 @@ void ServerConnection::release() {
   // A cancel that is on its way keeps it, and so does what else a cleanup looks at.
   if (is_held() || parameters_unknown)
     return leave_client(ServerCleanup::Leave::Terminated, false, Left::Known);
-  client_ = nullptr;
+  client_.part();
   rest(true);
 }
 
 void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent, Left left) {
-  client_ = nullptr;
+  client_.part();
   if (state_ == State::Closing) return;
   if (state_ == State::Cleaning) {  // for a trial of its settings, which is not wanted any more
     then_ = Then::GiveBack;
@@ -176,7 +176,7 @@ void ServerConnection::cleaned() {
 }
 
 void ServerConnection::give_back_unused() {
-  client_ = nullptr;
+  client_.part();
   if (state_ == State::Closing) return;
   rest(false);
 }
@@ -229,6 +229,7 @@ void ServerConnection::check() {
 
 void ServerConnection::close(pool::CloseReason reason, std::string_view why, bool decided) {
   if (state_ == State::Closing) return;
+  ClientSession* const client = client_.part();
   if (log::is_on(config::LogLevel::Debug) || !decided) {
     const std::string line =
         "pool=" + pool_->shared->name() + " server_pid=" + std::to_string(open_->process_id) +
@@ -236,8 +237,8 @@ void ServerConnection::close(pool::CloseReason reason, std::string_view why, boo
     log::write(decided ? config::LogLevel::Debug : config::LogLevel::Info, line);
   }
   // What still runs there would keep PostgreSQL from hanging up, and until then the connection counts.
-  const bool something_runs = !tracker.is_quiet() && state_ != State::Checking;
-  if (something_runs && pool_->cleanup.cancel_orphans) worker_->send_cancel(*this, {});
+  const bool waits_for_end = something_runs();
+  if (waits_for_end && pool_->cleanup.cancel_orphans) worker_->send_cancel(*this, {});
   set_state(State::Closing);
   cleanup_.reset();
   trial_.reset();
@@ -245,8 +246,13 @@ void ServerConnection::close(pool::CloseReason reason, std::string_view why, boo
   std::string out;
   wire::append_terminate(out);
   socket_.end_writing(out);
-  deadline_ = worker_->now() + (something_runs ? kEndingTime : kHangUpTime);
+  deadline_ = worker_->now() + (waits_for_end ? kEndingTime : kHangUpTime);
   worker_->need_tick();
+  if (client != nullptr) client->on_server_lost(*this);
+}
+
+bool ServerConnection::something_runs() const {
+  return !tracker.is_quiet() && state_ != State::Checking;
 }
 
 void ServerConnection::lose(pool::CloseReason reason) {
@@ -301,10 +307,8 @@ bool ServerConnection::tick(base::TimePoint now) {
     close(pool::CloseReason::CheckFailed, "no answer within check_timeout");
     deadline_ = now;  // it had its time: clients that wait for its place do not wait for it once more
   } else if (state_ == State::Trying) {
-    ClientSession* client = std::exchange(client_, nullptr);
     blame({"08006", "the server did not answer a trial of startup settings"});
     close(pool::CloseReason::Bad, "no answer to a trial of startup settings");
-    if (client != nullptr) client->on_server_lost();
   }
   return true;
 }
@@ -333,10 +337,7 @@ void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& ou
     case ServerCleanup::Step::Close: {
       const std::string why = cleanup_->reason();
       if (cleanup_->is_servers_fault()) blame({"08006", "after its login the server was no good: " + why});
-      ClientSession* client = std::exchange(client_, nullptr);
-      close(if_closed, why);
-      if (client != nullptr) client->on_server_lost();
-      return;
+      return close(if_closed, why);
     }
   }
 }
@@ -357,18 +358,12 @@ void ServerConnection::each_message(base::Bytes bytes, Handle&& handle) {
     };
     auto walked = from_server.walk(bytes.substr(at), kWhole, visit);
     at += walked.consumed;
-    if (walked.broken) {
-      blame({"08P01", "the server sent a message of impossible length"});
-      return close(pool::CloseReason::Bad, "a message of impossible length");
-    }
+    if (walked.broken) return break_off();
     if (state_ != before) {
       // What follows belongs to the next state, and only a closing server still talks.
       if (at == bytes.size() || state_ == State::Closing) return;
-      ClientSession* client = std::exchange(client_, nullptr);
       blame({"08P01", "the server sent bytes that nobody asked for"});
-      close(pool::CloseReason::Bad, "bytes that nobody asked for");
-      if (client != nullptr) client->on_server_lost();
-      return;
+      return close(pool::CloseReason::Bad, "bytes that nobody asked for");
     }
     if (walked.needed > event::ReadBuffer::kHeadroom) {
       if (bytes[at] == 'S') parameters_unknown = true;
@@ -384,6 +379,7 @@ void ServerConnection::each_message(base::Bytes bytes, Handle&& handle) {
 void ServerConnection::on_server_bytes(base::Bytes bytes) {
   switch (state_) {
     case State::Lent:
+      if (client_ == nullptr) return close(pool::CloseReason::Bad, "bytes that nobody asked for");
       return client_->on_server_bytes(bytes);
     case State::Cleaning:
       return each_message(bytes, [this](const wire::Message& message) { on_cleaning(message); });
@@ -445,24 +441,30 @@ void ServerConnection::on_trying(const wire::Message& message) {
   const auto step = trial_->server_sent(message, out);
   if (!out.empty()) socket_.write(out);
   if (step == session::SettingsTrial::Step::More) return;
-  ClientSession* client = client_;
   if (step == session::SettingsTrial::Step::CloseServer) {
-    client_ = nullptr;
     blame({"08P01", "the server answered a trial of startup settings otherwise than it should"});
-    close(pool::CloseReason::Bad, "a trial of startup settings went wrong");
-    if (client != nullptr) client->on_server_lost();
-    return;
+    return close(pool::CloseReason::Bad, "a trial of startup settings went wrong");
   }
   set_state(State::Lent);
   deadline_.reset();
   const auto trial = std::move(trial_);
-  client->on_trial_done(*trial);
+  client_->on_trial_done(*trial);
 }
 
 void ServerConnection::on_server_end(int error) {
-  const std::string why = error == 0 ? "the server hung up" : uv_strerror(uv_translate_sys_error(error));
   if (state_ == State::Closing) return gone();
-  ClientSession* client = std::exchange(client_, nullptr);
+  hung_up(error == 0 ? "the server hung up" : uv_strerror(uv_translate_sys_error(error)));
+}
+
+void ServerConnection::break_off() {
+  if (state_ == State::Closing) return;
+  blame({"08P01", "the server sent a message of impossible length"});
+  if (something_runs() && pool_->cleanup.cancel_orphans) worker_->send_cancel(*this, {});
+  hung_up("a message of impossible length");
+}
+
+void ServerConnection::hung_up(const std::string& why) {
+  ClientSession* const client = client_.part();
   auto reason = pool::CloseReason::Bad;
   if (state_ == State::Resting) reason = pool::CloseReason::Lost;
   if (state_ == State::Checking) reason = pool::CloseReason::CheckFailed;
@@ -474,7 +476,7 @@ void ServerConnection::on_server_end(int error) {
   if (!fault_) blame({"08006", "the server closed the connection before it had answered anything: " + why});
   lose(reason);
   gone();
-  if (client != nullptr) client->on_server_lost();
+  if (client != nullptr) client->on_server_lost(*this);
 }
 
 stats::ServerRow ServerConnection::row() const {

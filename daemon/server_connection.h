@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "daemon/event/server_socket.h"
+#include "daemon/link.h"
 #include "daemon/server_dialer.h"
 #include "daemon/server_holders.h"
 #include "daemon/switchboard.h"
@@ -45,7 +46,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   void depart();
 
   // Resting -> Lent: what comes goes to `client`, until leave_client().
-  void lend_to(ClientSession& client);
+  void lend_to(LinkEnd<ClientSession, ServerConnection>& client);
   // Lent -> Cleaning -> given back, or closed. The client is forgotten at once. A session that showed no
   // trace may be given back unclean: what its client left is discarded by what goes in front of the next
   // one's first message, or a few milliseconds later, whichever comes first.
@@ -127,7 +128,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   // Resting -> (Cleaning ->) Checking -> resting, or closed.
   void check();
   // Says Terminate, waits for PostgreSQL to hang up. `decided`: the ledger said so itself; otherwise it is
-  // told.
+  // told. A client that still has it is told last (ClientSession::on_server_lost).
   void close(pool::CloseReason reason, std::string_view why, bool decided = false);
 
   // What it did wrong, before it is closed for that: soon after its login that counts as one that failed.
@@ -136,6 +137,9 @@ class ServerConnection final : public event::ServerSocketEvents {
   void note_answer() {
     if (!has_answered_) note_first_answer();
   }
+
+  // What it says cannot be followed any more: it is gone at once, and a client that has it is told.
+  void break_off();
 
   // Bytes for the server, walked by the relay already. False: refused at once, nothing was sent.
   bool send(base::Bytes bytes) { return socket_.write(bytes); }
@@ -165,7 +169,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   const OpenServer& open() const { return *open_; }
   // The application_name that it was logged in with.
   const std::string& own_name() const { return own_name_; }
-  ClientSession* client() const { return client_; }
+  ClientSession* client() const { return client_.get(); }
   PoolHere* pool() const { return pool_; }
   stats::ServerRow row() const;
 
@@ -202,6 +206,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   void rest(bool used);
   void note_first_answer();
   void lose(pool::CloseReason reason);
+  bool something_runs() const;
+  void hung_up(const std::string& why);
   void gone();
   void set_state(State state);
 
@@ -210,7 +216,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   event::ServerSocket socket_;
   Worker* worker_ = nullptr;
   PoolHere* pool_ = nullptr;
-  ClientSession* client_ = nullptr;
+  LinkEnd<ServerConnection, ClientSession> client_{*this};  // Lent or Trying, or Cleaning for a trial
   std::optional<session::ServerCleanup> cleanup_;
   std::unique_ptr<session::SettingsTrial> trial_;
   std::optional<base::TimePoint> deadline_;
