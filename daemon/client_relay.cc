@@ -393,7 +393,8 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     break;
   }
   server.tail.assign(is_broken ? base::Bytes() : bytes.substr(at));
-  if (pooled_ && !is_broken && server.relay.has_marks() && server.from_server.between_messages() && server.tail.empty()) {
+  if (pooled_ && !is_broken && server.relay.has_marks() && server.from_server.between_messages() &&
+      server.tail.empty()) {
     std::string due;
     server.relay.server_paused(due);
     if (!due.empty()) {

@@ -7,12 +7,11 @@ find_package(Threads REQUIRED)
 add_library(tidepool_dialer STATIC
   ${CMAKE_CURRENT_LIST_DIR}/conninfo.cc
   ${CMAKE_CURRENT_LIST_DIR}/login_error.cc
-  ${CMAKE_CURRENT_LIST_DIR}/login_trace.cc
+  ${CMAKE_CURRENT_LIST_DIR}/login_tap.cc
   ${CMAKE_CURRENT_LIST_DIR}/open_server.cc
   ${CMAKE_CURRENT_LIST_DIR}/server_dialer.cc
   ${CMAKE_CURRENT_LIST_DIR}/server_login.cc
-  ${CMAKE_CURRENT_LIST_DIR}/server_stream.cc
-  ${CMAKE_CURRENT_LIST_DIR}/trace_sink.cc)
+  ${CMAKE_CURRENT_LIST_DIR}/server_stream.cc)
 target_link_libraries(tidepool_dialer
   PUBLIC tidepool_options tidepool_base tidepool_wire tidepool_session tidepool_pool
   PRIVATE PkgConfig::LIBPQ OpenSSL::SSL Threads::Threads)

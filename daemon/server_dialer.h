@@ -1,9 +1,9 @@
 // Opens connections to PostgreSQL with libpq, on threads of its own, as many as dials may be in flight (a
 // login costs milliseconds of CPU and may block in name resolution, Kerberos or a service file). The one file
 // that calls libpq, with server_login.cc and conninfo.cc. A dial is: PQconnectStart/PQconnectPoll,
-// connect_timeout kept here for each host; the cancel key and every ParameterStatus from PQtrace; one Sync by
-// hand, whose ReadyForQuery proves that the stream starts at a message; `configure`, which must leave it
-// idle; non-blocking from then on.
+// connect_timeout kept here for each host, the cancel key and every ParameterStatus heard by a LoginTap; one
+// Sync by hand, whose ReadyForQuery proves that the stream starts at a message; `configure`, which must leave
+// it idle; non-blocking from then on.
 #pragma once
 
 #include <cstdint>

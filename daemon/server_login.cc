@@ -14,14 +14,9 @@
 
 #include "daemon/conninfo.h"
 #include "daemon/login_error.h"
-#include "daemon/login_trace.h"
+#include "daemon/login_tap.h"
 #include "daemon/server_stream.h"
-#include "daemon/trace_sink.h"
 #include "lib/wire/message_writer.h"
-
-#ifndef LIBPQ_HAS_TRACE_FLAGS
-#error "libpq 14 or later is needed: the login is read from its PQtrace"
-#endif
 
 namespace tidepool::daemon {
 namespace {
@@ -54,6 +49,8 @@ class Login {
       : order_(order), plan_(plan), sets_idle_timeout_(sets_idle_timeout), stop_fd_(stop_fd) {}
 
   DialResult run();
+  // A server has said itself why it let nobody in.
+  bool was_told_why() const { return !refusals_.empty() && refusals_.back().is_final; }
 
  private:
   struct Host {
@@ -69,8 +66,10 @@ class Login {
     return order_.application_name ? *order_.application_name : plan_.summary.application_name;
   }
   Connection start(const DialTarget& target, const std::string& session_attrs) const;
-  std::optional<Refusal> poll_connection(PGconn* connection, FILE* trace, Deadline deadline);
-  std::optional<Refusal> prove_idle(OpenServer& server, Deadline deadline);
+  std::optional<Refusal> poll_connection(PGconn* connection, LoginTap& tap, Deadline deadline);
+  base::Result<Wait> wait(PGconn* connection, PostgresPollingStatusType wanted, LoginTap& tap,
+                          Deadline deadline) const;
+  std::optional<Refusal> prove_idle(OpenServer& server, base::Bytes unread, Deadline deadline);
   std::optional<Refusal> configure(OpenServer& server);
   DialFailed failure() const;
   bool is_over() const { return stopped_ || (!refusals_.empty() && refusals_.back().is_final); }
@@ -178,37 +177,45 @@ Refusal refusal_by_error(const Error& error) {
   return {.error = error, .words = error.message};
 }
 
+// libpq's, as soon as it talks TLS.
+ssl_st* tls_of(PGconn* connection) {
+  return PQsslInUse(connection) != 0 ? static_cast<ssl_st*>(PQsslStruct(connection, "OpenSSL")) : nullptr;
+}
+
+// libpq has asked for TLS, or to be let in: the answers come next. Before that it looks at who its peer is
+// (requirepeer), which must be the server.
+bool hears_next(const PGconn* connection) {
+  const auto status = PQstatus(connection);
+  return status == CONNECTION_SSL_STARTUP || status == CONNECTION_AWAITING_RESPONSE;
+}
+
 Attempt Login::try_address(const DialTarget& target, const std::string& session_attrs) {
   const auto deadline = steady_clock::now() + plan_.time_limit;
-  TraceSink trace;  // outlives the connection, which writes into it to the end
+  LoginTap tap(stop_fd_);  // outlives the connection: passes its goodbye on
   Connection connection = start(target, session_attrs);
-  if (!connection || !trace.stream()) return refusal_by_error({"53200", "out of memory"});
+  if (!connection) return refusal_by_error({"53200", "out of memory"});
   PQsetNoticeReceiver(
       connection.get(), [](void*, const PGresult*) {}, nullptr);  // else they go to stderr
   PQsetErrorVerbosity(connection.get(), PQERRORS_VERBOSE);        // shows the SQLSTATE
 
-  if (auto refusal = poll_connection(connection.get(), trace.stream(), deadline)) {
-    refusal->was_in = read_login_trace(trace.text()).key.has_value();
+  if (auto refusal = poll_connection(connection.get(), tap, deadline)) {
+    refusal->was_in = tap.stream().was_in();
     return std::move(*refusal);
   }
-  // Has libpq look at what it received behind the login. What is whole is in the trace then; a part of a
-  // message would stay in its buffer, where nobody can see it, and is found out by prove_idle().
-  PQisBusy(connection.get());
-  PQuntrace(connection.get());
-  if (trace.overflowed())
-    return refusal_by_error({"08P01", "the server said more at login than any server would"});
+  if (auto away = tap.take_away(tls_of(connection.get())); !away) return refusal_by_error(away.error());
+  const session::LoginStream& login = tap.stream();
+  if (!login.last_error().message.empty()) return refusal_by_error(login.last_error());
 
   auto server = std::make_unique<OpenServer>(connection.get());
-  const PGconn* owned_by_server = connection.release();
+  connection.release();
   server->dialed_name = application_name();
-  const LoginTrace login = read_login_trace(trace.text());
-  for (const auto& name : login.parameter_names) {
-    if (const char* value = PQparameterStatus(owned_by_server, name.c_str()))
-      server->parameters.set(name, value);
+  server->parameters = login.parameters();
+  if (login.key()) {
+    server->process_id = login.key()->process_id;
+    server->cancel_key = login.key()->secret;
   }
-  if (login.key && login.key->process_id == server->process_id) server->cancel_key = login.key->secret;
 
-  if (auto refusal = prove_idle(*server, deadline)) return std::move(*refusal);
+  if (auto refusal = prove_idle(*server, login.unfinished(), deadline)) return std::move(*refusal);
   if (auto refusal = configure(*server)) return std::move(*refusal);
   return server;
 }
@@ -234,43 +241,59 @@ Connection Login::start(const DialTarget& target, const std::string& session_att
   return Connection(PQconnectStartParams(keys.data(), values.data(), 0));
 }
 
-// The startup packet is left out of the trace: since libpq 18 it would be shown, and the application_name in
-// it, which a client chose, could be made to look like lines of the server's.
-void trace_answers(PGconn* connection, FILE* trace) {
-  const auto status = PQstatus(connection);
-  if (status == CONNECTION_MADE)
-    PQuntrace(connection);  // goes out next; again, if libpq tries with and without TLS
-  if (status != CONNECTION_AWAITING_RESPONSE) return;
-  PQtrace(connection, trace);
-  PQsetTraceFlags(connection, PQTRACE_SUPPRESS_TIMESTAMPS);
-}
-
-std::optional<Refusal> Login::poll_connection(PGconn* connection, FILE* trace, Deadline deadline) {
-  auto status = PQstatus(connection) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
-  while (status != PGRES_POLLING_OK) {
-    if (status == PGRES_POLLING_FAILED) return refusal_by(connection, false);
-    const short events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-    switch (wait_for(PQsocket(connection), events, deadline, stop_fd_)) {
+std::optional<Refusal> Login::poll_connection(PGconn* connection, LoginTap& tap, Deadline deadline) {
+  auto wanted = PQstatus(connection) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
+  const auto refused = [connection](const Error& error) {  // by libpq's address
+    return refusal_by_error({error.sqlstate, text_of(connection) + error.message});
+  };
+  while (wanted != PGRES_POLLING_OK) {
+    if (wanted == PGRES_POLLING_FAILED) return refusal_by(connection, false);
+    const auto waited = wait(connection, wanted, tap, deadline);
+    if (!waited) return refused(waited.error());
+    switch (*waited) {
       case Wait::Ready:
         break;
       case Wait::Stopped:
         stopped_ = true;
         return refusal_by_error({"57P01", "the dialer stops"});
       case Wait::TimedOut:
-        return refusal_by_error({kNoConnection, text_of(connection) + "timeout expired"});
+        return refused({kNoConnection, "timeout expired"});
     }
-    status = PQconnectPoll(connection);
-    trace_answers(connection, trace);
+    wanted = PQconnectPoll(connection);
+    if (tap.is_in_place()) {
+      tap.pass_on();
+    } else if (hears_next(connection)) {
+      if (auto put = tap.put_under(PQsocket(connection)); !put) return refused(put.error());
+    }
   }
   return {};
 }
 
-// A Sync by hand: an answer of well-framed messages that ends in "idle" proves that libpq has read to the end
-// of a message.
-std::optional<Refusal> Login::prove_idle(OpenServer& server, Deadline deadline) {
+// Until libpq may go on: it can write, or what the server says next was read and handed to it.
+base::Result<Wait> Login::wait(PGconn* connection, PostgresPollingStatusType wanted, LoginTap& tap,
+                               Deadline deadline) const {
+  if (!tap.is_in_place()) {
+    const short events = wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+    return wait_for(PQsocket(connection), events, deadline, stop_fd_);
+  }
+  ssl_st* tls = tls_of(connection);
+  if (wanted != PGRES_POLLING_READING || tap.has_more_for_libpq(tls))
+    return steady_clock::now() < deadline ? Wait::Ready : Wait::TimedOut;
+  auto expects = LoginTap::Expects::Messages;
+  if (tls != nullptr)
+    expects = LoginTap::Expects::Records;
+  else if (PQstatus(connection) == CONNECTION_SSL_STARTUP)
+    expects = LoginTap::Expects::OneByte;
+  return tap.feed(expects, tls, deadline);
+}
+
+// A Sync by hand: an answer of well-framed messages that ends in "idle". `unread`: the beginning of a message
+// that came right behind the login.
+std::optional<Refusal> Login::prove_idle(OpenServer& server, base::Bytes unread, Deadline deadline) {
   std::string sync;
   wire::append_sync(sync);
-  auto answer = ServerStream(server.fd(), server.tls(), stop_fd_).ask(sync, deadline, server.parameters);
+  auto answer =
+      ServerStream(server.fd(), server.tls(), stop_fd_).ask(sync, deadline, server.parameters, unread);
   if (!answer) return refusal_by_error(answer.error());
   if (!answer->error.message.empty()) return refusal_by_error(answer->error);
   if (!answer->only_ready || answer->status != 'I')
@@ -353,9 +376,10 @@ DialResult log_in(const DialOrder& order, IdleTimeoutRefusals& refusals, int sto
   if (!plan) return DialFailed{DialFailure::Unreachable, plan.error()};
 
   const bool sets_idle_timeout = !refusals.has(order.conninfo);
-  auto result = Login(order, *plan, sets_idle_timeout, stop_fd).run();
+  Login login(order, *plan, sets_idle_timeout, stop_fd);
+  auto result = login.run();
   const auto* failed = std::get_if<DialFailed>(&result);
-  if (!failed || !sets_idle_timeout || !refuses_idle_timeout(*failed)) return result;
+  if (!failed || !sets_idle_timeout || !login.was_told_why() || !refuses_idle_timeout(*failed)) return result;
   result = Login(order, *plan, false, stop_fd).run();
   if (std::holds_alternative<std::unique_ptr<OpenServer>>(result)) refusals.add(order.conninfo);
   return result;

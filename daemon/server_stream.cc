@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "lib/session/login_stream.h"
 #include "lib/wire/frame_cursor.h"
 #include "lib/wire/message_reader.h"
 
@@ -19,6 +20,8 @@ namespace {
 
 using base::Done;
 using base::Error;
+
+constexpr size_t kMostKept = session::LoginStream::kMostBytes;
 
 Error connection_lost(const std::string& how) {
   return {"08006", "the connection was lost after login: " + how};
@@ -40,14 +43,15 @@ Wait wait_for(int fd, short events, Deadline deadline, int stop_fd) {
 }
 
 base::Result<ServerStream::Answer> ServerStream::ask(base::Bytes request, Deadline deadline,
-                                                     session::ParameterMap& parameters) {
+                                                     session::ParameterMap& parameters, base::Bytes before) {
   if (auto sent = send(request, deadline); !sent) return sent.error();
 
   static const wire::TypeSet kWanted{'E', 'S', 'Z'};
   Answer answer{'\0'};
   Error misfit;
   wire::FrameCursor cursor;
-  std::string unread;
+  std::string unread(before);
+  size_t reported = 0;
   while (true) {
     const auto walked = cursor.walk(unread, kWanted, [&](const wire::Message& message) {
       switch (message.type) {
@@ -55,6 +59,7 @@ base::Result<ServerStream::Answer> ServerStream::ask(base::Bytes request, Deadli
         case 'A':
           return wire::Walk::Go;
         case 'S':
+          reported += message.size;
           if (!parameters.apply_status(message.body))
             misfit = {"08P01", "the server sent a malformed ParameterStatus"};
           return wire::Walk::Go;
@@ -77,6 +82,9 @@ base::Result<ServerStream::Answer> ServerStream::ask(base::Bytes request, Deadli
       }
     });
     if (walked.broken) return connection_lost("what the server sent is no message");
+    // What is kept of a server is bounded.
+    if (walked.needed > kMostKept || reported > kMostKept)
+      misfit = {"08P01", "the server said more in answer than any server would"};
     if (!misfit.message.empty()) return misfit;
     unread.erase(0, walked.consumed);
     const bool all_read = unread.empty() && cursor.between_messages() && (!tls_ || SSL_pending(tls_) == 0);

@@ -25,13 +25,14 @@ class ServerStream {
 
   // Sends `request`, reads up to the ReadyForQuery that answers it, and on to the end of the last message
   // that came: then nothing is unread. Reported parameters go into `parameters`, notices and notifications
-  // nowhere.
+  // nowhere. `unread`: what was received before, of a message whose rest will come.
   struct Answer {
     char status;             // of ReadyForQuery: 'I', 'T', 'E'
     base::Error error = {};  // the first ErrorResponse; no message: there was none
     bool only_ready = true;  // nothing else came in answer
   };
-  base::Result<Answer> ask(base::Bytes request, Deadline deadline, session::ParameterMap& parameters);
+  base::Result<Answer> ask(base::Bytes request, Deadline deadline, session::ParameterMap& parameters,
+                           base::Bytes unread = {});
 
   // Has the server cancel what runs, over a connection of its own, and waits until the server has closed
   // that: the signal is sent then. `address`: the bytes of a sockaddr.

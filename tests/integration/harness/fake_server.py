@@ -85,13 +85,17 @@ class FakeConnection:
         self.received = []                  # every message after the startup packet
         self._buffer = b""
 
-    def read_startup(self):
-        """The startup packet's parameters; SSLRequest and GSSENCRequest get their N."""
+    def read_startup(self, tls=None):
+        """The startup packet's parameters; SSLRequest and GSSENCRequest get their N. `tls`: an ssl.SSLContext that
+        grants the SSLRequest."""
         while True:
             size = struct.unpack("!I", self._take(4))[0]
             body = self._take(size - 4)
             code = struct.unpack_from("!I", body)[0]
-            if code in (SSL, GSSENC):
+            if code == SSL and tls:
+                self.socket.sendall(b"S")
+                self.socket = tls.wrap_socket(self.socket, server_side=True)
+            elif code in (SSL, GSSENC):
                 self.socket.sendall(b"N")
             elif code == CANCEL:
                 raise CancelCame(struct.unpack_from("!I", body, 4)[0], body[8:])

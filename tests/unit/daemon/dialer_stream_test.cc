@@ -58,17 +58,21 @@ TEST_CASE("a server without a key can be used, not cancelled") {
   CHECK(dialed.server().process_id == 0);
 }
 
-TEST_CASE("fact 12: whole messages behind the login are read, half a message refuses the server") {
+TEST_CASE("fact 12: whole messages right behind the login are read, and half a message is read to its end") {
   auto whole = dial_script(scripted_login() + notice() + status("TimeZone", "UTC"), ready());
   CHECK(*whole.server().parameters.find("TimeZone") == "UTC");
 
   const std::string behind = notice() + status("TimeZone", "UTC");
   for (size_t here = 1; here < behind.size(); ++here) {
-    if (here == notice().size()) continue;
     CAPTURE(here);
     auto half = dial_script(scripted_login() + behind.substr(0, here), behind.substr(here) + ready());
-    CHECK(half.failure().kind == DialFailure::Unreachable);
+    CHECK(*half.server().parameters.find("TimeZone") == "UTC");
+    // The rest never comes.
+    auto cut = dial_script(scripted_login() + behind.substr(0, here), ready());
+    if (here != notice().size()) CHECK(cut.failure().kind == DialFailure::Unreachable);
   }
+  auto ended = dial_script(scripted_login() + error({"57P01", "terminating connection"}), ready());
+  CHECK(ended.failure().error.sqlstate == "57P01");
 }
 
 TEST_CASE("what comes in answer to the Sync is read to the end of a message") {
@@ -106,6 +110,42 @@ TEST_CASE("values of parameters are taken byte for byte") {
   CHECK(*server.parameters.find("b.empty") == "");
   CHECK_FALSE(server.parameters.find("evil"));
   CHECK(server.cancel_key == std::string("\x80\x00\xff\x0a", 4));
+}
+
+TEST_CASE("a parameter of a name that nobody knows is known from the login, however long its value") {
+  std::string login;
+  wire::append_authentication_ok(login);
+  const std::string value(29'000, 'x');  // libpq takes no longer one
+  login += status("of some pooler", value) + scripted_login().substr(login.size());
+  auto dialed = dial_script(login, ready());
+  CHECK(*dialed.server().parameters.find("of some pooler") == value);
+}
+
+TEST_CASE("a server that says in its login what belongs into none is refused, and libpq never sees it") {
+  std::string ok;
+  wire::append_authentication_ok(ok);
+  const std::string lying_row("D\x00\x00\x00\x0b\x00\x01\x7f\xff\xff\xf0x", 12);
+  for (const std::string& login : {lying_row, ok + lying_row, scripted_login() + lying_row}) {
+    auto dialed = dial_script(login, ready(), Then::Stays);
+    CHECK(dialed.failure().kind == DialFailure::Unreachable);
+    CHECK(dialed.failure().error.sqlstate == "08P01");
+    CHECK(dialed.failure().error.message.find("a message of type 'D'") != std::string::npos);
+  }
+}
+
+TEST_CASE("a login that never ends is given up by its size, and an answer to the Sync as well") {
+  std::string flood;
+  while (flood.size() < (size_t{2} << 20)) flood += notice();
+  std::string ok;
+  wire::append_authentication_ok(ok);
+  CHECK(dial_script(ok + flood, ready()).failure().error.sqlstate == "08P01");
+
+  std::string reports;
+  for (int i = 0; reports.size() < (size_t{2} << 20); ++i)
+    reports += status("a." + std::to_string(i), std::string(1000, 'x'));
+  CHECK(dial_script(scripted_login(), reports + ready()).failure().error.sqlstate == "08P01");
+  CHECK(dial_script(scripted_login(), std::string("S\x3f\xff\xff\xff", 5)).failure().error.sqlstate ==
+        "08P01");
 }
 
 TEST_CASE("a server that does not know idle_session_timeout is logged in without it") {
