@@ -56,6 +56,7 @@ struct ClientSession::Pooled final : session::StatementSource {
   } told_all;
   std::optional<session::StateQuestion> question;
   session::StateQuestion::Step question_step = session::StateQuestion::Step::More;
+  bool asks_by_name = false;
   base::TimePoint asked_at{};
   int64_t pinned_since_us = 0;
 };

@@ -271,8 +271,15 @@ void ClientSession::ask_for_state() {
   pooled_->question.emplace(pooled_->watch, custom, server_->relay.statements().prefix());
   pooled_->question_step = session::StateQuestion::Step::More;
   pooled_->asked_at = worker_.now();
+  using Question = session::ServerStatements::Question;
+  const auto& statements = server_->relay.statements();
+  pooled_->asks_by_name = pooled_->question->is_usual() && statements.question != Question::Unwanted;
   std::string out;
-  pooled_->question->ask(server_->tracker, out);
+  if (pooled_->asks_by_name)
+    pooled_->question->ask_by_name(statements.name_of_question(), statements.question == Question::Prepared,
+                                   server_->tracker, out);
+  else
+    pooled_->question->ask(server_->tracker, out);
   server_->relay.unnamed_is_gone();
   worker_.need_tick();
   server_->send(out);  // if it is refused, reading tells
@@ -295,6 +302,10 @@ bool ClientSession::see_question_reply(const wire::Message& message) {
 
 void ClientSession::question_answered(bool is_answered) {
   session::SessionWatch& watch = pooled_->watch;
+  using Question = session::ServerStatements::Question;
+  if (pooled_->asks_by_name)
+    server_->relay.note_question(is_answered ? Question::Prepared : Question::Unwanted);
+  if (!is_answered && std::exchange(pooled_->asks_by_name, false)) return ask_for_state();
   if (is_answered) {
     if (server_->tracker.in_doubt()) server_->tracker.settle_doubt();
     const session::SessionState& state = pooled_->question->answer();

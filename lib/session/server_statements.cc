@@ -94,6 +94,7 @@ void ServerStatements::end_era() {
     copy = copies_.erase(copy);
   }
   unwanted.clear();
+  if (question == Question::Prepared) question = Question::NotThere;
 }
 
 ServerStatements::Census ServerStatements::census() const {
@@ -107,6 +108,7 @@ void ServerStatements::clear() {
   copies_.clear();
   by_statement_.clear();
   unwanted.clear();
+  if (question == Question::Prepared) question = Question::NotThere;
 }
 
 }  // namespace tidepool::session

@@ -66,9 +66,13 @@ class ServerStatements {
   void undo_era(uint32_t before) { era_ = before; }
   void clear();
 
+  // The statement by which the server is asked behind a function (StateQuestion): parsed once, it costs a
+  // sixth.
+  enum class Question : uint8_t { NotThere, Prepared, Unwanted } question = Question::NotThere;
+  std::string name_of_question() const { return std::string(prefix()) + "0"; }
   // What names of ours begin with on this server.
   std::string_view prefix() const { return kPrefix; }
-  // All that are there under names of ours: how many, and the sum of their numbers.
+  // All that are there under names of ours, but for the question: how many, and the sum of their numbers.
   struct Census {
     uint64_t count = 0, sum = 0;
     bool operator==(const Census&) const = default;

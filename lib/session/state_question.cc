@@ -46,18 +46,24 @@ constexpr std::string_view kCursors =
 // Four numbers in the place of a name: how many statements of the protocol have names of ours, the sum of
 // what stands behind the prefix, how many of SQL's PREPARE have, and how many others there are.
 std::string prepared(std::string_view prefix) {
-  const std::string is_ours =
-      "pg_catalog.starts_with(p.name, '" + std::string(prefix) + "') AND NOT p.from_sql";
+  const std::string is_ours = "pg_catalog.starts_with(p.name, '" + std::string(prefix) +
+                              "') AND NOT p.from_sql AND p.name OPERATOR(pg_catalog.<>) '" +
+                              std::string(prefix) + "0'";
   return "SELECT 'p', pg_catalog.concat(pg_catalog.count(*) FILTER (WHERE s.is_ours), ' ', "
          "COALESCE(pg_catalog.sum(CASE WHEN s.is_ours THEN pg_catalog.substr(s.name, " +
          std::to_string(prefix.size() + 1) +
          ")::pg_catalog.int8 END), 0), ' ', "
-         "pg_catalog.count(*) FILTER (WHERE s.is_named_so AND NOT s.is_ours), ' ', "
-         "pg_catalog.count(*) FILTER (WHERE NOT s.is_ours)), '' FROM (SELECT p.name, "
-         "pg_catalog.starts_with(p.name, '" +
+         "pg_catalog.count(*) FILTER (WHERE s.is_named_so AND s.from_sql), ' ', "
+         "pg_catalog.count(*) FILTER (WHERE s.from_sql OR NOT s.is_named_so)), '' FROM (SELECT p.name, "
+         "p.from_sql, pg_catalog.starts_with(p.name, '" +
          std::string(prefix) + "'), " + is_ours +
-         " FROM pg_catalog.pg_prepared_statements p) s(name, is_named_so, is_ours)";
+         " FROM pg_catalog.pg_prepared_statement() p) s(name, from_sql, is_named_so, is_ours)";
 }
+
+// What is put behind it is the name of a statement of ours, and a quote.
+constexpr std::string_view kForgedBegin =
+    "SELECT 'f', '', '' FROM pg_catalog.pg_prepared_statement() p WHERE p.from_sql AND p.name "
+    "OPERATOR(pg_catalog.=) '";
 
 struct PinPart {
   Pin pin;
@@ -124,6 +130,8 @@ StateQuestion::StateQuestion(const SessionWatch& watch, const std::vector<std::s
   }
   for (const PinPart& part : kPinParts)
     if ((watch.asked_pins() & bit(part.pin)) != 0) add(part.sql);
+  is_usual_ = watch.asks_identity() && !watch.asks_listed_settings() && names_.empty() &&
+              watch.asks_statements() && watch.asked_pins() == kAskablePins;
   if (watch.asks_statements() || (watch.asked_pins() & bit(Pin::Prepared)) != 0) add(prepared(prefix));
 }
 
@@ -137,6 +145,23 @@ void StateQuestion::ask(TransactionTracker& tracker, std::string& out) const {
   for (char type : {'P', 'B', 'E', 'C', 'S'}) tracker.client_sent(type);
 }
 
+void StateQuestion::ask_by_name(std::string_view name, bool is_prepared, TransactionTracker& tracker,
+                                std::string& out) const {
+  wire::append_parse(out, "", std::string(kForgedBegin).append(name) + "'");
+  wire::append_bind(out, "", "");
+  wire::append_execute(out, "");
+  wire::append_close(out, 'S', "");
+  for (char type : {'P', 'B', 'E', 'C'}) tracker.client_sent(type);
+  if (!is_prepared) {
+    wire::append_parse(out, name, sql_);
+    tracker.client_sent('P');
+  }
+  wire::append_bind(out, "", name);
+  wire::append_execute(out, "");
+  wire::append_sync(out);
+  for (char type : {'B', 'E', 'S'}) tracker.client_sent(type);
+}
+
 StateQuestion::Step StateQuestion::server_sent(const wire::Message& message) {
   is_being_answered_ = true;
   switch (message.type) {
@@ -148,6 +173,10 @@ StateQuestion::Step StateQuestion::server_sent(const wire::Message& message) {
       error_ = wire::read_error(message.body);
       return Step::More;
     case 'Z':
+      if (is_forged_) {  // whatever it has said
+        answer_.pins |= bit(Pin::Prepared);
+        answer_.statements = {{}, 1};
+      }
       return failed_ || message.body != "I" ? Step::Failed : Step::Answered;
     default:
       return Step::More;
@@ -178,6 +207,7 @@ bool StateQuestion::read_row(base::Bytes body) {
     *settings.back().value += *columns[2];
     return true;
   }
+  if (what == 'f') is_forged_ = true;
   if (what == 'p') return read_statements(name);
   for (const PinPart& part : kPinParts)
     if (part.letter == what) answer_.pins |= bit(part.pin);

@@ -21,6 +21,12 @@ class StateQuestion {
 
   // Appends what is to be sent; `tracker` is told.
   void ask(TransactionTracker& tracker, std::string& out) const;
+  // It is the same as behind every function.
+  bool is_usual() const { return is_usual_; }
+  // Then it may have a name on the server, under which it is prepared now or was already. (Whether another
+  // was put in its place by SQL is asked first, otherwise.)
+  void ask_by_name(std::string_view name, bool is_prepared, TransactionTracker& tracker,
+                   std::string& out) const;
   enum class Step { More, Answered, Failed };
   // Feed it every message from the server up to Answered or Failed (its ReadyForQuery), ParameterStatus,
   // NoticeResponse and NotificationResponse excepted. Needs whole bodies of DataRow and ErrorResponse.
@@ -41,6 +47,8 @@ class StateQuestion {
   base::Error error_;
   bool failed_ = false;
   bool is_being_answered_ = false;
+  bool is_usual_ = false;
+  bool is_forged_ = false;  // somebody has prepared another question under its name
 };
 
 }  // namespace tidepool::session

@@ -129,6 +129,7 @@ class StatementRelay {
   void unnamed_is_unknown() { unnamed_of_ = kSomebody; }
 
   const ServerStatements& statements() const { return statements_; }
+  void note_question(ServerStatements::Question question) { statements_.question = question; }
   // Statements prepared under names of ours, since the beginning.
   uint64_t parses() const { return parses_; }
 

@@ -170,6 +170,20 @@ def test_nobody_runs_a_statement_that_another_client_has_put_in_the_place_of_its
         assert say(pool.other, wire.bind((), "mine") + wire.execute() + wire.SYNC)[1].body.endswith(b"good")
 
 
+def test_who_forges_the_question_gets_no_lie_believed(pool):
+    pool.session.rows("select sets('app.secret', 'left')")
+    (name,), *_ = pool.session.rows("select name from pg_prepared_statements where statement like '%pg_locks%'")
+    pool.session.rows(f"do $do$ begin execute 'deallocate \"{name}\"'; execute $$prepare \"{name}\" as select 'p', '0 0 0 0', '' from sets('app.secret', 'left') $$;"
+                      " perform pg_advisory_lock(7); end $do$")
+    for _ in range(2):
+        pool.session.rows("select sets('work_mem', '7MB')")
+        pool.session.rows("")                                   # waits for the answer
+        assert "prepared statements of its own" in pool.console("show pins")[0]["why"]
+    pool.session.terminate()
+    assert pool.other.value("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()") == "0"
+    assert pool.other.value(SECRET) in (None, "")
+
+
 HIDING = r"select '\', '; set role doubtful; select set_config($$app.secret$$, $$left$$, false); --'"
 
 

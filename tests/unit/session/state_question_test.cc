@@ -58,7 +58,7 @@ TEST_CASE("a question asks for what is suspected, and nothing else") {
       {"create temp table t (a int)", "pg_my_temp_schema"},
       {"select pg_advisory_lock(1)", "pg_locks"},
       {"declare c cursor with hold for select 1", "pg_cursors"},
-      {"prepare p as select 1", "pg_prepared_statements"},
+      {"prepare p as select 1", "pg_prepared_statement()"},
       {"set work_mem to '1MB'", "pg_settings"},
   };
   for (const auto& row : kRows) {
@@ -128,11 +128,36 @@ TEST_CASE("behind a doubt all is asked for, behind a function all but the settin
     CAPTURE(sql);
     const std::string text = asked(watch_of(sql));
     for (const char* part : {"pg_listening_channels", "pg_my_temp_schema", "pg_locks", "pg_cursors",
-                             "pg_prepared_statements", "('role'), ('session_authorization')"})
+                             "pg_prepared_statement()", "('role'), ('session_authorization')"})
       CHECK(has(text, part));
     CHECK(has(text, "pg_settings") ==
           (sql == std::string("select U&\"f\"()") || sql == std::string("execute p")));
   }
+}
+
+TEST_CASE("the usual question has a name, but for what a forger of that name would answer") {
+  TransactionTracker tracker;
+  std::string first, second;
+  const StateQuestion question(watch_of("select app.f()"), {}, "tidepool_");
+  REQUIRE(question.is_usual());
+  question.ask_by_name("tidepool_0", false, tracker, first);
+  question.ask_by_name("tidepool_0", true, tracker, second);
+  CHECK(tracker.ready_owed() == 2);
+  const std::string text = wire::trace_client(second);
+  CHECK(text.starts_with("Parse \"\""));
+  CHECK(has(text, "p.from_sql AND p.name OPERATOR(pg_catalog.=) 'tidepool_0'"));
+  CHECK_FALSE(has(text, "pg_locks"));
+  CHECK(text.ends_with("Close S \"\"\nBind \"\" \"tidepool_0\" 0 0 0\nExecute \"\" 0\nSync\n"));
+  CHECK(has(wire::trace_client(first), "Parse \"tidepool_0\""));
+  for (const char* sql : {"set work_mem to '1MB'", "listen a", "set app.x to 1", "select U&\"f\"()"})
+    CHECK_FALSE(StateQuestion(watch_of(sql), {}, "tidepool_").is_usual());
+}
+
+TEST_CASE("what a forged question answers is not believed to leave nothing") {
+  StateQuestion question(watch_of("select app.f()"), {}, "tidepool_");
+  CHECK(hear(question, messages("12") + row("f", "", "") + messages("C32CZI")) == Step::Answered);
+  CHECK(question.answer().statements->forged == 1);
+  CHECK(question.answer().pins == bit(Pin::Prepared));
 }
 
 TEST_CASE("the pool's statements are counted, and those of others pin") {
