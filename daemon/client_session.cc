@@ -91,8 +91,7 @@ void ClientSession::on_client_drained() {
   if (state_ == State::Ending) return retire();
   if (server_ != nullptr) server_->resume_reading();
   // What it has asked for meanwhile: see on_request().
-  if (state_ == State::Idle && (!pending_.empty() || !socket_.is_reading()))
-    replay(pending_.take());
+  if (state_ == State::Idle && (!pending_.empty() || !socket_.is_reading())) replay(pending_.take());
 }
 
 // --- login
@@ -299,7 +298,7 @@ void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
   ServerConnection* server = server_.part();
   if (server == nullptr) return;
   // A request that travels behind a prelude whose answer is not known yet: what has run is in doubt.
-  bool half_sent = prelude_runs() || !from_client_.between_messages();
+  const bool half_sent = prelude_runs() || !from_client_.between_messages();
   if (!pooled_) return server->leave_client(how, half_sent);
   const session::Pins pins = pooled_->watch.pins();
   // PostgreSQL has not said yet what the settings in front of a request have changed, and owes nothing behind
@@ -309,10 +308,10 @@ void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
                         pins == 0 && !is_unheard && !pooled_->spoils_statements;
   if (pooled_->watch.take_doubt()) server->doubt(pooled_->number);
   // What a library or a function has left there, DISCARD ALL does not take away.
-  half_sent |= (pins & (session::Pin::Load | session::Pin::Function)) != 0;
+  const bool lasts = (pins & (session::Pin::Load | session::Pin::Function)) != 0;
   end_pin();
   using Left = ServerConnection::Left;
-  server->leave_client(how, half_sent, is_known ? Left::Known : Left::Unknown);
+  server->leave_client(how, half_sent, lasts ? Left::Lasting : is_known ? Left::Known : Left::Unknown);
 }
 
 void ClientSession::end(const base::Error& error) {
@@ -398,8 +397,8 @@ std::string ClientSession::origin() const {
 }
 
 std::string ClientSession::shown() const {
-  return "client=" + std::to_string(process_id_) +
-         " user=" + log::shown(user_) + " pool=" + log::shown(database_);
+  return "client=" + std::to_string(process_id_) + " user=" + log::shown(user_) +
+         " pool=" + log::shown(database_);
 }
 
 stats::ClientRow ClientSession::row(base::TimePoint now) const {

@@ -119,13 +119,15 @@ void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent, 
     return close(pool::CloseReason::Bad, "its client left during a trial of its settings");
   set_state(State::Cleaning);
   then_ = Then::GiveBack;
+  if (left == Left::Session && trace.lasts()) left = Left::Lasting;
   // A pool that checks a server before each use has a round trip to wait for anyway.
   const bool may_wait = left == Left::Session && reset_may_wait_ && !trace.is_found() &&
                         pool_->settings->check != base::Duration(0);
   const auto reset = may_wait ? ServerCleanup::Reset::MayWait : ServerCleanup::Reset::AtOnce;
-  const auto& policy = left == Left::Session ? pool_->cleanup
-                       : left == Left::Known ? pool_->cleanup_of_known
-                                             : pool_->cleanup_of_unknown;
+  const auto& policy = left == Left::Session   ? pool_->cleanup
+                       : left == Left::Known   ? pool_->cleanup_of_known
+                       : left == Left::Unknown ? pool_->cleanup_of_unknown
+                                               : pool_->cleanup_of_lasting;
   if (left == Left::Unknown) discarded();
   relay.unnamed_is_unknown();
   cleanup_.emplace(policy, tracker, leave, half_sent, reset);

@@ -51,8 +51,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   // trace may be given back unclean: what its client left is discarded by what goes in front of the next
   // one's first message, or a few milliseconds later, whichever comes first.
   // Lent -> Cleaning as in session mode, by the pool's `reset`; or, in transaction mode, to a rollback only
-  // if all that the client did is known, and to DISCARD ALL if it is not.
-  enum class Left : uint8_t { Session, Known, Unknown };
+  // if all that the client did is known, and to DISCARD ALL if it is not. What no statement undoes ends it.
+  enum class Left : uint8_t { Session, Known, Unknown, Lasting };
   void leave_client(session::ServerCleanup::Leave leave, bool half_sent, Left left = Left::Session);
   // Lent -> given back, between two transactions. What `applied` and the relay's statements say is all that
   // is left of the client.
@@ -242,7 +242,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   uint32_t cancels_ = 0;
   State state_ = State::Resting;
   Then then_ = Then::GiveBack;
-  bool reset_may_wait_;  // this server lets it
+  bool reset_may_wait_;        // this server lets it
   bool has_answered_ = false;  // a client
   bool check_failed_ = false;
   std::optional<base::Error> fault_;

@@ -46,7 +46,9 @@ session::CleanupPolicy cleanup_policy_of(const config::PoolSettings& settings) {
 
 void learn_settings(PoolHere& pool) {
   pool.settings = pool.shared->settings();
-  pool.cleanup = pool.cleanup_of_known = pool.cleanup_of_unknown = cleanup_policy_of(*pool.settings);
+  pool.cleanup = cleanup_policy_of(*pool.settings);
+  pool.cleanup_of_known = pool.cleanup_of_unknown = pool.cleanup_of_lasting = pool.cleanup;
+  pool.cleanup_of_lasting.reset = session::CleanupPolicy::Reset::Close;
   pool.cleanup_of_known.reset = session::CleanupPolicy::Reset::None;
   if (pool.cleanup.reset != session::CleanupPolicy::Reset::Close)
     pool.cleanup_of_unknown.reset = session::CleanupPolicy::Reset::DiscardAll;

@@ -39,7 +39,7 @@ struct PoolHere {
   std::shared_ptr<const config::PoolSettings> settings;
   session::CleanupPolicy cleanup;
   // In transaction mode, of a client that has left in the middle of one: all that it left is known, or not.
-  session::CleanupPolicy cleanup_of_known, cleanup_of_unknown;
+  session::CleanupPolicy cleanup_of_known, cleanup_of_unknown, cleanup_of_lasting;
   std::string application_name;  // the conninfo's, for clients that have none of their own
   stats::Traffic traffic;
   std::unordered_map<pool::ConnectionId, std::unique_ptr<ServerConnection>> servers;

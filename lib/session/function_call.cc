@@ -12,7 +12,7 @@ namespace tidepool::session {
 
 namespace {
 
-constexpr uint32_t kSetConfig = 2078;
+constexpr uint32_t kSetConfig = 2078, kSetSeed = 1599;
 // Those of large objects, which is what drivers use this message for: their descriptors end with the
 // transaction. The numbers are those of every version of PostgreSQL.
 constexpr std::array<uint32_t, 20> kLeaveNothing{715, 764, 765,  767,  952,  953,  954,  955,  956,  957,
@@ -47,6 +47,7 @@ void note_function_call(base::Bytes body, SessionWatch& watch) {
   if (fields.ok() && std::find(kLeaveNothing.begin(), kLeaveNothing.end(), function) != kLeaveNothing.end())
     return;
   if (fields.ok() && function == kSetConfig && note_set_config(fields, watch)) return;
+  if (fields.ok() && function == kSetSeed) watch.note_pin(Pin::Function, kShown);
   watch.note_everything(kShown, false);
 }
 

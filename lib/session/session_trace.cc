@@ -3,7 +3,26 @@
 #include <algorithm>
 #include <iterator>
 
+#include "lib/sql/statement_traits.h"
+
 namespace tidepool::session {
+
+namespace {
+
+// Two letters of "seed" or "dblink" beside each other, in either case: most texts have neither. The loop has
+// no branch, so that it takes many bytes at once.
+bool may_last(base::Bytes body) {
+  unsigned found = 0;
+  for (size_t at = 1; at < body.size(); ++at) {
+    const unsigned first = static_cast<unsigned char>(body[at - 1]) | 0x20U;
+    const unsigned second = static_cast<unsigned char>(body[at]) | 0x20U;
+    found |= static_cast<unsigned>(second == 'e') & static_cast<unsigned>(first == 'e');
+    found |= static_cast<unsigned>(second == 'b') & static_cast<unsigned>(first == 'd');
+  }
+  return found != 0;
+}
+
+}  // namespace
 
 // Commands as such; what a SELECT calls is not seen here. CREATE TABLE may have made a temporary one.
 bool SessionTrace::leaves_nothing(base::Bytes tag) {
@@ -14,6 +33,16 @@ bool SessionTrace::leaves_nothing(base::Bytes tag) {
       "TRUNCATE TABLE"};
   return std::any_of(std::begin(kHarmless), std::end(kHarmless),
                      [tag](std::string_view harmless) { return tag.starts_with(harmless); });
+}
+
+void SessionTrace::see_text(base::Bytes text) {
+  if (lasts_ || !may_last(text)) return;
+  // However strings are read there.
+  for (const bool standard_strings : {true, false}) {
+    sql::Options options;
+    options.standard_conforming_strings = standard_strings;
+    lasts_ = lasts_ || sql::classify(text, options).has_any({sql::Trait::Unaskable, sql::Trait::Load});
+  }
 }
 
 }  // namespace tidepool::session

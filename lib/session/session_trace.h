@@ -5,6 +5,8 @@
 // itself (statement_timeout).
 #pragma once
 
+#include <algorithm>
+
 #include "lib/base/bytes.h"
 
 namespace tidepool::session {
@@ -15,18 +17,27 @@ class SessionTrace {
   void client_sent(char type, base::Bytes body) {
     if (type == 'P') is_found_ |= body.empty() || body.front() != '\0';  // a statement with a name
     if (type == 'F') is_found_ = true;                                   // any function
+    if (type == 'Q') see_text(base::until_nul(body));
+    if (type == 'P') see_text(base::until_nul(body.substr(std::min(body.size(), body.find('\0') + 1))));
   }
   // The body of a CommandComplete: the tag says what was done.
-  void command_completed(base::Bytes body) { is_found_ = is_found_ || !leaves_nothing(body); }
+  void command_completed(base::Bytes body) {
+    is_found_ = is_found_ || !leaves_nothing(body);
+    lasts_ = lasts_ || body.starts_with("LOAD");
+  }
   // A ParameterStatus that tells the client something new.
   void parameter_changed() { is_found_ = true; }
 
   bool is_found() const { return is_found_; }
+  // What no statement undoes: the state of random(), connections of dblink, a library. The server is closed.
+  bool lasts() const { return lasts_; }
 
  private:
   static bool leaves_nothing(base::Bytes tag);
+  void see_text(base::Bytes body);
 
   bool is_found_ = false;
+  bool lasts_ = false;
 };
 
 }  // namespace tidepool::session

@@ -268,6 +268,21 @@ def test_a_client_in_session_mode_finds_nothing_of_what_was_made_unseen(superuse
     assert session.value(SECRET) in (None, "")
 
 
+@pytest.mark.parametrize("said", ["select setseed(0.5)", "set seed = 0.5", "load '$libdir/plpgsql'"])
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_what_no_statement_undoes_ends_its_server_in_either_mode(tidepool, postgres, mode, said):
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 1, "mode": mode, "users": ["app"], "conninfo": postgres.conninfo(postgres.create_database(), "postgres")}})
+    session = daemon.wire("bench")
+    session.rows(said)
+    server = session.value("select pg_backend_pid()")
+    session.send(wire.query("create table written (a int)") + wire.query("insert into written values (1)"))
+    session.terminate()
+    other = daemon.wire("bench")
+    wait_until(lambda: other.value("select to_regclass('written')") == "written", "what it asked for before its goodbye is done")
+    assert other.value("select count(*) from written") == "1"
+    assert other.value("select pg_backend_pid()") != server
+
+
 def test_the_names_of_harmless_functions_are_postgresqls_own(postgres):
     """Of the server's version and of those before."""
     source = (Path(__file__).parents[2] / "lib/sql/catalog_names.cc").read_text()

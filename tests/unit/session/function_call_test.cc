@@ -42,6 +42,7 @@ TEST_CASE("set_config by a FunctionCall message names its setting") {
   CHECK_FALSE(watch.has_doubt());
   CHECK(watch_of(call(kSetConfig, {"session_authorization", "v", "f"})).asks_identity());
   CHECK(watch_of(call(kSetConfig, {"seed", "0.5", "f"})).pins() == bit(Pin::Function));
+  CHECK(watch_of(call(1599, {"0.5"})).pins() == bit(Pin::Function));
 }
 
 TEST_CASE("functions of large objects leave nothing, others are in doubt") {

@@ -46,5 +46,32 @@ TEST_CASE("a parameter that changed is a trace, and a trace stays") {
   CHECK(trace.is_found());
 }
 
+TEST_CASE("what no statement undoes is seen in texts, and by the tag of LOAD") {
+  const auto lasts = [](std::string_view text) {
+    SessionTrace query, parse;
+    query.client_sent('Q', std::string(text) + '\0');
+    parse.client_sent('P', std::string("name\0", 5) + std::string(text) + std::string("\0\0\0", 3));
+    CHECK(query.lasts() == parse.lasts());
+    return query.lasts();
+  };
+  for (std::string_view text :
+       {"select setseed(0.5)", "SELECT SetSeed(0.5)", "set seed = 0.5", "SET SEED TO 0.5",
+        "select dblink_connect('a')", "select public.DBLINK_CONNECT_u('a', 'b')",
+        "select 1; select setseed(1)", "select set_config('seed', '1', false)"})
+    CHECK_MESSAGE(lasts(text), text);
+  for (std::string_view text : {"", "s", "select 1", "select seed from plants", "select 'setseed(0.5)'",
+                                "select * from dblink('a', 'b') t(a int)",
+                                "select a from t where b between 1 and 2 and speed > 3 -- setseed(1)"})
+    CHECK_FALSE_MESSAGE(lasts(text), text);
+  SessionTrace loads;
+  loads.command_completed(std::string("LOAD") + '\0');
+  CHECK(loads.lasts());
+  SessionTrace broken;
+  broken.client_sent('P', "");
+  broken.client_sent('P', "setseed");
+  broken.client_sent('Q', "");
+  CHECK_FALSE(broken.lasts());
+}
+
 }  // namespace
 }  // namespace tidepool::session
