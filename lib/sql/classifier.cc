@@ -92,14 +92,16 @@ void Classifier::read_head(Word verb, Token token) {
     case Word::Alter:  // a new column's default may be a sequence's
       if (is_followed_by(Word::Table)) raise(Trait::MayAdvance);
       if (is_followed_by(Word::Extension)) raise(Trait::Calls);  // its script
-      return;
+      return raise(Trait::ChangesObjects);
     case Word::Call:
       raise(Trait::Calls);
       return raise(Trait::MayAdvance);
     case Word::Refresh:
       return raise(Trait::MayAdvance);
-    case Word::Unlisten:
     case Word::Drop:
+      raise(Trait::ChangesObjects);
+      return raise(Trait::RemovesState);
+    case Word::Unlisten:
     case Word::Close:
       return raise(Trait::RemovesState);
     default:

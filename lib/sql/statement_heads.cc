@@ -86,11 +86,13 @@ void Classifier::read_set_local() {
 void Classifier::set_locally(std::string_view name) {
   if (decides_literals(name)) return set_something_locally();
   if (decides_names(name) || decides_letters(name)) raise(Trait::SetsLocally);
+  if (name.find('.') != std::string_view::npos) raise(Trait::SetsCustomLocally);
 }
 
 void Classifier::set_something_locally() {
   raise(Trait::SetsLocally);
   raise(Trait::SetsLiteralsLocally);
+  raise(Trait::SetsCustomLocally);
 }
 
 void Classifier::read_assignment() {

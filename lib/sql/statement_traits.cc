@@ -77,6 +77,10 @@ std::string_view to_string(Trait trait) {
       return "SET LOCAL of what literals mean";
     case Trait::DiscardPlans:
       return "DISCARD PLANS";
+    case Trait::ChangesObjects:
+      return "ALTER or DROP";
+    case Trait::SetsCustomLocally:
+      return "SET LOCAL of a custom setting";
     case Trait::Calls:
       return "a function";
     case Trait::NamelessSetting:

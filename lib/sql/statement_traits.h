@@ -62,6 +62,12 @@ enum class Trait : uint32_t {
   DiscardPlans = 1U << 23,
   // CALL, DO, a call of a function that is not one of PostgreSQL's own: what it does inside is not read.
   Calls = 1U << 24,
+  // ALTER, DROP: names, types and rows may be others behind it (as behind Creates).
+  ChangesObjects = 1U << 28,
+  // SET LOCAL, set_config(..., true) of a custom setting: a plan may hold what it is (functions that are
+  // wrongly
+  // declared IMMUTABLE).
+  SetsCustomLocally = 1U << 29,
 };
 
 struct StatementTraits {
@@ -87,6 +93,7 @@ struct StatementTraits {
     return false;
   }
   bool is_empty() const { return bits == 0; }
+  bool names_statements() const { return !named_statements.empty(); }
   void raise(Trait trait) { bits |= static_cast<uint32_t>(trait); }
   void add_setting(std::string name);
   void add_setting_parameter(uint16_t number);

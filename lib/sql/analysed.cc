@@ -1,0 +1,49 @@
+#include "lib/sql/analysed.h"
+
+#include <algorithm>
+#include <array>
+
+#include "lib/base/ascii.h"
+#include "lib/sql/lexer.h"
+
+namespace tidepool::sql {
+
+namespace {
+
+constexpr std::array<std::string_view, 40> kCommands{
+    "abort",     "alter",    "analyse",  "analyze",    "begin",   "checkpoint", "close",    "cluster",
+    "comment",   "commit",   "copy",     "deallocate", "discard", "do",         "drop",     "end",
+    "execute",   "fetch",    "grant",    "import",     "listen",  "load",       "lock",     "move",
+    "notify",    "prepare",  "reassign", "reindex",    "release", "reset",      "revoke",   "rollback",
+    "savepoint", "security", "set",      "show",       "start",   "truncate",   "unlisten", "vacuum"};
+
+}  // namespace
+
+bool is_analysed(std::string_view text) {
+  Lexer lexer(text, false);
+  Token first = lexer.next();
+  while (first.is(';')) first = lexer.next();
+  if (first.kind == Token::Kind::End) return lexer.is_broken();
+  if (first.kind != Token::Kind::Word) return true;
+  return std::none_of(kCommands.begin(), kCommands.end(),
+                      [&](std::string_view command) { return base::same_letters(command, first.text); });
+}
+
+bool has_literals(std::string_view text) {
+  constexpr std::string_view kNull = "null";
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '\'') return true;
+    const bool is_parameter = at + 1 < text.size() && is(text[at + 1], kDigit);
+    if (c == '$' && !is_parameter) return true;
+    if ((c == 'n' || c == 'N') && base::same_letters(text.substr(at, kNull.size()), kNull)) return true;
+  }
+  return false;
+}
+
+bool has_odd_letters(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return c == '\\' || static_cast<unsigned char>(c) >= 0x80; });
+}
+
+}  // namespace tidepool::sql
