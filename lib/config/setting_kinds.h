@@ -51,6 +51,14 @@ constexpr Kind<S> duration() {
           }};
 }
 
+template <auto member, uint64_t least, uint64_t most, class S = SectionOfMember<member>>
+constexpr Kind<S> size() {
+  return {
+      [](const Value& value, S& section) -> Wrong { return read_size(value, least, most, section.*member); },
+      [](const S& section) { return print_size(section.*member); },
+      [] { return "a size from " + print_size(least) + " to " + print_size(most); }};
+}
+
 template <auto member, class S = SectionOfMember<member>>
 constexpr Kind<S> text() {
   return {[](const Value& value, S& section) -> Wrong {

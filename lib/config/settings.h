@@ -48,6 +48,8 @@ constexpr const char* name_of(PoolMode mode) {
 }
 // What happens in the other modes than Session if a client makes state that cannot travel to another server.
 enum class OnSessionState : uint8_t { Pin, Error, Allow };
+// Who answers the Parse of a text that its server has prepared already, in the other modes than Session.
+enum class ParseKind : uint8_t { Server, Shared };
 enum class ResetKind : uint8_t { DiscardAll, Rollback, None, Close, Sql };
 enum class Orphans : uint8_t { Cancel, Finish };
 enum class WhenDown : uint8_t { Wait, Fail };
@@ -62,6 +64,9 @@ struct PoolSettings {
   uint32_t min_size = 4;
   uint32_t max_size = 4;                   // default: min_size
   uint32_t max_prepared_statements = 200;  // on each server; 0 = named ones are not shared
+  ParseKind parse = ParseKind::Server;
+  uint64_t statement_memory = uint64_t{256} << 20;        // bytes: of all clients' statements
+  uint64_t client_statement_memory = uint64_t{16} << 20;  // bytes: of one client's
   OnSessionState on_session_state = OnSessionState::Pin;
   uint32_t max_pinned = 3;                 // default: max_size - 1, at least 1; 0 = nobody may be
   std::vector<std::string> pin_functions;  // in lower case, "lock_it" or "app.lock_it"

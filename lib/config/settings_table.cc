@@ -15,12 +15,15 @@ constexpr uint32_t kMostServers = 262'143;  // PostgreSQL's own limit for max_co
 constexpr uint32_t kMostClients = 1'000'000;
 constexpr uint32_t kMostDials = 256;  // each is a thread
 constexpr uint32_t kMostPrepared = 100'000;
+constexpr uint64_t kLeastMemory = uint64_t{64} << 10, kMostMemory = uint64_t{64} << 30;
 constexpr uint32_t kMostWorkers = 1'024;
 constexpr int64_t kLongestKeepalive = 32'767 * kSecond;  // Linux's
 
 constexpr std::array<Word<PoolMode>, 3> kModes{{{name_of(PoolMode::Session), PoolMode::Session},
                                                 {name_of(PoolMode::Transaction), PoolMode::Transaction},
                                                 {name_of(PoolMode::Statement), PoolMode::Statement}}};
+constexpr std::array<Word<ParseKind>, 2> kParse{
+    {{"server", ParseKind::Server}, {"shared", ParseKind::Shared}}};
 constexpr std::array<Word<OnSessionState>, 3> kOnSessionState{
     {{"pin", OnSessionState::Pin}, {"error", OnSessionState::Error}, {"allow", OnSessionState::Allow}}};
 constexpr std::array<Word<Orphans>, 2> kOrphans{{{"cancel", Orphans::Cancel}, {"finish", Orphans::Finish}}};
@@ -322,6 +325,18 @@ const Setting<PoolSettings> kPoolSettings[] = {
      Reload::Yes,
      "How many named prepared statements a server keeps for all clients of transaction and statement mode. 0 "
      "shares none: a client that makes one keeps its server."},
+    {"parse", words<&PoolSettings::parse, kParse>(), "server", Reload::Yes,
+     "Who answers a client's Parse, in transaction and statement mode: server is PostgreSQL, always; shared "
+     "is tidepoold, for a text that it has prepared there before: wrong after DDL and with temporary "
+     "tables."},
+    {"statement_memory", size<&PoolSettings::statement_memory, kLeastMemory, kMostMemory>(), "256MB",
+     Reload::Yes,
+     "How much the texts of all clients' prepared statements may take. What nobody uses is forgotten first; "
+     "then who prepares one more gets an error."},
+    {"client_statement_memory", size<&PoolSettings::client_statement_memory, kLeastMemory, kMostMemory>(),
+     "16MB", Reload::Yes,
+     "How much the names and texts of one client's prepared statements may take. A longer statement keeps "
+     "its server; one more gets an error."},
     {"on_session_state", words<&PoolSettings::on_session_state, kOnSessionState>(), "pin", Reload::Yes,
      "What happens, in transaction and statement mode, to a statement that makes state which cannot travel "
      "(LISTEN, temporary tables, session locks): pin keeps the server with the client, error refuses it, "
@@ -403,7 +418,8 @@ const Setting<LimitSettings> kLimitSettings[] = {
     {"max_dials", number<&LimitSettings::max_dials, 1, kMostDials>(), "8", Reload::Yes,
      "How many server connections may be opening at the same time, over all pools."},
     {"drain_timeout", duration<&LimitSettings::drain_timeout, Zero::Allowed>(), "20s", Reload::Yes,
-     "How long sessions that hold a server, or wait for one, may go on after SIGTERM before they are ended. 0 "
+     "How long sessions that hold a server, or wait for one, may go on after SIGTERM before they are ended. "
+     "0 "
      "ends them at once."},
 };
 

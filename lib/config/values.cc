@@ -20,6 +20,13 @@ constexpr std::array<Unit, 6> kUnits{{{"d", 86'400'000'000},
                                       {"ms", 1'000},
                                       {"us", 1}}};
 
+struct SizeUnit {
+  std::string_view name;
+  uint64_t bytes;
+};
+constexpr std::array<SizeUnit, 4> kSizes{
+    {{"GB", uint64_t{1} << 30}, {"MB", uint64_t{1} << 20}, {"kB", uint64_t{1} << 10}, {"B", 1}}};
+
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
@@ -143,6 +150,25 @@ Wrong read_duration(const Value& value, const DurationRange& range, base::Durati
   return std::nullopt;
 }
 
+Wrong read_size(const Value& value, uint64_t least, uint64_t most, uint64_t& out) {
+  const auto wrong = [&]() -> Wrong {
+    return value.shown + " is not a size from " + print_size(least) + " to " + print_size(most) +
+           "; write a number with its unit as in 64kB, 16MB, 1GB";
+  };
+  const std::string_view text = value.text;
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return wrong();
+  std::string_view unit = text.substr(static_cast<size_t>(end - text.data()));
+  while (!unit.empty() && is_space(unit.front())) unit.remove_prefix(1);
+  const auto found =
+      std::find_if(kSizes.begin(), kSizes.end(), [&](const auto& size) { return size.name == unit; });
+  if (found == kSizes.end() || number > most / found->bytes) return wrong();
+  if (number * found->bytes < least) return wrong();
+  out = number * found->bytes;
+  return std::nullopt;
+}
+
 Wrong read_mode(const Value& value, uint32_t& out) {
   std::string_view text = value.text;
   if (text.starts_with("0o")) text.remove_prefix(2);
@@ -164,6 +190,13 @@ std::string print_duration(base::Duration duration) {
     }
   }
   return std::to_string(duration.count()) + "us";
+}
+
+std::string print_size(uint64_t bytes) {
+  for (const auto& size : kSizes)
+    if (bytes >= size.bytes && bytes % size.bytes == 0)
+      return std::to_string(bytes / size.bytes) + std::string(size.name);
+  return std::to_string(bytes) + "B";
 }
 
 std::string print_mode(uint32_t mode) {

@@ -35,10 +35,13 @@ struct DurationRange {
 
 Wrong read_number(const Value& value, uint32_t least, uint32_t most, uint32_t& out);
 Wrong read_duration(const Value& value, const DurationRange& range, base::Duration& out);
+// Bytes, as PostgreSQL's units write them: 64kB, 16MB, 1GB.
+Wrong read_size(const Value& value, uint64_t least, uint64_t most, uint64_t& out);
 // Octal digits, as chmod takes them.
 Wrong read_mode(const Value& value, uint32_t& out);
 
 std::string print_duration(base::Duration duration);  // "1h", "90s", "0"
+std::string print_size(uint64_t bytes);               // "64kB", "16MB"
 std::string print_mode(uint32_t mode);                // "0660"
 
 // "wait, fail" as a sentence offers a choice: "wait or fail".

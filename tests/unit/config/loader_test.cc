@@ -23,6 +23,9 @@ pools:
     min_size: 2
     max_size: 20
     max_prepared_statements: 300
+    parse: shared
+    statement_memory: 128MB
+    client_statement_memory: 512 kB
     on_session_state: error
     max_pinned: 5
     pin_functions: [Lock_It, app.lock_it]
@@ -82,6 +85,9 @@ TEST_CASE("every setting reaches its field") {
   pool.min_size = 2;
   pool.max_size = 20;
   pool.max_prepared_statements = 300;
+  pool.parse = ParseKind::Shared;
+  pool.statement_memory = uint64_t{128} << 20;
+  pool.client_statement_memory = uint64_t{512} << 10;
   pool.on_session_state = OnSessionState::Error;
   pool.max_pinned = 5;
   pool.pin_functions = {"lock_it", "app.lock_it"};
@@ -287,6 +293,9 @@ TEST_CASE("the rows of SHOW CONFIG name every setting, its value and its default
                           "pools.orders.max_pinned=5(5)\n",
                           "pools.orders.on_session_state=pin(pin)\n",
                           "pools.orders.max_prepared_statements=200(200)\n",
+                          "pools.orders.parse=server(server)\n",
+                          "pools.orders.statement_memory=256MB(256MB)\n",
+                          "pools.orders.client_statement_memory=16MB(16MB)\n",
                           "pools.orders.pin_functions=a.b, c()\n",
                           "pools.orders.transaction=90s(0)\n",
                           "pools.orders.reset=RESET ALL(discard_all)\n",

@@ -209,6 +209,14 @@ TEST_CASE("pin_functions are names of functions") {
       "(did you mean allow?)\n"
       "t.yaml:6:30: pools.orders.max_prepared_statements: \"100001\" is too large; write a number from 0 to "
       "100000\n");
+  CHECK(
+      mistakes_in(with_pool("parse: share\n    statement_memory: 63kB\n    client_statement_memory: 65GB")) ==
+      "t.yaml:5:12: pools.orders.parse: \"share\" is not known here; write server or shared (did you mean "
+      "shared?)\n"
+      "t.yaml:6:23: pools.orders.statement_memory: \"63kB\" is not a size from 64kB to 64GB; write a number "
+      "with its unit as in 64kB, 16MB, 1GB\n"
+      "t.yaml:7:30: pools.orders.client_statement_memory: \"65GB\" is not a size from 64kB to 64GB; write a "
+      "number with its unit as in 64kB, 16MB, 1GB\n");
 }
 
 TEST_CASE("a listener is one socket, at a place of its own") {
@@ -354,7 +362,9 @@ TEST_CASE("a finding is one line, whatever the file holds") {
   CHECK(mistakes ==
         "t.yaml:5:5: pools.orders.a b: unknown setting; write conninfo, users, mode, user_modes, min_size, "
         "max_size, "
-        "max_prepared_statements, on_session_state, max_pinned, pin_functions, timeout, max_waiting, "
+        "max_prepared_statements, parse, statement_memory, client_statement_memory, on_session_state, "
+        "max_pinned, "
+        "pin_functions, timeout, max_waiting, "
         "max_lifetime, max_idle, reconnect_timeout, check, check_query, check_timeout, configure, reset, "
         "reset_timeout, orphans, "
         "when_down, notice_after, max_dials, client_idle, idle_in_transaction, transaction, query, "

@@ -24,6 +24,40 @@ std::string number(const std::string& text) {
   return wrong ? *wrong : std::to_string(out);
 }
 
+std::string size(const std::string& text) {
+  uint64_t out = 77;
+  const Wrong wrong = read_size(value(text), 2, uint64_t{64} << 30, out);
+  CHECK((!wrong || out == 77));
+  return wrong ? *wrong : std::to_string(out);
+}
+
+TEST_CASE("sizes are read with PostgreSQL's units, and printed as short as they can be") {
+  CHECK(size("2B") == "2");
+  CHECK(size("64kB") == "65536");
+  CHECK(size("16MB") == "16777216");
+  CHECK(size("16 MB") == "16777216");
+  CHECK(size("64GB") == "68719476736");
+  CHECK(size("65536MB") == "68719476736");
+  CHECK(print_size(0) == "0B");
+  CHECK(print_size(77) == "77B");
+  CHECK(print_size(1024) == "1kB");
+  CHECK(print_size(1025) == "1025B");
+  CHECK(print_size(uint64_t{1536} << 10) == "1536kB");
+  CHECK(print_size(uint64_t{256} << 20) == "256MB");
+  CHECK(print_size(uint64_t{64} << 30) == "64GB");
+  for (const uint64_t bytes : {uint64_t{2}, uint64_t{1} << 16, uint64_t{3} << 20, (uint64_t{1} << 30) + 1})
+    CHECK(size(print_size(bytes)) == std::to_string(bytes));
+}
+
+TEST_CASE("a size that is none says what one is") {
+  const std::string not_one =
+      " is not a size from 2B to 64GB; write a number with its unit as in 64kB, 16MB, 1GB";
+  for (const std::string text : {"", "big", "MB", "16", "16mb", "16KB", "16M", "1.5MB", "-1MB", "+1MB", "1B",
+                                 "0GB", "65GB", "68719476737B", "16MB more", "18446744073709551615GB",
+                                 "99999999999999999999999B", "17179869184GB", "0x10MB"})
+    CHECK(size(text) == "\"" + text + "\"" + not_one);
+}
+
 TEST_CASE("durations are read as people write them, and bare numbers are seconds") {
   CHECK(duration("30") == "30000000");
   CHECK(duration("30s") == "30000000");
