@@ -73,6 +73,16 @@ bool ClientSession::tick_linked(base::TimePoint now) {
     end({"08006", "the server did not answer within reset_timeout what the session has left there"});
     return false;
   }
+  // A client that has prepared something and said no more than Flush, as asyncpg's prepare() does, need not
+  // keep the server from others: its batch ends by a Sync of ours, of which it does not hear.
+  if (pooled_ && pooled_->mode != config::PoolMode::Session && pending_.empty() &&
+      from_client_.between_messages() && server_->relay.has_only_prepared()) {
+    std::string out;
+    auto client = relay_client();
+    server_->relay.end_prepared_batch(client, out);
+    server_->send(out);
+    return true;
+  }
   const auto& tracker = server_->tracker;
   const bool in_transaction = !tracker.is_quiet() || tracker.status() != 'I';
   if (limits.transaction.count() > 0 && in_transaction && now - transaction_since_ >= limits.transaction) {

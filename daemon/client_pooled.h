@@ -19,11 +19,13 @@ struct ClientSession::Pooled final : session::StatementSource {
   Pooled(PoolHere& pool_here, uint64_t session_number, config::PoolMode pool_mode)
       : pool(pool_here), number(session_number), mode(pool_mode) {}
 
-  session::StatementPtr share(std::string_view text, std::string_view types, std::string_view fingerprint,
-                              std::string_view run_under) override {
+  session::TextPtr text(std::string_view text, std::string_view types, bool is_unsure) override {
     sql::Options now = options;
-    now.is_unsure = session::is_private(fingerprint);
-    return pool.shared->share_statement(text, types, fingerprint, run_under, now);
+    now.is_unsure = is_unsure;
+    return pool.shared->statement_text(text, types, now);
+  }
+  session::StatementPtr share(const session::PreparedStatement& statement) override {
+    return pool.shared->share_statement(statement);
   }
   void show(stats::ClientRow& row) const {
     row.prepared_statements = static_cast<uint32_t>(statements.size());

@@ -64,7 +64,7 @@ void ClientSession::become_pooled() {
 
 void ClientSession::greeted_pooled() {
   const session::WantedSettings wanted{*greeting_, "", nullptr};
-  pooled_->statements.fingerprint = wanted.fingerprint();
+  pooled_->statements.settings_are(wanted.fingerprint(), wanted.custom());
   for (std::string_view name : {kConformingStrings, kClientEncoding, kServerVersion})
     if (const std::string* value = greeting_->told.find(name)) read_option(name, *value, pooled_->options);
 }
@@ -115,7 +115,9 @@ session::StatementRelay::Client ClientSession::relay_client() {
           *pooled_,
           pooled_->policy,
           pooled_->options,
-          pool_->settings->max_prepared_statements};
+          pool_->settings->max_prepared_statements,
+          pool_->settings->client_statement_memory,
+          pool_->settings->parse == config::ParseKind::Shared};
 }
 
 ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::string& out, bool& is_changed) {
@@ -129,8 +131,8 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
   pooled_->policy = {on_state_of(settings.on_session_state), pooled_->mode == config::PoolMode::Statement,
                      pool_->shared->pinned() < settings.max_pinned, database_};
   pooled_->may_ask = true;
-  if (from_client_.between_messages() && server_->relay.begin_kept_batch(bytes))
-    server_->kept_batch.assign(bytes);
+  if (server_->relay.wants_client_rest())
+    server_->relay.client_sent_rest(bytes.substr(0, from_client_.body_left()), client);
   Stop stop = Stop::No;
   std::string& piece = worker_.bytes_of_message();
   size_t kept_from = 0;
@@ -140,18 +142,19 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
         if (stop != Stop::No) return wire::Walk::StopBefore;
         piece.clear();
         const auto pass = server_->relay.client_sent(message, client, piece);
-        if (pass == session::StatementRelay::Pass::AsItIs) return wire::Walk::Go;
         const bool waits = pass == session::StatementRelay::Pass::Wait;
         if (waits) {
           stop = Stop::Waits;
           pooled_->waits = true;
         }
-        if (pass == session::StatementRelay::Pass::NeedsMore || (waits && piece.empty()))
-          return wire::Walk::StopBefore;
-        out.append(bytes.substr(kept_from, message.at - kept_from)).append(piece);
-        kept_from = waits ? message.at : std::min(message.end(), bytes.size());
-        is_changed = true;
-        return waits ? wire::Walk::StopBefore : wire::Walk::Go;
+        const bool is_left_out = pass == session::StatementRelay::Pass::Changed;
+        if (is_left_out || !piece.empty()) {
+          out.append(bytes.substr(kept_from, message.at - kept_from)).append(piece);
+          kept_from = is_left_out ? std::min(message.end(), bytes.size()) : message.at;
+          is_changed = true;
+        }
+        return waits || pass == session::StatementRelay::Pass::NeedsMore ? wire::Walk::StopBefore
+                                                                         : wire::Walk::Go;
       });
   if (is_changed) out.append(bytes.substr(kept_from, walked.consumed - kept_from));
   if (server_->from_server.between_messages() && server_->tail.empty()) {
@@ -201,10 +204,8 @@ void ClientSession::after_server_spoke() {
   const auto& tracker = server_->tracker;
   std::string missing;
   if (server_->relay.take_missing_sync(missing)) server_->send(missing);
-  if (server_->relay.take_repair() && tracker.is_quiet()) {
-    pooled_->waits = false;
-    return replay(server_->kept_batch + pending_.take());
-  }
+  // asyncpg's prepare() says Flush and nothing more: see tick_linked().
+  if (server_->relay.has_only_prepared()) worker_.need_tick();
   const bool goes_on = pooled_->waits && tracker.ready_owed() == 0 && !server_->relay.asks();
   if (goes_on) pooled_->waits = false;
   if (pooled_->mode == config::PoolMode::Statement && tracker.is_quiet() && tracker.status() != 'I')
@@ -268,7 +269,7 @@ void ClientSession::ask_for_state() {
     for (const auto& [name, value] : pooled_->carried->entries()) add(name);
   if (pooled_->watch.asks_all_settings())
     for (const std::string& name : pooled_->watch.custom_settings()) add(name);
-  pooled_->question.emplace(pooled_->watch, custom, server_->relay.statements().prefix());
+  pooled_->question.emplace(pooled_->watch, custom, server_->relay.statements().names());
   pooled_->question_step = session::StateQuestion::Step::More;
   pooled_->asked_at = worker_.now();
   using Question = session::ServerStatements::Question;
@@ -313,11 +314,12 @@ void ClientSession::question_answered(bool is_answered) {
       pooled_->carried = session::carried_after(pooled_->carried, *greeting_, watch, state,
                                                 server_->parameters_of_its_own(), server_->applied);
       const session::WantedSettings wanted{*greeting_, "", pooled_->carried.get()};
-      pooled_->statements.settings_are(wanted.fingerprint());
+      pooled_->statements.settings_are(wanted.fingerprint(), wanted.custom());
       pooled_->told_all = {};  // what the client was told of something that it has RESET is not so any more
     }
     see_statements(state);
     watch.answered(state);
+    if ((watch.pins() & session::bit(session::Pin::Prepared)) == 0) pooled_->statements.forget_own();
   } else {
     const base::Error& error = pooled_->question->error();
     log::warning(shown() +

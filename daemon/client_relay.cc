@@ -133,8 +133,8 @@ std::string ClientSession::made_application_name() const {
   return name_on_server(name);
 }
 
-// A longer one in the startup packet of a login of ours could make that longer than PostgreSQL reads, and look
-// like a server that is gone.
+// A longer one in the startup packet of a login of ours could make that longer than PostgreSQL reads, and
+// look like a server that is gone.
 std::string ClientSession::name_on_server(std::string_view name) const {
   std::string clipped = session::clipped_name(name, server_encoding());
   const std::string* version = greeting_ ? greeting_->told.find("server_version") : nullptr;
@@ -351,8 +351,9 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   bool is_broken = false;
   if (pooled_ && server.relay.wants_rest()) {
     const base::Bytes rest = bytes.substr(0, server.from_server.body_left());
+    auto client = relay_client();
     something_left_out =
-        server.relay.server_sent_rest(rest, pooled_->statements) == session::StatementRelay::Reply::LeaveOut;
+        server.relay.server_sent_rest(rest, client) == session::StatementRelay::Reply::LeaveOut;
     if (something_left_out) kept_from = rest.size();
   }
   for (;;) {

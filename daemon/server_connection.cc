@@ -7,6 +7,7 @@
 
 #include "daemon/client_session.h"
 #include "daemon/log.h"
+#include "daemon/random.h"
 #include "daemon/worker.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
@@ -38,11 +39,24 @@ bool reset_may_wait_on(const session::ParameterMap& parameters) {
   return version != nullptr && ServerCleanup::may_wait_on(*version);
 }
 
+// What the names of prepared statements that are ours begin with: nobody can guess it, so that no text that a
+// client writes can mean them.
+std::string names_of_ours() {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string names = "tidepool_";
+  for (const char byte : random_bytes(16)) {
+    names.push_back(kDigits[static_cast<unsigned char>(byte) >> 4]);
+    names.push_back(kDigits[static_cast<unsigned char>(byte) & 15]);
+  }
+  return names + "_";
+}
+
 }  // namespace
 
 ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id, uint64_t number,
                                    ServerHolders& holders)
-    : parameters(open->parameters),
+    : relay(tracker, names_of_ours()),
+      parameters(open->parameters),
       open_(std::move(open)),
       holder_(holders.enter(open_->process_id, open_->peer_address)),
       socket_(open_->fd(), open_->tls(), *this),

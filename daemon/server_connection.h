@@ -175,10 +175,9 @@ class ServerConnection final : public event::ServerSocketEvents {
 
   // The conversation, for the relay.
   session::TransactionTracker tracker;
-  session::StatementRelay relay{tracker};  // in transaction mode
+  session::StatementRelay relay;  // in transaction mode
   // What clients in transaction mode have set here and not taken back, by names in lower case.
   session::ParameterMap applied;
-  std::string kept_batch;       // what a client sent last, if it may have to be sent again
   session::SessionTrace trace;  // of the client that has it
   wire::FrameCursor from_server;
   session::ParameterMap parameters;

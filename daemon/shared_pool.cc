@@ -86,7 +86,8 @@ SharedPool::SharedPool(std::shared_ptr<const config::PoolSettings> settings, Swi
     : name_(settings->name),
       switchboard_(switchboard),
       settings_(std::move(settings)),
-      ledger_(name_, limits_of(*settings_), random_seed(), now) {}
+      ledger_(name_, limits_of(*settings_), random_seed(), now),
+      statements_(settings_->statement_memory) {}
 
 std::optional<pool::Grant> SharedPool::checkout(pool::Ticket ticket, pool::WorkerId worker,
                                                 const std::string& application_name, base::TimePoint now) {
@@ -174,6 +175,10 @@ void SharedPool::change(std::shared_ptr<const config::PoolSettings> settings, ba
   Turn turn(*this);
   const bool replace = dialed_otherwise(*settings_, *settings);
   settings_ = std::move(settings);
+  {
+    std::lock_guard lock(statements_mutex_);
+    statements_.set_most_bytes(settings_->statement_memory);
+  }
   ledger_.set_limits(limits_of(*settings_), now, turn.actions);
   if (replace) {
     greetings_.forget();
@@ -216,11 +221,24 @@ std::shared_ptr<const session::Greeting> SharedPool::learn_greeting(const sessio
   return greetings_.learn(settings, server, changed);
 }
 
-session::StatementPtr SharedPool::share_statement(std::string_view text, std::string_view types,
-                                                  std::string_view fingerprint, std::string_view run_under,
-                                                  const sql::Options& options) {
+session::TextPtr SharedPool::statement_text(std::string_view text, std::string_view types,
+                                            const sql::Options& options) {
+  session::TextPtr shared;
+  bool is_nearly_full = false;
+  {
+    std::lock_guard lock(statements_mutex_);
+    shared = statements_.text(text, types, options);
+    is_nearly_full = statements_.take_nearly_full();
+  }
+  if (is_nearly_full)
+    log::warning("pool=" + log::shown(name_) +
+                 " its clients' prepared statements take most of statement_memory");
+  return shared;
+}
+
+session::StatementPtr SharedPool::share_statement(const session::PreparedStatement& statement) {
   std::lock_guard lock(statements_mutex_);
-  return statements_.share(text, types, fingerprint, run_under, options);
+  return statements_.share(statement);
 }
 
 bool SharedPool::pin(uint32_t most) {

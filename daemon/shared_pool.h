@@ -55,11 +55,9 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   std::shared_ptr<const session::Greeting> learn_greeting(const session::StartupSettings& settings,
                                                           const session::ParameterMap& server,
                                                           const session::ParameterMap& changed);
-  // The prepared statement of that text, types and settings, which all sessions share. Null: they take too
-  // much memory.
-  session::StatementPtr share_statement(std::string_view text, std::string_view types,
-                                        std::string_view fingerprint, std::string_view run_under,
-                                        const sql::Options& options);
+  // What all sessions share of prepared statements. Null: they take too much memory.
+  session::TextPtr statement_text(std::string_view text, std::string_view types, const sql::Options& options);
+  session::StatementPtr share_statement(const session::PreparedStatement& statement);
   // Sessions that keep a server beyond their transactions. pin() says whether there is room for one more.
   bool pin(uint32_t most);
   void unpin() { pinned_.fetch_sub(1, std::memory_order_relaxed); }

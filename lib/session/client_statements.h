@@ -22,11 +22,9 @@ class ClientStatements {
   struct Entry {
     StatementPtr statement;
     uint32_t era = 0;
-    uint64_t number = 0;    // of no other Parse of this client
-    uint64_t settings = 0;  // the version() of those that `statement` is right for
-    // What the client was told that its rows look like (RowShape): it must not meet others. kUnknown: it was
-    // told nothing.
-    uint64_t told_shape = RowShape::kUnknown;
+    uint64_t number = 0;     // of no other Parse of this client
+    uint64_t settings = 0;   // the version() of those that `statement` is right for
+    bool is_own = false;     // it stands on the client's server under the client's own name, and nowhere else
     bool is_unsure = false;  // parsed when nobody knew what the session had SET before
     std::shared_ptr<const std::string> parsed_under = nullptr;  // ... and what turned out (a fingerprint)
   };
@@ -36,8 +34,8 @@ class ClientStatements {
     const auto found = entries_.find(name);
     return found != entries_.end() && found->second.era >= era_ ? &found->second : nullptr;
   }
-  void set(std::string_view name, StatementPtr statement) {
-    put(name, {std::move(statement), era_, ++last_number_, settings_version_});
+  Entry& set(std::string_view name, StatementPtr statement) {
+    return put(name, {std::move(statement), era_, ++last_number_, settings_version_});
   }
   // The one that has this number, whether it is about to end or not. Null: it stands under that name no more.
   Entry* find(std::string_view name, uint64_t number) {
@@ -48,25 +46,51 @@ class ClientStatements {
   std::optional<Entry> take(std::string_view name) {
     const auto found = entries_.find(name);
     if (found == entries_.end()) return std::nullopt;
-    name_bytes_ -= name.size() + sizeof(Entry);
+    bytes_ -= bytes_of(name, found->second);
     Entry taken = std::move(found->second);
     entries_.erase(found);
     return taken;
   }
-  void put(std::string_view name, Entry entry) {
+  Entry& put(std::string_view name, Entry entry) {
     const auto [place, is_new] = entries_.try_emplace(std::string(name));
-    if (is_new) name_bytes_ += name.size() + sizeof(Entry);
+    if (!is_new) bytes_ -= bytes_of(name, place->second);
+    has_own_ = has_own_ || entry.is_own;
     place->second = std::move(entry);
+    bytes_ += bytes_of(name, place->second);
+    return place->second;
   }
-  bool has_room_for(std::string_view name) const { return name_bytes_ + name.size() <= kMostNameBytes; }
+  // What its statement turned out to be.
+  void becomes(std::string_view name, Entry& entry, StatementPtr statement) {
+    const bool counts = !name.empty();  // the unnamed one does not
+    if (counts) bytes_ -= bytes_of(name, entry);
+    entry.statement = std::move(statement);
+    if (counts) bytes_ += bytes_of(name, entry);
+  }
+  void note_own() { has_own_ = true; }
   size_t size() const { return entries_.size(); }
+  // Of names and texts, the unnamed one's too; a text that others have as well counts whole for each.
+  size_t bytes() const { return bytes_ + unnamed.size(); }
+  // All are gone.
+  void forget_all() {
+    entries_.clear();
+    bytes_ = 0;
+    has_own_ = false;
+    unnamed.clear();
+    unnamed_changed();
+  }
+  // Those that stood under the client's own names are gone with the server that had them.
+  void forget_own() {
+    if (!std::exchange(has_own_, false)) return;
+    forget_if([](const Entry& entry) { return entry.is_own; });
+  }
 
   // It was parsed behind a SET of the same transaction.
   void is_unsure_of(Entry& entry) { has_unsure_ = entry.is_unsure = true; }
   // What the session has SET is known now: so is what was parsed since.
-  void settings_are(std::string known) {
-    if (literals_in(known) != literals_in(fingerprint)) ++settings_version_;
+  void settings_are(std::string known, std::string known_custom = {}) {
+    if (literals_in(known) != literals_in(fingerprint) || known_custom != custom) ++settings_version_;
     fingerprint = std::move(known);
+    custom = std::move(known_custom);
     if (std::exchange(unnamed_is_unsure, false)) unnamed_fingerprint = fingerprint;
     if (!std::exchange(has_unsure_, false)) return;
     const auto shared = std::make_shared<const std::string>(fingerprint);
@@ -81,46 +105,64 @@ class ClientStatements {
   uint32_t begin_era() { return era_++; }
   // It did happen, or (the era that begin_era() returned) did not.
   void end_era() {
-    std::erase_if(entries_, [this](const auto& entry) {
-      if (entry.second.era >= era_) return false;
-      name_bytes_ -= entry.first.size() + sizeof(Entry);
-      return true;
-    });
+    forget_if([this](const Entry& entry) { return entry.era < era_; });
   }
   void undo_era(uint32_t before) { era_ = before; }
 
-  // Of the unnamed statement: the Parse message that made it, whole. Empty: there is none, or
+  // Of the unnamed statement: the body of the Parse message that made it, whole. Empty: there is none, or
   // `unnamed_is_long`.
   std::string unnamed;
   sql::StatementTraits unnamed_traits;
   std::string unnamed_fingerprint;  // of the settings that it was parsed under
+  // What PostgreSQL made of it, once that is known (PreparedStatement).
+  std::string unnamed_parameters;
+  uint64_t unnamed_shape = RowShape::kUnknown;
   std::string_view text_of_unnamed() const {
     return unnamed.empty() ? std::string_view("an unnamed statement") : std::string_view(unnamed.data() + 1);
   }
   // Other than that of any other unnamed statement of this client: a server may have an earlier one.
   uint64_t unnamed_version = 0;
-  void unnamed_changed() { unnamed_version = ++last_unnamed_version_; }
+  void unnamed_changed() {
+    unnamed_version = ++last_unnamed_version_;
+    unnamed_shape = RowShape::kUnknown;
+    unnamed_elsewhere.reset();
+  }
+  // As it is used on servers that have not got it as their unnamed one: under a name of ours, as others are.
+  std::optional<Entry> unnamed_elsewhere;
   bool unnamed_is_unsure = false;  // as in Entry
   bool unnamed_is_long = false;    // too long to be kept: it lives on its server only
   // `unnamed_traits` are what sql::classify() says of `unnamed` by the options of now.
   bool unnamed_is_read = false;
-  // Of the settings that the client has now, but for its application_name.
+  // Of the settings that the client has now, but for its application_name and custom ones.
   std::string fingerprint;
+  std::string custom;  // of its custom settings
 
  private:
-  static constexpr size_t kMostNameBytes = size_t{16} * 1024 * 1024;
   struct Hash {
     using is_transparent = void;
     size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
   };
+  static size_t bytes_of(std::string_view name, const Entry& entry) {
+    const TextPtr& text = entry.statement->text;
+    return name.size() + sizeof(Entry) + (text != nullptr ? text->bytes() : 0);
+  }
+  template <class Condition>
+  void forget_if(Condition&& condition) {
+    std::erase_if(entries_, [&](const auto& entry) {
+      if (!condition(entry.second)) return false;
+      bytes_ -= bytes_of(entry.first, entry.second);
+      return true;
+    });
+  }
 
   std::unordered_map<std::string, Entry, Hash, std::equal_to<>> entries_;
-  size_t name_bytes_ = 0;
+  size_t bytes_ = 0;
   uint64_t last_number_ = 0;
   uint64_t settings_version_ = 0;
   uint64_t last_unnamed_version_ = 0;
   uint32_t era_ = 0;
   bool has_unsure_ = false;
+  bool has_own_ = false;
 };
 
 }  // namespace tidepool::session

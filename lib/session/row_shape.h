@@ -15,12 +15,13 @@ class RowShape {
  public:
   // No shape has these numbers.
   static constexpr uint64_t kUnknown = 0;
-  static constexpr uint64_t kNoRows = 1;  // NoData
+  static constexpr uint64_t kNoRows = 1;       // NoData
+  static constexpr uint64_t kNotCompared = 2;  // of a command whose rows PostgreSQL never compares (FETCH)
 
   // The body of a RowDescription, or the next piece of it.
   void read(base::Bytes piece);
   // Of what was read.
-  uint64_t number() const { return hash_ > kNoRows ? hash_ : ~hash_; }
+  uint64_t number() const { return hash_ > kNotCompared ? hash_ : ~hash_; }
 
  private:
   void add(char byte) { hash_ = (hash_ ^ static_cast<unsigned char>(byte)) * kPrime; }

@@ -4,44 +4,76 @@
 #include <array>
 #include <charconv>
 #include <limits>
+#include <numeric>
 
 namespace tidepool::session {
 
-// For each Bind: less than half of what adding two strings takes.
-std::string ServerStatements::name_of(uint32_t number) {
-  std::array<char, kPrefix.size() + std::numeric_limits<uint32_t>::digits10 + 1> name;
-  char* digits = std::copy(kPrefix.begin(), kPrefix.end(), name.data());
-  char* end = std::to_chars(digits, name.data() + name.size(), number).ptr;
-  return {name.data(), end};
+std::string_view ServerStatements::name_of(uint32_t number) const {
+  std::array<char, std::numeric_limits<uint32_t>::digits10 + 1> digits;
+  const char* const begin = digits.data();
+  const char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  name_.resize(names_.size());
+  return name_.append(begin, end);
 }
 
-const ServerStatements::Copy* ServerStatements::find_copy(const PreparedStatement& statement) {
+ServerStatements::Copy* ServerStatements::find_copy(const PreparedStatement& statement) {
   const auto found = by_statement_.find(&statement);
   if (found == by_statement_.end() || found->second->era < era_) return nullptr;
   if (found->second != copies_.begin()) copies_.splice(copies_.begin(), copies_, found->second);
   return &*found->second;
 }
 
-// Asked for what was used just now, which is in front.
+const ServerStatements::Copy* ServerStatements::find_like(const PreparedStatement& statement) {
+  for (const Copy& copy : copies_) {
+    const PreparedStatement& other = *copy.statement;
+    if (other.text == statement.text && other.is_known() && copy.era >= era_ &&
+        other.fingerprint == statement.fingerprint && other.run_under == statement.run_under)
+      return find_copy(other);
+  }
+  return nullptr;
+}
+
 ServerStatements::Copy* ServerStatements::of_number(uint32_t number) {
   const auto place = place_of(number);
   return place != copies_.end() ? &*place : nullptr;
 }
 
-std::list<ServerStatements::Copy>::iterator ServerStatements::place_of(uint32_t number) {
+ServerStatements::Place ServerStatements::place_of(uint32_t number) {
   return std::find_if(copies_.begin(), copies_.end(),
                       [number](const Copy& copy) { return copy.number == number; });
 }
 
+void ServerStatements::forget(Place at) {
+  if (!at->statement->is_known()) --unknown_;
+  const auto found = by_statement_.find(at->statement.get());
+  if (found != by_statement_.end() && found->second == at) by_statement_.erase(found);
+  copies_.erase(at);
+}
+
 uint32_t ServerStatements::add(StatementPtr statement) {
-  auto& place = by_statement_[statement.get()];
-  if (place != std::list<Copy>::iterator{}) {
-    if (place->era >= era_) unwanted.push_back(place->number);
-    copies_.erase(place);
-  }
+  if (!statement->is_known()) ++unknown_;
   copies_.push_front({std::move(statement), ++last_number_, era_});
-  place = copies_.begin();
+  const auto [place, is_first] = by_statement_.try_emplace(copies_.front().statement.get(), copies_.begin());
+  if (!is_first) {
+    const Place older = std::exchange(place->second, copies_.begin());
+    if (older->era >= era_) unwanted.push_back(older->number);
+    forget(older);
+  }
   return last_number_;
+}
+
+void ServerStatements::known_as(uint32_t number, StatementPtr statement) {
+  const Place copy = place_of(number);
+  if (copy == copies_.end()) return;
+  by_statement_.erase(copy->statement.get());
+  if (!copy->statement->is_known()) --unknown_;
+  if (!statement->is_known()) ++unknown_;
+  const auto [place, is_first] = by_statement_.try_emplace(statement.get(), copy);
+  copy->statement = std::move(statement);
+  if (is_first) return;
+  const Place older = std::exchange(place->second, copy);
+  if (older->era >= era_) unwanted.push_back(older->number);
+  forget(older);
 }
 
 uint32_t ServerStatements::take_surplus(size_t most) {
@@ -52,22 +84,28 @@ uint32_t ServerStatements::take_surplus(size_t most) {
   }
   if (copies_.size() < most || copies_.empty()) return 0;
   const uint32_t number = copies_.back().number;
-  by_statement_.erase(copies_.back().statement.get());
-  copies_.pop_back();
+  forget(std::prev(copies_.end()));
   return number;
 }
 
 void ServerStatements::remove(uint32_t number) {
+  std::erase(unwanted, number);
   const auto copy = place_of(number);
-  if (copy == copies_.end()) return;
-  by_statement_.erase(copy->statement.get());
-  copies_.erase(copy);
+  if (copy != copies_.end()) forget(copy);
+}
+
+template <class Condition>
+void ServerStatements::give_up_if(Condition&& condition) {
+  for (auto copy = copies_.begin(); copy != copies_.end();) {
+    const auto at = copy++;
+    if (!condition(*at)) continue;
+    unwanted.push_back(at->number);
+    forget(at);
+  }
 }
 
 void ServerStatements::give_up_all() {
-  for (const Copy& copy : copies_) unwanted.push_back(copy.number);
-  copies_.clear();
-  by_statement_.clear();
+  give_up_if([](const Copy&) { return true; });
 }
 
 void ServerStatements::doubt(uint32_t number) {
@@ -76,32 +114,32 @@ void ServerStatements::doubt(uint32_t number) {
 
 void ServerStatements::give_up_doubtful() {
   has_doubtful_ = false;
-  std::erase_if(copies_, [this](const Copy& copy) {
-    if (!copy.is_doubtful) return false;
-    unwanted.push_back(copy.number);
-    by_statement_.erase(copy.statement.get());
-    return true;
-  });
+  give_up_if([](const Copy& copy) { return copy.is_doubtful; });
+}
+
+void ServerStatements::give_up_unknown() {
+  give_up_if([](const Copy& copy) { return !copy.statement->is_known(); });
 }
 
 void ServerStatements::end_era() {
   for (auto copy = copies_.begin(); copy != copies_.end();) {
-    if (copy->era >= era_) {
-      ++copy;
-      continue;
-    }
-    by_statement_.erase(copy->statement.get());
-    copy = copies_.erase(copy);
+    const auto at = copy++;
+    if (at->era < era_) forget(at);
   }
   unwanted.clear();
   if (question == Question::Prepared) question = Question::NotThere;
 }
 
+std::vector<uint32_t> ServerStatements::numbers() const {
+  std::vector<uint32_t> all = unwanted;
+  for (const Copy& copy : copies_) all.push_back(copy.number);
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
 ServerStatements::Census ServerStatements::census() const {
-  Census census{copies_.size() + unwanted.size()};
-  for (const Copy& copy : copies_) census.sum += copy.number;
-  for (const uint32_t number : unwanted) census.sum += number;
-  return census;
+  const std::vector<uint32_t> all = numbers();
+  return {all.size(), std::accumulate(all.begin(), all.end(), uint64_t{0})};
 }
 
 void ServerStatements::clear() {
@@ -109,6 +147,8 @@ void ServerStatements::clear() {
   by_statement_.clear();
   unwanted.clear();
   if (question == Question::Prepared) question = Question::NotThere;
+  unknown_ = 0;
+  has_doubtful_ = false;
 }
 
 }  // namespace tidepool::session

@@ -116,7 +116,7 @@ SettingChanges WantedSettings::changes_on(ParameterMap& applied, const Parameter
   return changes;
 }
 
-std::string WantedSettings::fingerprint() const {
+ParameterMap WantedSettings::all() const {
   ParameterMap all;
   // Whole values, as above: they are set again for what is parsed again.
   for (const auto& wish : greeting.wishes)
@@ -124,7 +124,19 @@ std::string WantedSettings::fingerprint() const {
             wish.reported_name.empty() ? wish.setting.second : wish.reported_value);
   if (carried != nullptr)
     for (const auto& [name, value] : carried->entries()) all.set(name, value);
-  return fingerprint_of(all);
+  return all;
+}
+
+std::string WantedSettings::fingerprint() const {
+  return fingerprint_of(all());
+}
+
+std::string WantedSettings::custom() const {
+  std::string text;
+  const ParameterMap wanted = all();
+  for (const auto& [name, value] : wanted.entries())
+    if (name.find('.') != std::string::npos) text.append(name).append(1, '\0').append(value).append(1, '\0');
+  return text;
 }
 
 bool is_parsed_again(std::string_view from, std::string_view to) {

@@ -30,6 +30,11 @@ struct WantedSettings {
   // it, nor are custom settings: PostgreSQL's parser looks at neither, and who sets app.user_id for each of
   // its users would share nothing.
   std::string fingerprint() const;
+  // Of its custom settings, which plans may hold all the same (functions wrongly declared IMMUTABLE).
+  std::string custom() const;
+
+ private:
+  ParameterMap all() const;
 };
 
 // Whether PostgreSQL parses again by itself what was parsed under `from`: another search_path.

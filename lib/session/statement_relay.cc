@@ -6,6 +6,8 @@
 #include "lib/base/ascii.h"
 #include "lib/session/function_call.h"
 #include "lib/session/session_settings.h"
+#include "lib/session/statement_relay_texts.h"
+#include "lib/sql/analysed.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
 
@@ -16,66 +18,27 @@ using sql::Trait;
 
 namespace {
 
-// An unnamed statement is kept up to this length, so that it can be used again on another server.
-constexpr size_t kLongestUnnamed = size_t{8} * 1024;
-
 const base::Error kTooManyStatements{
     "53200", "out of memory", "The prepared statements of this pool's clients take too much memory.", ""};
+const base::Error kTooManyOfClient{
+    "53200", "out of memory",
+    "The prepared statements of this session take more than client_statement_memory.",
+    "Close statements that are not needed any more, or raise client_statement_memory."};
 
-base::Error no_such_statement(std::string_view name) {
-  return {"26000", "prepared statement \"" + std::string(name) + "\" does not exist"};
-}
+// As a Parse names them: none.
+constexpr std::string_view kNoParameters{"\0\0", 2};
 
-// A message as the client sent it, or what is here of it, with another name in the place of `name`, which is
-// a view of its body.
-void append_renamed(const wire::Message& message, std::string_view name, std::string_view other,
-                    std::string& out) {
-  const auto at = static_cast<size_t>(name.data() - message.body.data());
-  out.push_back(message.type);
-  base::append_u32(out, static_cast<uint32_t>(message.size - 1 - name.size() + other.size()));
-  out.append(message.body.substr(0, at)).append(other).append(message.body.substr(at + name.size()));
-}
-
-bool is_blank(char c) {
-  return c == ' ' || (c >= '\t' && c <= '\r') || c == ';';
-}
-
-// Whether `text` ends with `word` (in lower case), blanks behind it aside; takes both off.
-bool take_last_word(std::string_view& text, std::string_view word) {
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  if (text.size() < word.size() || !base::same_letters(text.substr(text.size() - word.size()), word))
-    return false;
-  text.remove_suffix(word.size());
-  return true;
-}
-
-// The one statement that the text names is the object of a DEALLOCATE. `alone`: it must be all that the text
-// is.
-bool is_deallocate(std::string_view text, const sql::StatementTraits& traits, bool alone) {
-  if (traits.named_statements.size() != 1) return false;
-  const auto& named = traits.named_statements.front();
-  std::string_view before = text.substr(0, named.at);
-  take_last_word(before, "prepare");
-  if (!take_last_word(before, "deallocate")) return false;
-  const std::string_view behind = text.substr(named.at + named.size);
-  return !alone || (std::all_of(before.begin(), before.end(), is_blank) &&
-                    std::all_of(behind.begin(), behind.end(), is_blank));
-}
-
-// The values of a set_config's name that travel as parameters of a Bind. False: they cannot be read.
-template <class Visitor>
-bool each_parameter(base::Bytes bind, const std::vector<uint16_t>& wanted, Visitor&& visit) {
-  wire::FieldReader fields(bind);
+// What a Parse message says behind the statement's name. Nothing: it cannot be read.
+struct ParsedText {
+  std::string_view text;
+  base::Bytes types;
+};
+std::optional<ParsedText> read_parse(base::Bytes body) {
+  wire::FieldReader fields(body);
   fields.cstring();
-  fields.cstring();
-  for (uint16_t formats = fields.u16(); formats > 0 && fields.ok(); --formats) fields.u16();
-  const uint16_t count = fields.u16();
-  for (uint16_t i = 1; i <= count && fields.ok(); ++i) {
-    const auto size = static_cast<int32_t>(fields.u32());
-    const base::Bytes value = size < 0 ? base::Bytes() : fields.bytes(static_cast<size_t>(size));
-    if (fields.ok() && std::find(wanted.begin(), wanted.end(), i) != wanted.end()) visit(value);
-  }
-  return fields.ok();
+  const std::string_view text = fields.cstring();
+  if (!fields.ok()) return std::nullopt;
+  return ParsedText{text, fields.rest()};
 }
 
 }  // namespace
@@ -104,40 +67,53 @@ bool StatementRelay::is_enough(char type, base::Bytes body, size_t body_size) {
 StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, Client& client,
                                                  std::string& out) {
   const char type = message.type;
-  if (tracker_.skips_to_sync() && type != 'S') return as_it_is(type);  // the server ignores it
-  if (holds_back_) {
-    if (tracker_.ready_owed() > 0) return Pass::Wait;
-    holds_back_ = !tracker_.is_quiet();
+  if (in_front_ == InFront::Failed && type == 'Q') {  // its answer was the error in front of it
+    end_unnamed_by_query(client);
+    unnamed_of_ = kSomebody;
+    return Pass::Changed;
   }
+  if (tracker_.skips_to_sync() && type != 'S') return as_it_is(type);  // the server ignores it
   if (resets_) {
     const bool is_answered = tracker_.is_quiet();
     if (!is_answered && !tracker_.batch_is_open() && type != 'd' && type != 'c' && type != 'f' && type != 'S')
       return Pass::Wait;
     resets_ = !is_answered;
   }
-  if (type != 'B' && type != 'D') take_first_of_batch();
-  if ((sets_locally_ || changes_letters_ || statements_.has_doubtful()) && tracker_.is_quiet() &&
-      tracker_.status() == 'I') {
-    sets_locally_ = sets_literals_locally_ = changes_letters_ = false;
-    statements_.give_up_doubtful();
+  if ((sets_locally_ || sets_custom_locally_ || changes_letters_ || changes_objects_ ||
+       statements_.has_doubtful()) &&
+      tracker_.is_quiet() && tracker_.status() == 'I')
+    end_what_lasted_for_the_transaction();
+  if (in_front_ == InFront::OfQuery) {
+    if (!tracker_.is_quiet()) return Pass::Wait;
+    in_front_ = InFront::Nothing;
   }
-  if (syncs_after_error_ && tracker_.is_quiet()) syncs_after_error_ = false;
-  if (syncs_after_error_) return Pass::Wait;
-  if ((type == 'P' || type == 'B' || type == 'D') && is_behind_settings(client)) return Pass::Wait;
+  const bool is_of_statement = type == 'P' || type == 'B' || type == 'D';
+  if (is_of_statement && is_behind_settings(client)) return Pass::Wait;
+  if (undescribed_.number != 0 && type != 'D' && !tracker_.skips_to_sync()) describe_unseen(out);
+  if (is_of_statement && statements_.has_unwanted() && !tracker_.batch_is_open()) close_unwanted(client, out);
   switch (type) {
     case 'P':
       return parse(message, client, out);
     case 'B':
+      batch_binds_ = true;
       return bind(message, client, out);
     case 'D':
       return describe(message, client, out);
     case 'C':
-      return close(message, client, out);
+      return close(message, client);
     case 'E':
-      bound_ = nullptr;
+      batch_binds_ = batch_has_run_ = true;
       resets_ = resets_ || std::exchange(bound_resets_, false);
-      if (std::exchange(execute_deallocates_, false) && tracker_.client_sent_marked(type)) {
+      if (std::exchange(execute_deallocates_all_, false) && tracker_.client_sent_marked(type)) {
         deallocate_all(client);
+        return Pass::AsItIs;
+      }
+      if (execute_deallocates_.number != 0 && tracker_.client_sent_marked(type)) {
+        mark_deallocate(client);
+        return Pass::AsItIs;
+      }
+      if (execute_uses_.number != 0 && tracker_.client_sent_marked(type)) {
+        mark_use(std::exchange(execute_uses_.number, 0), execute_uses_.name);
         return Pass::AsItIs;
       }
       return as_it_is(type);
@@ -145,106 +121,175 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
       return query(message, client, out);
     case 'F':
       note_function_call(message.body, client.watch);
-      changes_letters_ = true;
+      changes_letters_ = batch_binds_ = true;
       return as_it_is(type);
     case 'H':
       flushes_ = true;
       return as_it_is(type);
     case 'S':
-      bound_ = nullptr;
-      execute_deallocates_ = bound_resets_ = unnamed_is_noted_ = false;
-      return as_it_is(type);
+      return end_of_batch(client, out);
     default:
       return as_it_is(type);
   }
 }
 
-// What another client's nextval has left must not be seen: DISCARD SEQUENCES in front of the first currval or
-// lastval, unless the session may have values of its own there. In front of the nextval that keeps the
-// server, too: it may fail, and is of one sequence only.
-bool StatementRelay::needs_own_sequences(const sql::StatementTraits& traits, const Client& client) const {
-  const bool names = traits.has(Trait::NamesCurrentValue) ||
-                     (traits.has(Trait::MayAdvance) && client.watch.names_current_value());
-  return names && !advanced_ && tracker_.status() != 'E';  // there it would fail in place of a ROLLBACK
+// An unnamed statement that was parsed and not bound is meant for a later batch, which may be on another
+// server: what it is must be known by then.
+void StatementRelay::describe_unbound(Client& client, std::string& out) {
+  const ClientStatements& own = client.statements;
+  if (!std::exchange(unnamed_is_unbound_, false) || !has_unnamed_of(client) || tracker_.skips_to_sync())
+    return;
+  if (!own.unnamed.empty() && own.unnamed_shape == RowShape::kUnknown &&
+      sql::is_analysed(own.text_of_unnamed()))
+    describe_statement("", 0, own.unnamed_version, "", out);
 }
 
-void StatementRelay::need_own_sequences(const sql::StatementTraits& traits, Client& client,
-                                        std::string& out) {
-  const bool needs = needs_own_sequences(traits, client);
-  advanced_ = advanced_ || traits.has_any({Trait::NamesCurrentValue, Trait::MayAdvance});
-  if (needs) run_unseen("DISCARD SEQUENCES", out);
+StatementRelay::Pass StatementRelay::end_of_batch(Client& client, std::string& out) {
+  describe_unbound(client, out);
+  execute_uses_.number = 0;
+  execute_deallocates_all_ = bound_resets_ = unnamed_is_noted_ = batch_binds_ = batch_has_run_ = false;
+  nothing_is_deallocated();
+  return as_it_is('S');
 }
 
-StatementRelay::Pass StatementRelay::as_it_is(char type) {
-  tracker_.client_sent(type);
-  return Pass::AsItIs;
+void StatementRelay::end_prepared_batch(Client& client, std::string& out) {
+  describe_unbound(client, out);
+  wire::append_sync(out);
+  tracker_.client_sent('S');
+  leaves_out_ready_ = true;
+  unnamed_is_noted_ = false;
+}
+
+// In words of ours: that of the client's statement is over when the server says that this one is.
+void StatementRelay::mark_deallocate(Client& client) {
+  Mark& one = mark(Mark::Kind::DeallocateOne);
+  one.number = std::exchange(execute_deallocates_.number, 0);
+  one.name = execute_deallocates_.name;
+  one.before = client.statements.take(one.name);
+}
+
+// What was prepared to be deallocated is there still, unless it was skipped.
+void StatementRelay::leave_undeallocated() {
+  statements_.unwanted.push_back(std::exchange(execute_deallocates_.number, 0));
 }
 
 StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client& client, std::string& out) {
-  wire::FieldReader fields(message.body);
-  const std::string_view name = fields.cstring();
-  const std::string_view text = fields.cstring();
-  const base::Bytes types = fields.rest();
   const bool is_whole = message.is_whole();
-  if (is_whole && !fields.ok()) return as_it_is('P');  // it will not do for the server either
-  if (name.empty()) return parse_unnamed(message, is_whole ? text : std::string_view(), client, out);
-  if (must_wait() || must_know_letters(text)) return Pass::Wait;
+  const std::string_view name = until_nul(message.body);
+  const auto parsed = is_whole ? read_parse(message.body) : std::nullopt;
+  if (is_whole && !parsed) return as_it_is('P');  // it will not do for the server either
+  const bool is_named = name.size() < message.body.size() && !name.empty();
+  if (!is_named && is_whole) return parse_unnamed(message, parsed->text, client, out);
+  const bool is_collected =
+      !is_whole && message.size <= client.most_bytes && name.size() < message.body.size();
+  if (!is_named) return parse_unnamed(message, {}, client, out);
+  if (must_wait() || (is_whole && must_know_letters(parsed->text))) return Pass::Wait;
 
   // Under its own name, which is one with those of SQL's PREPARE.
-  const bool may_be_own = client.watch.has_own_statements() && !name.starts_with(ServerStatements::kPrefix);
-  if (!is_whole || client.max_prepared_statements == 0 ||
-      (may_be_own && client.statements.find(name) == nullptr)) {
-    client.watch.note_own_statement(is_whole ? text : "a long statement");
-    if (!is_whole)
-      note_beginning(until_nul(message.body.substr(name.size() + 1)), client);
-    else if (auto error = client.watch.note(classify(text, client), text, client.policy))
+  const auto* known = client.statements.find(name);
+  const bool may_be_own = client.watch.has_own_statements() && known == nullptr;
+  const bool is_own = known != nullptr && known->is_own;
+  if ((!is_whole && !is_collected) || client.max_prepared_statements == 0 || may_be_own || is_own)
+    return parse_own(message, name, client, out);
+  if (known != nullptr) return parse_again(message, name, *known, out);
+
+  if (client.statements.bytes() + name.size() + message.size > client.most_bytes)
+    return refuse('B', kTooManyOfClient, out);
+  TextPtr text;
+  if (is_whole) {
+    text = client.source.text(parsed->text, parsed->types, is_unsure_of_letters());
+    if (!text) return refuse('B', kTooManyStatements, out);
+    if (auto error = client.watch.note(text->traits, text->text, client.policy))
       return refuse('B', std::move(*error), out);
-    return as_it_is('P');
   }
-  if (auto* entry = client.statements.find(name)) {
-    // PostgreSQL is to say that there is one: if it is not here, anything under a name of ours will do.
-    uint32_t number = statements_.find(*entry->statement);
-    if (number == 0) {
-      number = statements_.fresh_number();
-      wire::append_parse(out, ServerStatements::name_of(number), "ROLLBACK");
-      tracker_.client_sent_marked('P');
-      mark(Mark::Kind::InjectedParse).number = number;
-      statements_.unwanted.push_back(number);
+  PreparedStatement fresh{std::move(text), fingerprint_of(client), {}};
+  fresh.run_under = run_under(fresh.fingerprint, client);
+  StatementPtr statement;
+  bool is_there = false;
+  if (fresh.text != nullptr && !fresh.text->is_analysed) {
+    fresh.parameters = kNoParameters;
+    fresh.shape = RowShape::kNotCompared;
+    statement = client.source.share(fresh);
+    is_there = statements_.find(*statement) != 0;
+  } else if (fresh.text != nullptr && client.shares_parses) {
+    if (const auto* copy = statements_.find_like(fresh)) {
+      statement = copy->statement;
+      is_there = true;
     }
-    append_renamed(message, name, ServerStatements::name_of(number), out);
-    tracker_.client_sent_marked('P');
-    Mark& duplicate = mark(Mark::Kind::DuplicateParse);
-    duplicate.number = number;
-    duplicate.name = name;
-    return Pass::Changed;
   }
-  StatementPtr statement = client.source.share(text, types, fingerprint_of(client), {});
-  if (!statement || !client.statements.has_room_for(name)) return refuse('B', kTooManyStatements, out);
-  if (auto error = client.watch.note(statement->traits, text, client.policy))
-    return refuse('B', std::move(*error), out);
+  if (!statement) statement = std::make_shared<const PreparedStatement>(std::move(fresh));
 
   // In a failed transaction a Parse fails, which only the server can say.
-  uint32_t number = statements_.find(*statement);
-  const bool is_there = number != 0;
   if (is_there && tracker_.ready_owed() > 0) return Pass::Wait;
   Mark::Kind kind = Mark::Kind::ClientParse;
+  uint32_t number = 0;
   if (is_there && tracker_.status() != 'E') {
     tracker_.note_fake();
     kind = Mark::Kind::FakeParse;
   } else {
-    while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
-      inject_close(surplus, ServerStatements::name_of(surplus), out);
+    make_room(client, out);
     number = statements_.add(statement);
-    append_renamed(message, name, ServerStatements::name_of(number), out);
+    append_renamed(message, name, statements_.name_of(number), out);
     tracker_.client_sent_marked('P');
     ++parses_;
   }
-  Mark& parsed = mark(kind);
-  parsed.number = number;
-  parsed.name = name;
-  parsed.before = client.statements.take(name);  // of an era that is about to end, if of any
-  client.statements.set(name, std::move(statement));
-  if (client.watch.asks_settings_of_texts()) client.statements.is_unsure_of(*client.statements.find(name));
+  Mark& parse = mark(kind);
+  parse.number = number;
+  parse.name = name;
+  parse.before = client.statements.take(name);  // of an era that is about to end, if of any
+  Entry& entry = client.statements.set(name, statement);
+  if (client.watch.asks_settings_of_texts()) client.statements.is_unsure_of(entry);
+  if (!is_whole)
+    begin_long(message, name, entry.number, number);
+  else if (!statement->is_known())
+    undescribed_ = {number, entry.number, std::string(name)};
+  return Pass::Changed;
+}
+
+// It stands on this server only, which stays with the client for that.
+StatementRelay::Pass StatementRelay::parse_own(const wire::Message& message, std::string_view name,
+                                               Client& client, std::string& out) {
+  const bool is_whole = message.is_whole();
+  const std::string_view text = until_nul(message.body.substr(name.size() + 1));
+  client.watch.note_own_statement(is_whole ? text : "a long statement");
+  TextPtr own = is_whole ? client.source.text(text, {}, is_unsure_of_letters()) : nullptr;
+  if (!own) {
+    note_beginning(text, client);
+    auto unread = std::make_shared<StatementText>();
+    if (!is_whole) unread->traits.raise(Trait::Unreadable);
+    own = std::move(unread);
+  } else if (auto error = client.watch.note(own->traits, text, client.policy)) {
+    return refuse('B', std::move(*error), out);
+  }
+  if (client.statements.find(name) != nullptr) return as_it_is('P');  // it fails
+  if (tracker_.client_sent_marked('P')) {
+    Mark& parse = mark(Mark::Kind::ClientParse);
+    parse.name = name;
+    parse.before = client.statements.take(name);
+    Entry& entry = client.statements.set(
+        name, std::make_shared<const PreparedStatement>(PreparedStatement{std::move(own), {}, {}}));
+    entry.is_own = true;
+    client.statements.note_own();
+  }
+  return Pass::AsItIs;
+}
+
+// PostgreSQL is to say that there is one: if it is not here, anything under a name of ours will do.
+StatementRelay::Pass StatementRelay::parse_again(const wire::Message& message, std::string_view name,
+                                                 const Entry& entry, std::string& out) {
+  uint32_t number = statements_.find(*entry.statement);
+  if (number == 0) {
+    number = statements_.fresh_number();
+    wire::append_parse(out, statements_.name_of(number), "ROLLBACK");
+    tracker_.client_sent_marked('P');
+    mark(Mark::Kind::InjectedParse).number = number;
+    statements_.unwanted.push_back(number);
+  }
+  append_renamed(message, name, statements_.name_of(number), out);
+  tracker_.client_sent_marked('P');
+  Mark& duplicate = mark(Mark::Kind::DuplicateParse);
+  duplicate.number = number;
+  duplicate.name = name;
   return Pass::Changed;
 }
 
@@ -252,6 +297,7 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
                                                    Client& client, std::string& out) {
   ClientStatements& own = client.statements;
   const bool is_whole = text.data() != nullptr;
+  const bool is_kept = own.bytes() - own.unnamed.size() + message.size <= client.most_bytes;
   // Many clients say the same again and again, and most of it leaves nothing.
   const bool is_harmless = is_whole && own.unnamed_is_read && !is_unsure_of_letters() &&
                            own.unnamed_traits.is_empty() && own.unnamed == message.body;
@@ -259,198 +305,81 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
   if (must_know_letters(text)) return Pass::Wait;
   if (is_whole && !is_harmless) traits = classify(text, client);
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('B', std::move(*error), out);
-  if (!is_whole) {
+  if (!is_whole && !is_kept) {
     note_beginning(until_nul(message.body.substr(1)), client);
     traits.raise(Trait::Unreadable);
   }
-
-  // DEALLOCATE of a name of the client's: it must be there under ours.
-  uint32_t deallocates = 0;
-  std::optional<ClientStatements::Entry> deallocated;
-  std::string_view deallocated_name;
-  if (is_whole && is_deallocate(text, traits, true)) {
-    const auto& named = traits.named_statements.front();
-    if (must_wait()) return Pass::Wait;
-    if (auto* entry = own.find(named.name)) {
-      deallocates = need_prepared(*entry, client, out);
-      if (deallocates == 0) return refuse('B', kTooManyStatements, out);
-      append_renamed(message, text.substr(named.at, named.size), ServerStatements::name_of(deallocates), out);
-      deallocated_name = named.name;
-      deallocated = own.take(named.name);
-      bound_ = nullptr;
-      statements_.remove(deallocates);
-    }
-  }
   const bool may_be_skipped = tracker_.batch_is_open();
   tracker_.client_sent_marked('P');
-  Mark& parsed = mark(Mark::Kind::UnnamedParse);
-  if (deallocates != 0) {
-    if (!deallocated_name.empty()) ++unsettled_;
-    parsed.deallocates = deallocates;
-    parsed.name = deallocated_name;
-    parsed.before = std::move(deallocated);
-  }
-  parsed.number = ++last_unnamed_;
-  if (may_be_skipped) keep_unnamed(client, parsed);
-  own.unnamed_is_long = !is_whole || message.body.size() > kLongestUnnamed;
-  if (own.unnamed_is_long)
+  Mark& parse = mark(Mark::Kind::UnnamedParse);
+  parse.number = ++last_unnamed_;
+  if (may_be_skipped) keep_unnamed(client, parse);
+  own.unnamed_is_long = !is_kept;
+  if (!is_kept)
     own.unnamed.clear();
   else if (own.unnamed != message.body)
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
-  own.unnamed_is_read = is_whole && !own.unnamed_is_long && !is_unsure_of_letters();
+  own.unnamed_is_read = is_whole && is_kept && !is_unsure_of_letters();
   if (own.unnamed_fingerprint != own.fingerprint) own.unnamed_fingerprint = own.fingerprint;
   own.unnamed_is_unsure = client.watch.asks_settings_of_texts();
   own.unnamed_changed();
-  unnamed_is_noted_ = true;
+  unnamed_is_noted_ = is_whole || !is_kept;
+  unnamed_is_unbound_ = true;
   unnamed_is_here(client);
-  return deallocates != 0 ? Pass::Changed : Pass::AsItIs;
+  if (!is_whole && is_kept) begin_long(message, "", 0, 0);
+  return Pass::AsItIs;
 }
 
-StatementRelay::Pass StatementRelay::bind(const wire::Message& message, Client& client, std::string& out) {
-  wire::FieldReader fields(message.body);
-  const std::string_view portal = fields.cstring();
-  const std::string_view name = fields.cstring();
-  if (!fields.ok()) return as_it_is('B');  // it will not do for the server either
-  if (must_wait()) return Pass::Wait;
-  const bool is_whole = message.is_whole();
-  if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
-  auto* entry = name.empty() ? nullptr : client.statements.find(name);
-  if (entry == nullptr) take_first_of_batch();
-  if (entry == nullptr && !name.empty()) {
-    if (!name.starts_with(ServerStatements::kPrefix)) return as_it_is('B');
-    return refuse_use(message, name, no_such_statement(name), out);  // names of ours are nobody's
-  }
-
-  if (entry != nullptr && !mind_settings(*entry, client))
-    return refuse_use(message, name, kTooManyStatements, out);
-  if (entry != nullptr && must_know_status(*entry->statement, client)) return Pass::Wait;
-  const auto& traits = entry != nullptr ? entry->statement->traits : client.statements.unnamed_traits;
-  // The name of a setting is among the parameters.
-  if (!traits.setting_parameters.empty() && !is_whole && message.size <= kLongestWhole)
-    return Pass::NeedsMore;
-  uint32_t number = 0;
-  if (entry != nullptr) {
-    const Rows rows = compare_rows(name, *entry, client, number, out);
-    if (rows == Rows::Asked) return Pass::Wait;
-    if (rows == Rows::Other) return refuse_use(message, name, std::nullopt, out);
-  }
-  const size_t size_before = out.size();
-  const std::string_view text =
-      entry != nullptr ? std::string_view(entry->statement->text) : client.statements.text_of_unnamed();
-  if (!traits.is_empty()) {
-    see_local_settings(traits, traits.has_any({Trait::Dynamic, Trait::Unreadable}));
-    need_own_sequences(traits, client, out);
-    // The unnamed one was noted at its Parse, unless that was in an earlier batch: the server may have been
-    // asked since.
-    if (entry != nullptr || !unnamed_is_noted_)
-      if (auto error = client.watch.note(traits, text, client.policy))
-        return refuse_use(message, name, std::move(error), out);
-    execute_deallocates_ = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
-    see_discard(traits);
-    bound_resets_ = traits.has(Trait::ResetsSetting);
-    if (!traits.setting_parameters.empty() &&
-        !(is_whole && each_parameter(message.body, traits.setting_parameters, [&](base::Bytes value) {
-            client.watch.note_setting(base::lower(value), text);
-          }))) {
-      client.watch.note_everything(text);
-      client.watch.note_pin(Pin::Setting, text);
-    }
-  }
-  bound_ = entry;
-  if (entry == nullptr) {
-    need_unnamed(client, out);
-    tracker_.client_sent('B');
-    if (out.size() == size_before) return Pass::AsItIs;
-    append_renamed(message, name, name, out);
-    return Pass::Changed;
-  }
-  const bool is_told = entry->told_shape != RowShape::kUnknown;
-  const bool may_repair = take_first_of_batch() && !is_told;
-  if (number == 0) number = need_prepared(*entry, client, out);
-  if (number == 0) return refuse_use(message, name, kTooManyStatements, out);
-  note_use(number, client);
-  bound_number_ = number;
-  if (!is_told) {
-    bound_portal_ = portal;
-    bound_name_ = name;
-  }
-  append_renamed(message, name, ServerStatements::name_of(number), out);
-  if (tracker_.client_sent_marked('B')) mark_use(number, name, may_repair);
-  return Pass::Changed;
+void StatementRelay::begin_long(const wire::Message& message, std::string_view name, uint64_t entry,
+                                uint32_t number) {
+  long_.left = message.size - wire::kHeaderSize - message.body.size();
+  long_.entry = entry;
+  long_.number = number;
+  long_.name = name;
+  if (entry != 0) long_.body = message.body;
 }
 
-// A Bind or Describe, whose rest may be on its way still: under a name that nobody has it fails. Without an
-// error of its own its rows are others than the client was told.
-StatementRelay::Pass StatementRelay::refuse_use(const wire::Message& message, std::string_view name,
-                                                std::optional<base::Error> error, std::string& out) {
-  bound_ = nullptr;
-  append_renamed(message, name, kNoStatement, out);
-  if (!tracker_.client_sent_marked(message.type)) return Pass::Changed;
-  if (error)
-    mark(Mark::Kind::Refusal).error = std::make_unique<base::Error>(std::move(*error));
-  else
-    mark(Mark::Kind::OtherRows);
-  return Pass::Changed;
+void StatementRelay::client_sent_rest(base::Bytes piece, Client& client) {
+  (long_.entry != 0 ? long_.body : client.statements.unnamed).append(piece);
+  long_.left -= std::min(long_.left, piece.size());
+  if (long_.left == 0) end_long(client);
 }
 
-StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Client& client,
-                                              std::string& out) {
-  if (message.body.empty() || message.body.front() != 'S') return describe_portal(message, out);
-  if (must_wait()) return Pass::Wait;
-  const std::string_view name = until_nul(message.body.substr(1));
-  if (name.empty() && must_wait_for_unnamed()) return Pass::Wait;
-  auto* entry = name.empty() ? nullptr : client.statements.find(name);
-  if (entry == nullptr) {
-    take_first_of_batch();
-    const size_t before = out.size();
-    if (name.empty()) need_unnamed(client, out);
-    if (name.starts_with(ServerStatements::kPrefix)) return refuse('B', no_such_statement(name), out);
-    tracker_.client_sent('D');
-    if (out.size() == before) return Pass::AsItIs;
-    append_renamed(message, name, name, out);
-    return Pass::Changed;
+// All of it is at the server already: what it leaves behind is asked about when it runs.
+void StatementRelay::end_long(Client& client) {
+  ClientStatements& own = client.statements;
+  const Long all = std::exchange(long_, {});
+  const auto parsed = read_parse(all.entry != 0 ? all.body : own.unnamed);
+  if (!parsed) return;  // the server says so
+  if (all.entry == 0) {
+    own.unnamed_traits = classify(parsed->text, client);
+    own.unnamed_is_read = !is_unsure_of_letters();
+    return;
   }
-  if (!mind_settings(*entry, client)) return refuse_use(message, name, kTooManyStatements, out);
-  if (must_know_status(*entry->statement, client)) return Pass::Wait;
-  uint32_t number = 0;
-  const Rows rows = compare_rows(name, *entry, client, number, out);
-  if (rows == Rows::Asked) return Pass::Wait;
-  if (rows == Rows::Other) return refuse_use(message, name, std::nullopt, out);
-  const bool is_told = entry->told_shape != RowShape::kUnknown;
-  const bool may_repair = take_first_of_batch() && !is_told;
-  if (number == 0) number = need_prepared(*entry, client, out);
-  if (number == 0) return refuse('B', kTooManyStatements, out);
-  note_use(number, client);
-  append_renamed(message, name, ServerStatements::name_of(number), out);
-  if (tracker_.client_sent_marked('D')) {
-    Mark& described = mark_use(number, name, may_repair);
-    if (!is_told) mark_telling(described, Mark::Tells::OfStatement, *entry);
+  Entry* entry = own.find(all.name, all.entry);
+  if (entry == nullptr) return;
+  PreparedStatement whole = *entry->statement;
+  whole.text = client.source.text(parsed->text, parsed->types, is_unsure_of_letters());
+  if (!whole.text) {  // what has been passed on can be refused no more
+    auto text = std::make_shared<StatementText>();
+    text->text = parsed->text;
+    text->types = parsed->types;
+    text->traits = classify(parsed->text, client);
+    whole.text = std::move(text);
   }
-  return Pass::Changed;
+  static_cast<void>(client.watch.note(whole.text->traits, whole.text->text, client.policy));
+  const auto statement = std::make_shared<const PreparedStatement>(std::move(whole));
+  statements_.known_as(all.number, statement);
+  own.becomes(all.name, *entry, statement);
+  if (!tracker_.skips_to_sync()) undescribed_ = {all.number, all.entry, all.name};
 }
 
-// The first one of a statement tells the client what its rows look like. What can be compared is a
-// description of the statement itself, which is asked for in front if it is not known yet.
-StatementRelay::Pass StatementRelay::describe_portal(const wire::Message& message, std::string& out) {
-  take_first_of_batch();
-  if (bound_ == nullptr || bound_->told_shape != RowShape::kUnknown || message.body.empty())
-    return as_it_is('D');
-  const std::string_view portal = until_nul(message.body.substr(1));
-  const auto* copy = portal == bound_portal_ ? statements_.of_number(bound_number_) : nullptr;
-  if (copy == nullptr) return as_it_is('D');
-  const bool is_known = copy->shape != RowShape::kUnknown;
-  if (!is_known) {
-    ask_for_rows(bound_number_, bound_name_, out);
-    append_renamed(message, portal, portal, out);
+StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client& client) {
+  if (message.body.empty() || message.body.front() != 'S') {
+    batch_binds_ = true;
+    return as_it_is('C');
   }
-  if (tracker_.client_sent_marked('D'))
-    mark_telling(mark_use(bound_number_, bound_name_, false), Mark::Tells::OfPortal, *bound_);
-  return is_known ? Pass::AsItIs : Pass::Changed;
-}
-
-StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client& client, std::string&) {
-  if (message.body.empty() || message.body.front() != 'S') return as_it_is('C');
   const std::string_view name = until_nul(message.body.substr(1));
   if (name.empty()) {
     ++last_unnamed_;
@@ -468,16 +397,19 @@ StatementRelay::Pass StatementRelay::close(const wire::Message& message, Client&
     return Pass::AsItIs;
   }
   if (must_wait()) return Pass::Wait;
-  const bool is_known = client.statements.find(name) != nullptr;
-  if (!is_known && !name.starts_with(ServerStatements::kPrefix)) {
+  const auto* known = client.statements.find(name);
+  if (known == nullptr ? !statements_.is_ours(name) : known->is_own) {
     client.watch.note_own_statement_closed();
-    return as_it_is('C');
+    if (known == nullptr || !tracker_.client_sent_marked('C')) return as_it_is('C');
+    Mark& closed = mark(Mark::Kind::OwnClose);
+    closed.name = name;
+    closed.before = client.statements.take(name);
+    return Pass::AsItIs;
   }
   tracker_.note_fake();
   Mark& closed = mark(Mark::Kind::FakeClose);
   closed.name = name;
-  if (is_known) closed.before = client.statements.take(name);
-  bound_ = nullptr;
+  if (known != nullptr) closed.before = client.statements.take(name);
   return Pass::Changed;
 }
 
@@ -487,80 +419,114 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   if (must_know_letters(text)) return Pass::Wait;
   const auto traits = is_whole ? classify(text, client) : sql::StatementTraits();
   if (!is_whole) note_beginning(text, client);
+  if (traits.is_empty()) {
+    end_unnamed_by_query(client);
+    return as_it_is('Q');
+  }
   const bool deallocates = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
-  const bool names = !traits.named_statements.empty();
+  const bool names = traits.names_statements();
   if ((deallocates || names) && must_wait()) return Pass::Wait;
   if (names && is_behind_settings(client)) return Pass::Wait;
   if (tracker_.ready_owed() > 0 && needs_own_sequences(traits, client)) return Pass::Wait;
+  if (names && traits.has(Trait::Executes)) return query_executing(text, traits, client, out);
   if (auto error = client.watch.note(traits, text, client.policy)) return refuse('Q', std::move(*error), out);
-  ++last_unnamed_;
-  client.statements.unnamed.clear();
-  client.statements.unnamed_changed();
-  client.statements.unnamed_is_long = false;
-  unnamed_of_ = tracker_.batch_is_open() ? kSomebody : kNobody;  // it may be skipped behind an error
-  bound_ = nullptr;
-  resets_ = traits.has(Trait::ResetsSetting);
-  see_local_settings(traits, false);
-  if (traits.is_empty()) return as_it_is('Q');
+  if (names && named_by(traits, client) != nullptr && is_deallocate(text, traits, false))
+    return query_deallocating(text, traits, client, out);
 
+  end_unnamed_by_query(client);
+  see_what_lasts_for_the_transaction(traits);
   if (deallocates && tracker_.client_sent_marked('Q')) {
     deallocate_all(client);
     return Pass::AsItIs;
   }
   see_discard(traits);
   const size_t size_before = out.size();
-  // If a Parse in front of it fails, it is skipped like everything up to a Sync, which the client will not
-  // send.
-  const auto syncs_if_in_front = [&] {
-    syncs_after_error_ = syncs_after_error_ || out.size() != size_before;
-  };
   need_own_sequences(traits, client, out);
-  if (is_deallocate(text, traits, false)) {
-    const auto& named = traits.named_statements.front();
-    if (client.statements.find(named.name) != nullptr && tracker_.client_sent_marked('Q')) {
-      // The server need not have it. In a failed transaction this fails as the client's own would.
-      const std::string other = ServerStatements::name_of(statements_.fresh_number());
-      std::string changed = "PREPARE " + other + " AS SELECT 1; ";
-      changed.append(text.substr(0, named.at)).append(other).append(text.substr(named.at + named.size));
-      syncs_if_in_front();
-      wire::append_query(out, changed);
-      Mark& one = mark(Mark::Kind::DeallocateOne);
-      one.name = named.name;
-      one.before = client.statements.take(named.name);
-      return Pass::Changed;
+  // If what is in front of it fails, it is skipped like everything up to a Sync, which the client will not
+  // send.
+  if (out.size() != size_before) in_front_ = InFront::OfQuery;
+  resets_ = traits.has(Trait::ResetsSetting);
+  return as_it_is('Q');
+}
+
+void StatementRelay::end_unnamed_by_query(Client& client) {
+  ClientStatements& own = client.statements;
+  in_front_ = InFront::Nothing;
+  executed_.clear();
+  batch_binds_ = batch_has_run_ = unnamed_is_unbound_ = false;
+  nothing_is_deallocated();
+  resets_ = false;
+  ++last_unnamed_;
+  own.unnamed.clear();
+  if (own.unnamed.capacity() > kLongestWhole) own.unnamed.shrink_to_fit();
+  own.unnamed_changed();
+  own.unnamed_is_long = false;
+  unnamed_of_ = tracker_.batch_is_open() ? kSomebody : kNobody;  // it may be skipped behind an error
+}
+
+// EXECUTE of statements that were prepared by the protocol: they are prepared here, under names of ours.
+StatementRelay::Pass StatementRelay::query_executing(std::string_view text,
+                                                     const sql::StatementTraits& traits, Client& client,
+                                                     std::string& out) {
+  const size_t size_before = out.size();
+  std::string changed(text);
+  uint32_t used = 0;  // the first, of which an error is told under the client's name
+  std::string_view used_as;
+  for (size_t i = traits.named_statements.size(); i-- > 0;) {
+    const auto& named = traits.named_statements[i];
+    auto* entry = client.statements.find(named.name);
+    if (entry == nullptr || entry->is_own) continue;
+    uint32_t number = 0;
+    switch (use(named.name, *entry, client, number, out)) {
+      case Ready::Yes:
+        break;
+      case Ready::Asked:
+        if (asks()) in_front_ = InFront::OfWaitingQuery;
+        return Pass::Wait;
+      case Ready::OtherRows:
+        end_unnamed_by_query(client);
+        return refuse('Q', other_rows(), out);
+      case Ready::NoMemory:
+        end_unnamed_by_query(client);
+        return refuse('Q', kTooManyStatements, out);
     }
+    if (sets_literals_locally_ || client.watch.asks_settings_of_literals()) statements_.doubt(number);
+    changed.replace(named.at, named.size, statements_.name_of(number));
+    used = number;
+    used_as = named.name;
   }
-  if (!traits.named_statements.empty()) {
-    // EXECUTE of a statement that was prepared by the protocol, where it is prepared here.
-    for (const auto& named : traits.named_statements)
-      if (const auto* entry = client.statements.find(named.name); traits.has(Trait::Executes) && entry)
-        if (auto error = client.watch.note(entry->statement->traits, text, client.policy))
-          return refuse('Q', std::move(*error), out);
-    std::string changed(text);
-    uint32_t used = 0;  // the first, of which an error is told under the client's name
-    std::string_view used_as;
-    for (size_t i = traits.named_statements.size(); i-- > 0;) {
-      const auto& named = traits.named_statements[i];
-      auto* entry = client.statements.find(named.name);
-      const bool is_known = entry != nullptr && mind_settings(*entry, client);
-      const uint32_t number = is_known ? need_prepared(*entry, client, out) : 0;
-      if (number == 0) continue;
-      note_use(number, client);
-      changed.replace(named.at, named.size, ServerStatements::name_of(number));
-      used = number;
-      used_as = named.name;
-    }
-    if (changed != text) {
-      syncs_if_in_front();
-      wire::append_query(out, changed);
-      if (tracker_.client_sent_marked('Q')) mark_use(used, used_as, false);
-      return Pass::Changed;
-    }
-  }
-  if (out.size() == size_before) return as_it_is('Q');
-  syncs_if_in_front();
-  append_renamed(message, text, text, out);
-  tracker_.client_sent('Q');
+  end_unnamed_by_query(client);
+  // What they leave is noted once they are there: until then it would make the relay unsure of what they are.
+  auto refused = client.watch.note(traits, text, client.policy);
+  for (const auto& named : traits.named_statements)
+    if (const auto* entry = client.statements.find(named.name); entry != nullptr && !refused)
+      refused = client.watch.note(entry->statement->traits(), text, client.policy);
+  if (refused) return refuse('Q', std::move(*refused), out);
+  see_what_lasts_for_the_transaction(traits);
+  resets_ = traits.has(Trait::ResetsSetting);
+  need_own_sequences(traits, client, out);
+  if (out.size() != size_before) in_front_ = InFront::OfQuery;
+  if (used == 0) return as_it_is('Q');
+  wire::append_query(out, changed);
+  if (tracker_.client_sent_marked('Q')) mark_use(used, used_as);
+  return Pass::Changed;
+}
+
+// The server need not have it. In a failed transaction this fails as the client's own would.
+StatementRelay::Pass StatementRelay::query_deallocating(std::string_view text,
+                                                        const sql::StatementTraits& traits, Client& client,
+                                                        std::string& out) {
+  end_unnamed_by_query(client);
+  see_what_lasts_for_the_transaction(traits);
+  need_own_sequences(traits, client, out);
+  resets_ = traits.has(Trait::ResetsSetting);
+  const auto& named = traits.named_statements.front();
+  execute_deallocates_ = {prepare_nothing(out), named.name};
+  in_front_ = InFront::OfQuery;
+  std::string changed(text);
+  changed.replace(named.at, named.size, statements_.name_of(execute_deallocates_.number));
+  wire::append_query(out, changed);
+  if (tracker_.client_sent_marked('Q')) mark_deallocate(client);
   return Pass::Changed;
 }
 

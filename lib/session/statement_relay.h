@@ -1,25 +1,29 @@
 // Between a client and the server that it has for a transaction: gives prepared statements names of ours on
 // the server, prepares them there when they are first needed, and makes the answers look as if the client had
 // the server for itself. One for each server; what is the client's comes in as ClientStatements.
+// https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
 //
 // Of what is asked, some messages are marked; TransactionTracker tells when it is a marked one's turn:
 //
 //   the client sends               the server gets                     the client gets
-//   Parse x, new there             Parse tidepool_7                    its answer
-//   Parse x, there already         nothing                             our ParseComplete, in its turn
-//   Parse x, though x lives        Parse tidepool_7, which lives       42P05 with the client's name
-//   Bind or Describe x, new there  Parse tidepool_8; Bind tidepool_8   the answer to the Bind
+//   Parse x                        Parse ours_7; Describe ours_7       the answer to the Parse
+//   Parse x; Describe x            Parse ours_7; Describe ours_7       both answers
+//   Parse x, a command, there      nothing                             our ParseComplete, in its turn
+//   Parse x, though x lives        Parse ours_7, which lives           42P05 with the client's name
+//   Bind or Describe x, there      Bind ours_7                         the answer to it
+//   Bind or Describe x, new there  Parse ours_8; Describe ours_8;      nothing; then the answer to the Bind,
+//   or
+//                                  Flush; then the Bind                0A000 if the rows are others here
 //   Close x                        nothing                             our CloseComplete, in its turn
 //   something that is refused      Bind or Query that must fail        the refusal, for that error
-//   Bind or Describe x, of which   Parse tidepool_9; Describe          nothing; then the answer to the Bind,
-//     it was told the rows         tidepool_9; Flush; then the Bind    or 0A000 if the rows are others here
-//   Describe of a portal of x      Describe tidepool_9; Describe       the answer to its own Describe
 //
-// Who was told what a statement's rows look like must not get others (drivers decode by what they were told):
-// PostgreSQL says "cached plan must not change result type", but only where it has prepared the statement
-// before the table changed. So the relay notes what each copy's rows look like (RowShape), and asks where it
-// does not know: once for a statement on a server, as a rule. A Bind is held back that long, since its
-// Execute would have run before the answer tells.
+// A client's Parse is PostgreSQL's: names, types and rows are what exists at that moment makes of them. What
+// that was, a Describe of ours behind it finds out; from then on those share a copy to whom PostgreSQL gave
+// the same. On another server a statement is prepared with those parameter types; if its rows are others
+// there, PostgreSQL would say "cached plan must not change result type" on a direct connection, and the
+// client hears that. A Bind is held back that long, since its Execute would have run before the answer tells.
+// Commands that PostgreSQL does not analyse when it parses them (BEGIN, SET, SHOW, FETCH) have no such
+// answer.
 //
 // After an error PostgreSQL skips everything up to the next Sync: what was assumed of skipped messages is
 // taken back. A message that depends on names waits until earlier batches are answered, if what they did to
@@ -32,6 +36,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "lib/base/result.h"
 #include "lib/session/client_statements.h"
@@ -39,6 +44,7 @@
 #include "lib/session/row_shape.h"
 #include "lib/session/server_statements.h"
 #include "lib/session/session_watch.h"
+#include "lib/session/settings_statement.h"
 #include "lib/session/transaction_tracker.h"
 #include "lib/sql/settings_of_texts.h"
 #include "lib/wire/frame_cursor.h"
@@ -47,7 +53,9 @@ namespace tidepool::session {
 
 class StatementRelay {
  public:
-  explicit StatementRelay(TransactionTracker& tracker) : tracker_(tracker) {}
+  // `names`: what names of ours begin with on this server; nobody can guess it.
+  explicit StatementRelay(TransactionTracker& tracker, std::string names = "tidepool_")
+      : tracker_(tracker), statements_(std::move(names)) {}
   StatementRelay(const StatementRelay&) = delete;
   StatementRelay& operator=(const StatementRelay&) = delete;
 
@@ -59,8 +67,11 @@ class StatementRelay {
     StatementSource& source;
     const SessionWatch::Policy& policy;
     const sql::Options& options;
-    uint32_t
-        max_prepared_statements;  // on a server; 0: they are not shared, and keep the session on its server
+    // On a server; 0: they are not shared, and keep the session on its server.
+    uint32_t max_prepared_statements;
+    size_t most_bytes = size_t{16} * 1024 * 1024;  // of its statements' names and texts
+    // A Parse of what is there already is answered from here (parse: shared).
+    bool shares_parses = false;
   };
 
   // Whether so much of a message is here that client_sent() can decide. `body`: what is here of it.
@@ -70,21 +81,28 @@ class StatementRelay {
 
   enum class Pass {
     AsItIs,    // pass its bytes on
-    Changed,   // what goes to the server was appended to `out` instead of what is here of the message
-    Wait,      // not now: again when ready_owed() is 0 and the relay asks() nothing. If it has begun to ask,
-               // that was appended to `out`, to be sent in front
+    Changed,   // leave its bytes (what is here of them) out
+    Wait,      // not now: again when ready_owed() is 0 and the relay asks() nothing
     NeedsMore  // again when more of it is here
   };
-  // Whether `bytes`, which the client sends next and between two messages, are a batch that take_repair() may
-  // ask for again: the caller keeps a copy. Those that are not short, or not all here, are not.
-  bool begin_kept_batch(base::Bytes bytes);
-  // The client sent `message`; tells the tracker.
+  // The client sent `message`; tells the tracker. What was appended to `out` goes to the server in front of
+  // it.
   Pass client_sent(const wire::Message& message, Client& client, std::string& out);
+  // The rest of a message whose beginning client_sent() was given comes to it too, if it wants_client_rest().
+  bool wants_client_rest() const { return long_.left > 0; }
+  void client_sent_rest(base::Bytes piece, Client& client);
   // Answers of ours that a Flush makes due at once, to be asked for when the client has been told whole
   // messages.
   void take_flushed(std::string& out) {
     if (std::exchange(flushes_, false)) server_paused(out);
   }
+  // The client's open batch has prepared, which is answered, and nothing else: it need not keep the server.
+  bool has_only_prepared() const {
+    return tracker_.batch_is_open() && !batch_binds_ && !tracker_.skips_to_sync() &&
+           tracker_.status() == 'I' && !tracker_.is_answering() && undescribed_.number == 0 && !asks();
+  }
+  // Ends that batch by a Sync of ours. The client does not hear the answer.
+  void end_prepared_batch(Client& client, std::string& out);
 
   enum class Reply { Pass, LeaveOut, Replaced };
   // The server sent `message`; tells the tracker. `before`: answers of ours whose place is in front of it.
@@ -93,9 +111,9 @@ class StatementRelay {
   Reply server_sent(const wire::Message& message, Client& client, std::string& before, std::string& instead);
   // The rest of a message whose beginning server_sent() was given comes to it too, if it wants_rest().
   bool wants_rest() const { return rest_.left > 0; }
-  Reply server_sent_rest(base::Bytes piece, ClientStatements& statements);
+  Reply server_sent_rest(base::Bytes piece, Client& client);
   // What the client sent last waits for an answer to a question of ours, which no ReadyForQuery follows.
-  bool asks() const { return asked_.number != 0 && asked_.shape == RowShape::kUnknown; }
+  bool asks() const { return asked_.number != 0 && !asked_.is_answered; }
   // The server has said all that it has to say for now, and stands between two messages.
   void server_paused(std::string& out);
 
@@ -117,12 +135,8 @@ class StatementRelay {
   bool leave();
   // The server was reset by DISCARD ALL.
   void discarded();
-  // The first Bind or Describe of a batch met "cached plan must not change result type", of which a client
-  // that was never told another row description need not hear: all of the batch was left out, and is to be
-  // sent again. Asked when the server owes nothing.
-  bool take_repair() {
-    return repair_ == Repair::Due && std::exchange(repair_, Repair::Tried) == Repair::Due;
-  }
+  // What it has is not what was believed.
+  void forget() { statements_.clear(); }
   // Something of ours used the unnamed statement and closed it.
   void unnamed_is_gone() { unnamed_of_ = kNobody; }
   // The server is cleaned, perhaps by a Query of ours, which ends it.
@@ -134,6 +148,7 @@ class StatementRelay {
   uint64_t parses() const { return parses_; }
 
  private:
+  using Entry = ClientStatements::Entry;
   struct Mark {
     enum class Kind : uint8_t {
       Nothing,
@@ -142,43 +157,38 @@ class StatementRelay {
       InjectedParse,  // ours: its answer is left out
       InjectedDescribe,
       InjectedClose,
-      InjectedUnnamed,
       InjectedSetting,
       UnnamedParse,    // or its Close
       DuplicateParse,  // must fail
-      Bind,
+      Use,             // Bind, Describe, or a Query that names it
       FakeClose,
+      OwnClose,       // of a statement under the client's own name
       DeallocateAll,  // an Execute or Query of it, or of DISCARD ALL
-      DeallocateOne,  // a Query of it, in words of ours
+      DeallocateOne,  // of one of the client's, in words of ours
       Refusal,        // must fail
       OtherRows       // must fail, as "cached plan must not change result type"
     } kind = Kind::Nothing;
-    // Bind: it is a Describe whose answer tells the client what the rows of its statement look like.
-    enum class Tells : uint8_t { Nothing, OfStatement, OfPortal } tells = Tells::Nothing;
-    bool done = false;      // DEALLOCATE
-    bool prepared = false;  // DeallocateOne: what it begins with
-    bool may_repair = false;
-    uint32_t number = 0;  // of the statement on the server
-    uint64_t entry = 0;   // tells: the client's statement
+    bool tells = false;   // a Describe whose answer says what a statement is
+    bool done = false;    // DEALLOCATE
+    uint32_t number = 0;  // of the statement on the server; 0: it is not under a name of ours
+    uint64_t entry = 0;   // tells: the client's statement, or its unnamed one's version
     uint32_t client_era = 0, server_era = 0;
-    uint32_t deallocates = 0;  // UnnamedParse: the statement on the server, taken for gone
-    std::string name;          // the client's
-    std::optional<ClientStatements::Entry> before;  // what the name stood for
+    std::string name;             // the client's
+    std::optional<Entry> before;  // what the name stood for
     std::unique_ptr<base::Error> error;
     // UnnamedParse behind others of its batch, which may fail: what it replaces.
-    std::string unnamed_before, unnamed_fingerprint_before;
+    std::string unnamed_before, unnamed_fingerprint_before, unnamed_parameters_before;
     sql::StatementTraits unnamed_traits_before;
-    uint64_t unnamed_version_before = 0;
+    uint64_t unnamed_version_before = 0, unnamed_shape_before = RowShape::kUnknown;
     uint64_t unnamed_of_before = 0, unnamed_here_before = 0;
     uint32_t unnamed_follows = 0;  // the number of the one that made that
     bool keeps_unnamed = false;
 
     void reset() {
       kind = Kind::Nothing;
-      tells = Tells::Nothing;
+      tells = done = false;
+      number = client_era = server_era = 0;
       entry = 0;
-      done = prepared = may_repair = false;
-      number = client_era = server_era = deallocates = 0;
       name.clear();
       before.reset();
       error.reset();
@@ -189,17 +199,68 @@ class StatementRelay {
     }
   };
 
+  // What the client says (statement_relay.cc).
   Pass parse(const wire::Message& message, Client& client, std::string& out);
+  Pass parse_own(const wire::Message& message, std::string_view name, Client& client, std::string& out);
+  Pass parse_again(const wire::Message& message, std::string_view name, const Entry& entry, std::string& out);
   Pass parse_unnamed(const wire::Message& message, std::string_view text, Client& client, std::string& out);
+  Pass close(const wire::Message& message, Client& client);
+  Pass query(const wire::Message& message, Client& client, std::string& out);
+  Pass query_executing(std::string_view text, const sql::StatementTraits& traits, Client& client,
+                       std::string& out);
+  Pass query_deallocating(std::string_view text, const sql::StatementTraits& traits, Client& client,
+                          std::string& out);
+  void end_unnamed_by_query(Client& client);
+  Pass as_it_is(char type) {
+    tracker_.client_sent(type);
+    return Pass::AsItIs;
+  }
+  Pass end_of_batch(Client& client, std::string& out);
+  void describe_unbound(Client& client, std::string& out);
+  void mark_deallocate(Client& client);
+  void nothing_is_deallocated() {
+    if (execute_deallocates_.number != 0) leave_undeallocated();
+  }
+  void leave_undeallocated();
+  void begin_long(const wire::Message& message, std::string_view name, uint64_t entry, uint32_t number);
+  void end_long(Client& client);
+
+  // What uses statements (statement_relay_use.cc).
   Pass bind(const wire::Message& message, Client& client, std::string& out);
   Pass describe(const wire::Message& message, Client& client, std::string& out);
-  Pass close(const wire::Message& message, Client& client, std::string& out);
-  Pass query(const wire::Message& message, Client& client, std::string& out);
-  Pass as_it_is(char type);
-  static void note_beginning(std::string_view text, Client& client);
+  std::optional<base::Error> note_use(const wire::Message& message, const sql::StatementTraits& traits,
+                                      std::string_view text, bool is_noted, Client& client, std::string& out);
+  // `number`: of the copy to be used.
+  enum class Ready : uint8_t { Yes, Asked, OtherRows, NoMemory };
+  Ready use(std::string_view name, Entry& entry, Client& client, uint32_t& number, std::string& out) {
+    // The usual case: it is there, and nothing has changed.
+    auto* copy = statements_.find_copy(*entry.statement);
+    if (copy != nullptr && asked_.number == 0 && !hides_names_ && !sets_custom_locally_ &&
+        entry.settings == client.statements.settings_version() &&
+        !entry.statement->traits().names_statements()) {
+      number = copy->number;
+      ++copy->uses;
+      return Ready::Yes;
+    }
+    return make_ready(name, entry, client, number, out);
+  }
+  Ready make_ready(std::string_view name, Entry& entry, Client& client, uint32_t& number, std::string& out);
+  Ready make_ready_named(std::string_view name, Entry& entry, Client& client, uint32_t& number,
+                         std::string& out);
+  Ready answered(Entry& entry, std::string_view name, Client& client, uint32_t& number);
+  static Entry* named_by(const sql::StatementTraits& traits, Client& client);
+  uint32_t prepare_nothing(std::string& out);
+  bool mind_settings(std::string_view name, Entry& entry, Client& client);
+  void mind_temporary_objects(std::string_view name, Entry& entry, Client& client);
+  void mind_plan(const PreparedStatement& statement);
+  uint32_t prepare(std::string_view name, Entry& entry, Client& client, std::string& out);
+  Entry* unnamed_entry(Client& client);
   Pass refuse(char type, base::Error error, std::string& out);
   Pass refuse_use(const wire::Message& message, std::string_view name, std::optional<base::Error> error,
                   std::string& out);
+
+  // What goes in front (statement_relay_front.cc).
+  static void note_beginning(std::string_view text, Client& client);
   bool must_wait() const { return unsettled_ > 0 && tracker_.ready_owed() > 0; }
   // An earlier batch may have left it as it was, and then another client's is there.
   bool must_wait_for_unnamed() const {
@@ -208,13 +269,21 @@ class StatementRelay {
   void keep_unnamed(Client& client, Mark& in);
   bool needs_own_sequences(const sql::StatementTraits& traits, const Client& client) const;
   void need_own_sequences(const sql::StatementTraits& traits, Client& client, std::string& out);
-  void need_unnamed(Client& client, std::string& out);
-  std::string fingerprint_of(Client& client);
+  void close_unwanted(const Client& client, std::string& out);
+  void make_room(const Client& client, std::string& out);
+  void describe_unseen(std::string& out);
+  void describe_statement(std::string_view server_name, uint32_t number, uint64_t entry,
+                          std::string_view name, std::string& out);
+  std::string fingerprint_of(const Client& client);
+  static std::string run_under(std::string_view parsed_under, const Client& client);
   bool is_unsure_of_settings(const Client& client) const {
     return sets_locally_ || is_unsure_of_letters() || client.watch.asks_settings_of_texts();
   }
-  // What is said in this transaction may have changed how strings are read, and the server has not answered.
-  bool is_unsure_of_letters() const { return changes_letters_ && !tracker_.is_quiet(); }
+  // What is said in this transaction may have changed how strings are read, and the server has not reported
+  // it.
+  bool is_unsure_of_letters() const {
+    return changes_letters_ && (tracker_.ready_owed() > 0 || batch_has_run_);
+  }
   // ... so that this text waits for the answer, or if that takes a Sync of its own batch, is in doubt.
   bool must_know_letters(std::string_view text) const {
     return is_unsure_of_letters() && tracker_.ready_owed() > 0 && sql::depends_on_letters(text);
@@ -224,28 +293,16 @@ class StatementRelay {
     options.is_unsure = is_unsure_of_letters();
     return sql::classify(text, options);
   }
-  // Whether what the client has is right for the settings that it has now, made so if need be. False: there
-  // is no memory for it.
-  bool mind_settings(ClientStatements::Entry& entry, Client& client) {
-    return entry.settings == client.statements.settings_version() || change_settings(entry, client);
-  }
-  static StatementPtr share_again(const PreparedStatement& statement, const std::string& parsed_under,
-                                  Client& client);
-  bool change_settings(ClientStatements::Entry& entry, Client& client);
-  // The copy is about to be used. Under settings that are not known PostgreSQL may make something of it that
-  // others must not meet.
-  void note_use(uint32_t number, const Client& client) {
-    if (sets_literals_locally_ || client.watch.asks_settings_of_literals()) statements_.doubt(number);
+  // Names may mean what no other session's do: temporary objects, or what this transaction has made.
+  static bool has_temporary_objects(const Client& client) {
+    return (client.watch.pins() & bit(Pin::Temporary)) != 0;
   }
   // DISCARD PLANS is about to run: PostgreSQL reads all texts again, when they run next, whoever runs them.
   void see_discard(const sql::StatementTraits& traits) {
     if (traits.has(sql::Trait::DiscardPlans)) statements_.give_up_all();
   }
-  void see_local_settings(const sql::StatementTraits& traits, bool any) {
-    sets_locally_ = sets_locally_ || any || traits.has(sql::Trait::SetsLocally);
-    sets_literals_locally_ = sets_literals_locally_ || any || traits.has(sql::Trait::SetsLiteralsLocally);
-    changes_letters_ = changes_letters_ || traits.has_any(kMayChangeLetters);
-  }
+  void see_what_lasts_for_the_transaction(const sql::StatementTraits& traits);
+  void end_what_lasted_for_the_transaction();
   // What begins a batch waits until it is known what the session has SET in front of it.
   bool is_behind_settings(const Client& client) const {
     return client.watch.asks_settings_of_texts() && tracker_.ready_owed() > 0 && !tracker_.batch_is_open();
@@ -253,9 +310,13 @@ class StatementRelay {
   bool must_know_status(const PreparedStatement& statement, Client& client) {
     return is_unsure_of_settings(client) && tracker_.ready_owed() > 0 && statements_.find(statement) == 0;
   }
-  void begin_parse_under(const std::string& fingerprint, Client& client, std::string& out);
-  void end_parse_under(const std::string& fingerprint, Client& client, std::string& out);
-  void set_for_parse(std::string_view from, std::string_view to, std::string_view verb, std::string& out);
+  void begin_parse_under(const PreparedStatement& statement, Client& client, std::string& out);
+  void end_parse_under(const PreparedStatement& statement, Client& client, std::string& out);
+  static SettingChanges settings_for_parse(const StatementText& text, std::string_view from,
+                                           std::string_view to);
+  static bool has_to_set_for_parse(const PreparedStatement& statement, const Client& client);
+  void set_for_parse(const StatementText& text, std::string_view from, std::string_view to,
+                     std::string_view verb, std::string& out);
   void run_unseen(std::string_view sql, std::string& out);
   static bool is_unsettling(Mark::Kind kind);
   bool has_unnamed_of(const Client& client) const {
@@ -265,35 +326,25 @@ class StatementRelay {
     unnamed_of_ = client.id;
     unnamed_version_ = client.statements.unnamed_version;
   }
-  uint32_t need_prepared(ClientStatements::Entry& entry, Client& client, std::string& out);
-  // Whether the rows of a client's statement look here as the client was told. `number`: of the copy to be
-  // used, if it is there.
-  enum class Rows : uint8_t { Same, Other, Asked };
-  Rows compare_rows(std::string_view name, ClientStatements::Entry& entry, Client& client, uint32_t& number,
-                    std::string& out) {
-    const auto* copy = statements_.find_copy(*entry.statement);
-    if (copy == nullptr || copy->shape != entry.told_shape || (telling_ | asked_.number) != 0)
-      return find_out_rows(name, entry, client, number, out);
-    number = copy->number;
-    return Rows::Same;
-  }
-  Rows find_out_rows(std::string_view name, ClientStatements::Entry& entry, Client& client, uint32_t& number,
-                     std::string& out);
-  uint32_t copy_that_tells(const ClientStatements::Entry& entry);
-  void ask_for_rows(uint32_t number, std::string_view name, std::string& out);
-  Pass describe_portal(const wire::Message& message, std::string& out);
   Mark& inject_close(uint32_t number, std::string_view name, std::string& out);
   void deallocate_all(Client& client);
   Mark& mark(Mark::Kind kind);
-  bool take_first_of_batch();
-  Mark& mark_use(uint32_t number, std::string_view name, bool may_repair);
-  void mark_telling(Mark& described, Mark::Tells tells, const ClientStatements::Entry& entry);
+  Mark& mark_use(uint32_t number, std::string_view name);
+
+  // What the server says (statement_relay_replies.cc).
   Reply see_answer(Mark& mark, const wire::Message& message, Client& client, std::string& instead);
   Reply see_error(Mark& mark, base::Bytes body, Client& client, std::string& instead);
-  void begin_rest(Mark& mark, const wire::Message& message, ClientStatements& statements);
-  void read_rest(base::Bytes piece, ClientStatements& statements);
-  void shape_is(uint32_t number, uint64_t shape);
-  void client_was_told(uint64_t shape, std::string_view name, uint64_t entry, ClientStatements& statements);
+  static bool changes_objects(base::Bytes tag);
+  static bool may_change_objects(base::Bytes tag) {
+    const char first = tag.empty() ? '\0' : tag.front();
+    return (first == 'C' || first == 'A' || first == 'D') && changes_objects(tag);
+  }
+  void begin_rest(Mark& mark, const wire::Message& message, Client& client);
+  void read_rest(base::Bytes piece, Client& client);
+  void is_described(uint32_t number, uint64_t entry, std::string_view name, uint64_t shape, Client& client);
+  const StatementPtr* statement_of(std::string_view name, uint64_t entry, ClientStatements& statements);
+  void entry_is_known(std::string_view name, uint64_t entry, const StatementPtr& statement,
+                      ClientStatements& statements);
   void settle_front(ClientStatements& statements);
   void drop_front(size_t count, ClientStatements& statements, bool first_has_run);
   void take_back(Mark& mark, ClientStatements& statements, bool has_run);
@@ -308,49 +359,75 @@ class StatementRelay {
   uint32_t unsettled_ = 0;          // marks that change what names stand for
   uint32_t unsettled_unnamed_ = 0;  // those that change the unnamed statement, unless they are skipped
   uint32_t last_unnamed_ = 0;       // what changed the unnamed statement: Parse, Close and Query are numbered
-  // Nobody prepares a statement of this name.
-  static constexpr std::string_view kNoStatement = "tidepool: this statement is refused";
   static constexpr uint64_t kNobody = 0, kSomebody = UINT64_MAX;
-  uint64_t unnamed_of_ = kNobody;  // the client whose unnamed statement is there
-  bool resets_ = false;  // something may go back to the server's own settings: nothing else follows before it
-                         // is answered
+  uint64_t unnamed_of_ = kNobody;    // the client whose unnamed statement is there
+  uint64_t unnamed_version_ = 0;     // of that client's unnamed statements the one that is there
+  bool unnamed_is_noted_ = false;    // by the client's watch, in this batch
+  bool unnamed_is_unbound_ = false;  // it was parsed in this batch, and not bound: a later one may do that
+  bool resets_ = false;  // something may go back to the server's own settings: nothing else follows
+                         // before it is answered
   bool bound_resets_ = false;
   bool flushes_ = false;
-  bool holds_back_ = false;  // a batch that may have to be sent again: nothing follows before it is answered
-  bool syncs_after_error_ = false;
-  bool advanced_ = false;      // a sequence, perhaps, since the client has the server
-  bool sets_locally_ = false;  // in this transaction: what is parsed in it is not shared
+  bool batch_has_run_ = false;     // something of the client's
+  bool batch_binds_ = false;       // or anything else that must not be parted from its batch
+  bool leaves_out_ready_ = false;  // the answer to a Sync of ours
+  bool advanced_ = false;          // a sequence, perhaps, since the client has the server
+  bool sets_locally_ = false;      // in this transaction: what is parsed in it is not shared
   bool sets_literals_locally_ = false;
+  bool sets_custom_locally_ = false;  // in this transaction: what a plan holds of it is nobody else's
+  bool changes_objects_ = false;      // in this transaction: what is parsed in it is not shared either
+  bool hides_names_ = false;          // temporary objects may have been made since the client has the server
+  bool execute_deallocates_all_ = false;  // the next Execute may be of DEALLOCATE ALL
+  struct {
+    uint32_t number = 0;          // what is deallocated on the server
+    std::string name;             // ... for what the client has under this name
+  } execute_deallocates_;         // ... or of such a DEALLOCATE
   bool changes_letters_ = false;  // it may have, in this transaction
   static constexpr std::initializer_list<sql::Trait> kMayChangeLetters{
       sql::Trait::Settings,   sql::Trait::AnySetting,  sql::Trait::Executes, sql::Trait::Dynamic,
       sql::Trait::Unreadable, sql::Trait::SetsLocally, sql::Trait::Calls};
+  struct {
+    uint32_t number = 0;  // of the copy that SQL's EXECUTE runs
+    std::string name;     // ... which is the client's statement of this name
+  } execute_uses_;        // The next Execute is of such an EXECUTE
   uint32_t last_private_ = 0;
-  uint64_t unnamed_version_ = 0;              // of that client's unnamed statements the one that is there
-  bool unnamed_is_noted_ = false;             // by the client's watch, in this batch
-  bool execute_deallocates_ = false;          // the next Execute may be of DEALLOCATE ALL
-  ClientStatements::Entry* bound_ = nullptr;  // of the last Bind of this batch, not executed yet
-  uint32_t bound_number_ = 0;                 // ... on the server
-  std::string bound_portal_, bound_name_;     // ... if the client was not told of its rows yet
-  uint32_t telling_ = 0;  // Describes on their way whose answer tells a client what rows look like
-  // The copy whose rows the relay has asked for, for the message that waits, and the answer.
+  // Its Parse is on its way, and its Describe goes in front of what follows.
+  struct Undescribed {
+    uint32_t number = 0;
+    uint64_t entry = 0;
+    std::string name;
+  } undescribed_;
+  // The copy that the relay has asked about, for the message that waits.
   struct Asked {
     uint32_t number = 0;
-    uint64_t shape = RowShape::kUnknown;
+    uint64_t entry = 0;  // the client's statement; 0: its unnamed one
+    bool is_answered = false;
+    bool is_for_once = false;  // the client's next use is of another copy
   } asked_;
-  uint64_t last_shape_ = RowShape::kUnknown;  // that the server has told
+  // Something of ours goes in front of a Query, which PostgreSQL skips if that fails; one that waits for the
+  // answer is not sent any more then.
+  enum class InFront : uint8_t { Nothing, OfQuery, OfWaitingQuery, Failed } in_front_ = InFront::Nothing;
+  // Copies that a Query is about to execute, which waits for what others are: by the client's statements.
+  std::vector<std::pair<uint64_t, uint32_t>> executed_;
+  // A Parse too long to be read at once, whose text is collected.
+  struct Long {
+    size_t left = 0;
+    uint64_t entry = 0;  // 0: the unnamed statement
+    uint32_t number = 0;
+    std::string name, body;
+  } long_;
   // A description that is not all here yet, or what is to be left out of one.
   struct Rest {
     size_t left = 0;
     bool is_left_out = false;
-    bool is_of_rows = false;
+    enum class Of : uint8_t { Nothing, Parameters, Rows } of = Of::Nothing;
     RowShape shape;
-    uint32_t number = 0;  // of the copy
-    uint64_t entry = 0;   // of the client's statement that it tells of, if it does
+    uint32_t number = 0;
+    uint64_t entry = 0;
     std::string name;
   } rest_;
+  std::string described_parameters_;  // of the Describe that is being answered
   uint64_t parses_ = 0;
-  enum class Repair : uint8_t { No, Possible, Running, Due, Tried } repair_ = Repair::No;
 };
 
 }  // namespace tidepool::session

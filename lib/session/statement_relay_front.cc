@@ -1,35 +1,15 @@
-// What is put in front of a client's message, or in its place.
-#include "lib/session/statement_relay.h"
-
+// What is put in front of a client's message.
 #include "lib/session/session_settings.h"
+#include "lib/session/statement_relay.h"
 #include "lib/wire/message_writer.h"
 
 namespace tidepool::session {
 
-namespace {
-
-// A Query that fails, for one that is refused.
-constexpr std::string_view kNoQuery = "tidepool refuses this statement";
-
-constexpr size_t kLongestKept = size_t{16} * 1024;
-
-// Up to its Sync, and nothing behind it.
-bool is_one_batch(base::Bytes bytes) {
-  size_t end = 0;
-  wire::FrameCursor cursor;
-  cursor.walk(bytes, {}, [&](const wire::Message& message) {
-    if (message.type != 'S') return wire::Walk::Go;
-    end = message.end();
-    return wire::Walk::StopAfter;
-  });
-  return end == bytes.size();
-}
-
-}  // namespace
+using sql::Trait;
 
 bool StatementRelay::is_unsettling(Mark::Kind kind) {
   using Kind = Mark::Kind;
-  return kind != Kind::Bind && kind != Kind::UnnamedParse && kind != Kind::Refusal &&
+  return kind != Kind::Use && kind != Kind::UnnamedParse && kind != Kind::Refusal &&
          kind != Kind::OtherRows && kind != Kind::InjectedSetting && kind != Kind::InjectedDescribe;
 }
 
@@ -40,34 +20,11 @@ StatementRelay::Mark& StatementRelay::mark(Mark::Kind kind) {
   return fresh;
 }
 
-bool StatementRelay::begin_kept_batch(base::Bytes bytes) {
-  const bool may_be_used_first = !bytes.empty() && (bytes.front() == 'B' || bytes.front() == 'D');
-  if (!may_be_used_first || bytes.size() > kLongestKept || !tracker_.is_quiet() || tracker_.status() != 'I' ||
-      !is_one_batch(bytes))
-    return false;
-  if (repair_ != Repair::Tried) repair_ = Repair::Possible;
-  return true;
-}
-
-bool StatementRelay::take_first_of_batch() {
-  if (repair_ != Repair::Possible) return false;
-  repair_ = Repair::No;
-  return true;
-}
-
-StatementRelay::Mark& StatementRelay::mark_use(uint32_t number, std::string_view name, bool may_repair) {
-  Mark& use = mark(Mark::Kind::Bind);
-  use.may_repair = may_repair;
-  holds_back_ = holds_back_ || may_repair;
+StatementRelay::Mark& StatementRelay::mark_use(uint32_t number, std::string_view name) {
+  Mark& use = mark(Mark::Kind::Use);
   use.number = number;
   use.name = name;
   return use;
-}
-
-void StatementRelay::mark_telling(Mark& described, Mark::Tells tells, const ClientStatements::Entry& entry) {
-  described.tells = tells;
-  described.entry = entry.number;
-  ++telling_;
 }
 
 // Of a text that is too long to be waited for: it cannot be refused any more.
@@ -76,16 +33,6 @@ void StatementRelay::note_beginning(std::string_view text, Client& client) {
   options.is_unsure = true;
   static_cast<void>(client.watch.note(sql::classify(text, options), text, client.policy));
   client.watch.note_everything(text);
-}
-
-StatementRelay::Pass StatementRelay::refuse(char type, base::Error error, std::string& out) {
-  if (type == 'Q')
-    wire::append_query(out, kNoQuery);
-  else
-    wire::append_bind(out, "", kNoStatement);
-  if (tracker_.client_sent_marked(type))
-    mark(Mark::Kind::Refusal).error = std::make_unique<base::Error>(std::move(error));
-  return Pass::Changed;
 }
 
 // It is about to be another one, or none, unless that is skipped.
@@ -99,28 +46,25 @@ void StatementRelay::keep_unnamed(Client& client, Mark& in) {
   in.unnamed_here_before = unnamed_version_;
   in.unnamed_before = std::exchange(own.unnamed, {});
   in.unnamed_fingerprint_before = own.unnamed_fingerprint;
+  in.unnamed_parameters_before = own.unnamed_parameters;
+  in.unnamed_shape_before = own.unnamed_shape;
   in.unnamed_traits_before = std::exchange(own.unnamed_traits, {});
 }
 
-// The client's unnamed statement: made again if another server has it, or if another client's is here.
-void StatementRelay::need_unnamed(Client& client, std::string& out) {
-  if (has_unnamed_of(client)) return;
-  const std::string& kept = client.statements.unnamed;
-  if (!kept.empty()) {
-    const std::string& fingerprint = client.statements.unnamed_fingerprint;
-    begin_parse_under(fingerprint, client, out);
-    {
-      const wire::MessageFrame frame(out, 'P');
-      out.append(kept);
-    }
-    tracker_.client_sent_marked('P');
-    mark(Mark::Kind::InjectedUnnamed);
-    end_parse_under(fingerprint, client, out);
-    unnamed_is_here(client);
-  } else if (unnamed_of_ != kNobody) {
-    inject_close(0, "", out);  // then the server says that there is none
-    unnamed_of_ = kNobody;
-  }
+// What another client's nextval has left must not be seen: DISCARD SEQUENCES in front of the first currval or
+// lastval, unless the session may have values of its own there. In front of the nextval that keeps the
+// server, too: it may fail, and is of one sequence only.
+bool StatementRelay::needs_own_sequences(const sql::StatementTraits& traits, const Client& client) const {
+  const bool names = traits.has(Trait::NamesCurrentValue) ||
+                     (traits.has(Trait::MayAdvance) && client.watch.names_current_value());
+  return names && !advanced_ && tracker_.status() != 'E';  // there it would fail in place of a ROLLBACK
+}
+
+void StatementRelay::need_own_sequences(const sql::StatementTraits& traits, Client& client,
+                                        std::string& out) {
+  const bool needs = needs_own_sequences(traits, client);
+  advanced_ = advanced_ || traits.has_any({Trait::NamesCurrentValue, Trait::MayAdvance});
+  if (needs) run_unseen("DISCARD SEQUENCES", out);
 }
 
 StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_view name, std::string& out) {
@@ -131,154 +75,119 @@ StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_
   return closed;
 }
 
-std::string StatementRelay::fingerprint_of(Client& client) {
+// In front of a batch no error of the client's can skip it.
+void StatementRelay::close_unwanted(const Client& client, std::string& out) {
+  while (statements_.has_unwanted()) {
+    const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements);
+    inject_close(surplus, statements_.name_of(surplus), out);
+  }
+}
+
+void StatementRelay::make_room(const Client& client, std::string& out) {
+  while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
+    inject_close(surplus, statements_.name_of(surplus), out);
+}
+
+void StatementRelay::describe_unseen(std::string& out) {
+  const Undescribed fresh = std::exchange(undescribed_, {});
+  describe_statement(statements_.name_of(fresh.number), fresh.number, fresh.entry, fresh.name, out);
+}
+
+// The client does not hear the answer.
+void StatementRelay::describe_statement(std::string_view server_name, uint32_t number, uint64_t entry,
+                                        std::string_view name, std::string& out) {
+  wire::append_describe(out, 'S', server_name);
+  if (!tracker_.client_sent_marked('D')) return;
+  Mark& described = mark(Mark::Kind::InjectedDescribe);
+  described.number = number;
+  described.entry = entry;
+  described.name = name;
+}
+
+// Under settings that are not known now, where names mean what they do for no other session, or in a
+// transaction that has changed what there is, a statement is the client's alone.
+std::string StatementRelay::fingerprint_of(const Client& client) {
   std::string fingerprint = client.statements.fingerprint;
-  // Under settings that are not known now it is the client's alone.
-  if (is_unsure_of_settings(client))
+  if (is_unsure_of_settings(client) || changes_objects_)
     make_private(std::to_string(client.id) + "." + std::to_string(++last_private_), fingerprint);
+  else if (hides_names_ || has_temporary_objects(client))
+    make_private(std::to_string(client.id) + ".temporary", fingerprint);
   return fingerprint;
 }
 
-StatementPtr StatementRelay::share_again(const PreparedStatement& statement, const std::string& parsed_under,
-                                         Client& client) {
-  const std::string now = literals_in(client.statements.fingerprint);
-  const bool is_run_so = literals_in(parsed_under) == now;
-  return client.source.share(statement.text, statement.types, parsed_under, is_run_so ? "" : "as " + now);
+std::string StatementRelay::run_under(std::string_view parsed_under, const Client& client) {
+  std::string under;
+  std::string now = literals_in(client.statements.fingerprint);
+  if (literals_in(parsed_under) != now) under = "as " + now;
+  if (!client.statements.custom.empty()) under += "with " + client.statements.custom;
+  return under;
 }
 
-bool StatementRelay::change_settings(ClientStatements::Entry& entry, Client& client) {
-  if (entry.is_unsure) return true;  // not yet
-  const std::string& before = entry.parsed_under ? *entry.parsed_under : entry.statement->fingerprint;
-  if (!is_private(before)) {
-    StatementPtr other = share_again(*entry.statement, before, client);
-    if (!other) return false;
-    entry.statement = std::move(other);
-    entry.parsed_under = nullptr;
-  }
-  entry.settings = client.statements.settings_version();
-  return true;
+void StatementRelay::see_what_lasts_for_the_transaction(const sql::StatementTraits& traits) {
+  const bool is_dynamic = traits.has_any({Trait::Dynamic, Trait::Unreadable});
+  changes_letters_ = changes_letters_ || traits.has_any(kMayChangeLetters);
+  sets_locally_ = sets_locally_ || is_dynamic || traits.has(Trait::SetsLocally);
+  sets_literals_locally_ = sets_literals_locally_ || is_dynamic || traits.has(Trait::SetsLiteralsLocally);
+  sets_custom_locally_ = sets_custom_locally_ || is_dynamic || traits.has(Trait::SetsCustomLocally);
+  changes_objects_ =
+      changes_objects_ || is_dynamic ||
+      traits.has_any({Trait::Creates, Trait::ChangesObjects, Trait::TemporaryObject, Trait::Calls});
+  hides_names_ = hides_names_ || is_dynamic || traits.has(Trait::TemporaryObject);
 }
 
-// Its number on the server, where it is prepared if need be. 0: there is no memory for it.
-uint32_t StatementRelay::need_prepared(ClientStatements::Entry& entry, Client& client, std::string& out) {
-  // Where it was prepared it is as it was, whatever the session has SET since; but that another search_path
-  // makes PostgreSQL parse it again.
-  if (const uint32_t number = statements_.find(*entry.statement)) return number;
-  if (entry.parsed_under) {
-    StatementPtr known = share_again(*entry.statement, *entry.parsed_under, client);
-    if (!known) return 0;
-    entry.statement = std::move(known);
-    entry.parsed_under = nullptr;
-    if (const uint32_t number = statements_.find(*entry.statement)) return number;
-  }
-  StatementPtr statement = entry.statement;
-  const bool is_read_again = is_parsed_again(statement->fingerprint, client.statements.fingerprint);
-  // That is for this once. (In a failed transaction it fails.)
-  const bool in_its_own_way = is_unsure_of_settings(client) && (is_read_again || tracker_.status() == 'I');
-  if (in_its_own_way || is_read_again) {
-    const std::string now = fingerprint_of(client);
-    statement = client.source.share(statement->text, statement->types,
-                                    in_its_own_way ? now : with_letters_of(statement->fingerprint, now), {});
-    if (!statement) return 0;
-    if (!in_its_own_way) entry.statement = statement;
-    if (const uint32_t number = statements_.find(*statement)) return number;
-  }
-  while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
-    inject_close(surplus, ServerStatements::name_of(surplus), out);
-  const uint32_t number = statements_.add(statement);
-  if (!in_its_own_way) begin_parse_under(statement->fingerprint, client, out);
-  {
-    const wire::MessageFrame frame(out, 'P');
-    wire::append_cstring(out, ServerStatements::name_of(number));
-    wire::append_cstring(out, statement->text);
-    out.append(statement->types);
-  }
-  ++parses_;
-  tracker_.client_sent_marked('P');
-  mark(Mark::Kind::InjectedParse).number = number;
-  if (!in_its_own_way) end_parse_under(statement->fingerprint, client, out);
-  return number;
-}
-
-// Not the usual case: the copy is not there, or not known to have the rows that the client was told.
-StatementRelay::Rows StatementRelay::find_out_rows(std::string_view name, ClientStatements::Entry& entry,
-                                                   Client& client, uint32_t& number, std::string& out) {
-  if (asked_.number != 0) {  // this is what waited for the answer
-    const Asked answer = std::exchange(asked_, {});
-    number = answer.number;
-    const bool is_as_told = entry.told_shape == RowShape::kUnknown || entry.told_shape == answer.shape;
-    return is_as_told ? Rows::Same : Rows::Other;
-  }
-  const auto* copy = statements_.find_copy(*entry.statement);
-  number = copy != nullptr ? copy->number : 0;
-  if (entry.told_shape == RowShape::kUnknown) {
-    // It may be about to be told, by an answer on its way: of this copy, or of one that had to go meanwhile.
-    const uint32_t told_by = copy_that_tells(entry);
-    if (told_by == 0 || told_by == number) return Rows::Same;
-  } else if (copy != nullptr && copy->shape == entry.told_shape) {
-    return Rows::Same;
-  }
-  // In a failed transaction it fails, unless it has no rows.
-  if (copy != nullptr && tracker_.is_quiet() && tracker_.status() == 'E') return Rows::Same;
-
-  // It is prepared anew: what is there may be older than what the client was told, and fail.
-  const uint64_t parses_before = parses_;
-  number = need_prepared(entry, client, out);
-  while (number != 0 && parses_ == parses_before) {
-    copy = statements_.of_number(number);
-    if (copy != nullptr && copy->shape != RowShape::kUnknown && copy->shape == entry.told_shape)
-      return Rows::Same;
-    statements_.give_up(number);
-    number = need_prepared(entry, client, out);
-  }
-  if (number == 0) return Rows::Same;  // no memory: it will be refused
-  ask_for_rows(number, name, out);
-  wire::append_flush(out);
-  asked_ = {number, RowShape::kUnknown};
-  take_first_of_batch();
-  return Rows::Asked;
-}
-
-// The number of the copy whose description is on its way to the client for this statement. 0: none is.
-uint32_t StatementRelay::copy_that_tells(const ClientStatements::Entry& entry) {
-  if (telling_ == 0) return 0;
-  for (size_t i = marks_.size(); i-- > 0;)
-    if (marks_[i].entry == entry.number) return marks_[i].number;
-  return rest_.entry == entry.number ? rest_.number : 0;
-}
-
-// What the rows of the copy look like; the client does not hear the answer.
-void StatementRelay::ask_for_rows(uint32_t number, std::string_view name, std::string& out) {
-  wire::append_describe(out, 'S', ServerStatements::name_of(number));
-  if (!tracker_.client_sent_marked('D')) return;
-  Mark& asked = mark(Mark::Kind::InjectedDescribe);
-  asked.number = number;
-  asked.name = name;
+void StatementRelay::end_what_lasted_for_the_transaction() {
+  sets_locally_ = sets_literals_locally_ = sets_custom_locally_ = changes_letters_ = changes_objects_ = false;
+  if (statements_.has_doubtful()) statements_.give_up_doubtful();
 }
 
 // A text is parsed again under the settings of its first Parse. By SET, which has no rows and needs no
 // snapshot: the client's own transaction does not notice, and what a failure takes back of it, it takes back
-// of both. Where the settings of the moment are not known, a savepoint takes them back.
-void StatementRelay::begin_parse_under(const std::string& fingerprint, Client& client, std::string& out) {
+// of both. In front of a batch it is a transaction of its own, so that what the client runs behind it is the
+// first of its own (VACUUM). Where the settings of the moment are not known, a savepoint takes them back. In
+// a failed transaction no SET can run: what can is a command without literals.
+void StatementRelay::begin_parse_under(const PreparedStatement& statement, Client& client, std::string& out) {
+  const char status = tracker_.status();
+  if (status == 'E') return;
   if (!is_unsure_of_settings(client))
-    return set_for_parse(client.statements.fingerprint, fingerprint, "SET ", out);
-  if (tracker_.status() != 'T') return;
+    return set_for_parse(*statement.text, client.statements.fingerprint, statement.fingerprint, "SET ", out);
+  if (status != 'T') return;
   run_unseen("SAVEPOINT tidepool", out);
-  set_for_parse({}, fingerprint, "SET LOCAL ", out);
+  set_for_parse(*statement.text, {}, statement.fingerprint, "SET LOCAL ", out);
 }
 
-void StatementRelay::end_parse_under(const std::string& fingerprint, Client& client, std::string& out) {
+void StatementRelay::end_parse_under(const PreparedStatement& statement, Client& client, std::string& out) {
+  const char status = tracker_.status();
+  if (status == 'E') return;
   if (!is_unsure_of_settings(client))
-    return set_for_parse(fingerprint, client.statements.fingerprint, "SET ", out);
-  if (tracker_.status() != 'T') return;
+    return set_for_parse(*statement.text, statement.fingerprint, client.statements.fingerprint, "SET ", out);
+  if (status != 'T') return;
   run_unseen("ROLLBACK TO SAVEPOINT tidepool", out);
   run_unseen("RELEASE SAVEPOINT tidepool", out);
 }
 
+SettingChanges StatementRelay::settings_for_parse(const StatementText& text, std::string_view from,
+                                                  std::string_view to) {
+  SettingChanges changes = parse_settings_between(from, to);
+  std::erase_if(changes, [&](const SettingChange& change) {
+    return sql::decides_letters(change.name) ? !text.has_odd_letters : !text.has_literals;
+  });
+  return changes;
+}
+
+bool StatementRelay::has_to_set_for_parse(const PreparedStatement& statement, const Client& client) {
+  const std::string& now = client.statements.fingerprint;
+  return now != statement.fingerprint &&
+         !settings_for_parse(*statement.text, now, statement.fingerprint).empty();
+}
+
 // `from` without storage: whatever it is.
-void StatementRelay::set_for_parse(std::string_view from, std::string_view to, std::string_view verb,
-                                   std::string& out) {
-  for (const auto& [name, value, is_utf8] : parse_settings_between(from, to)) {
+void StatementRelay::set_for_parse(const StatementText& text, std::string_view from, std::string_view to,
+                                   std::string_view verb, std::string& out) {
+  const SettingChanges changes = settings_for_parse(text, from, to);
+  if (changes.empty()) return;
+  const bool in_its_own = tracker_.status() == 'I' && !batch_has_run_ && tracker_.ready_owed() == 0;
+  if (in_its_own) run_unseen("BEGIN", out);
+  for (const auto& [name, value, is_utf8] : changes) {
     std::string sql = std::string(verb) + name + " TO ";
     if (value) {
       append_literal(*value, sql);
@@ -287,15 +196,16 @@ void StatementRelay::set_for_parse(std::string_view from, std::string_view to, s
     }
     run_unseen(sql, out);
   }
+  if (in_its_own) run_unseen("COMMIT", out);
 }
 
 void StatementRelay::run_unseen(std::string_view sql, std::string& out) {
-  constexpr std::string_view kName = "tidepool sets what a text means";
-  wire::append_parse(out, kName, sql);
-  wire::append_bind(out, kName, kName);
-  wire::append_execute(out, kName);
-  wire::append_close(out, 'P', kName);
-  wire::append_close(out, 'S', kName);
+  const std::string name = statements_.names() + "set";
+  wire::append_parse(out, name, sql);
+  wire::append_bind(out, name, name);
+  wire::append_execute(out, name);
+  wire::append_close(out, 'P', name);
+  wire::append_close(out, 'S', name);
   for (char type : {'P', 'B', 'E', 'C', 'C'})
     if (tracker_.client_sent_marked(type)) mark(Mark::Kind::InjectedSetting);
 }
@@ -304,7 +214,6 @@ void StatementRelay::deallocate_all(Client& client) {
   Mark& all = mark(Mark::Kind::DeallocateAll);
   all.client_era = client.statements.begin_era();
   all.server_era = statements_.begin_era();
-  bound_ = nullptr;
 }
 
 }  // namespace tidepool::session

@@ -1,8 +1,8 @@
 // What the server says, and what becomes of what was assumed.
-#include "lib/session/statement_relay.h"
-
 #include <algorithm>
 
+#include "lib/session/statement_relay.h"
+#include "lib/session/statement_relay_texts.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
 
@@ -10,58 +10,14 @@ namespace tidepool::session {
 
 using base::until_nul;
 
-namespace {
-
-std::string_view field_of_error(base::Bytes body, char wanted) {
-  wire::FieldReader fields(body);
-  while (fields.ok() && !fields.at_end()) {
-    const char letter = fields.byte();
-    if (letter == '\0') break;
-    const std::string_view value = fields.cstring();
-    if (letter == wanted) return value;
-  }
-  return {};
-}
-
-// The error with the client's name for the statement in place of ours.
-void append_renamed_error(base::Bytes body, const std::string& ours, std::string_view name,
-                          std::string& out) {
-  const wire::MessageFrame frame(out, 'E');
-  wire::FieldReader fields(body);
-  while (fields.ok() && !fields.at_end()) {
-    const char letter = fields.byte();
-    if (letter == '\0') break;
-    std::string value(fields.cstring());
-    if (const size_t at = letter == 'M' ? value.find(ours) : std::string::npos; at != std::string::npos)
-      value.replace(at, ours.size(), name);
-    out.push_back(letter);
-    wire::append_cstring(out, value);
-  }
-  out.push_back('\0');
-}
-
-// As PostgreSQL says it: some drivers look for the routine, and prepare again.
-void append_other_rows(std::string& out) {
-  const wire::MessageFrame frame(out, 'E');
-  for (const std::string_view field :
-       {"SERROR", "VERROR", "C0A000", "Mcached plan must not change result type", "Fplancache.c",
-        "RRevalidateCachedQuery"})
-    wire::append_cstring(out, field);
-  out.push_back('\0');
-}
-
-}  // namespace
-
 StatementRelay::Reply StatementRelay::server_sent(const wire::Message& message, Client& client,
                                                   std::string& before, std::string& instead) {
   tracker_.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
   const auto& last = tracker_.last();
   if (last.fakes_before > 0) tell_fakes(last.fakes_before, before);
   Reply reply = Reply::Pass;
-  if (repair_ == Repair::Running && message.type == 'Z') {
-    repair_ = Repair::Due;
-    reply = Reply::LeaveOut;
-  }
+  if (message.type == 'C' && may_change_objects(message.body)) changes_objects_ = true;
+  if (message.type == 'Z' && std::exchange(leaves_out_ready_, false)) reply = Reply::LeaveOut;
   if (last.is_answer_of_marked && has_marks()) reply = see_answer(marks_.front(), message, client, instead);
   // With an error in a batch those behind it are skipped: they are taken back first, the last before all.
   if (message.type == 'E' && last.ended_marked)
@@ -73,9 +29,15 @@ StatementRelay::Reply StatementRelay::server_sent(const wire::Message& message, 
   return reply;
 }
 
+// A command that changes what there is, by whatever text it was run.
+bool StatementRelay::changes_objects(base::Bytes tag) {
+  return tag.starts_with("CREATE ") || tag.starts_with("ALTER ") || tag.starts_with("DROP ");
+}
+
 bool StatementRelay::take_missing_sync(std::string& out) {
-  if (!syncs_after_error_ || !tracker_.skips_to_sync()) return false;
-  syncs_after_error_ = false;
+  if ((in_front_ != InFront::OfQuery && in_front_ != InFront::OfWaitingQuery) || !tracker_.skips_to_sync())
+    return false;
+  in_front_ = in_front_ == InFront::OfWaitingQuery ? InFront::Failed : InFront::Nothing;
   wire::append_sync(out);
   tracker_.client_sent('S');
   return true;
@@ -91,15 +53,14 @@ StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message
   if (message.type == 'E') return see_error(mark, message.body, client, instead);
   switch (mark.kind) {
     case Kind::InjectedParse:
-    case Kind::InjectedUnnamed:
     case Kind::InjectedClose:
     case Kind::InjectedSetting:
       return Reply::LeaveOut;
     case Kind::InjectedDescribe:
-      begin_rest(mark, message, client.statements);
+      begin_rest(mark, message, client);
       return Reply::LeaveOut;
-    case Kind::Bind:
-      if (mark.tells != Mark::Tells::Nothing) begin_rest(mark, message, client.statements);
+    case Kind::Use:
+      if (mark.tells) begin_rest(mark, message, client);
       return Reply::Pass;
     case Kind::DeallocateAll: {
       const std::string_view tag = message.type == 'C' ? until_nul(message.body) : std::string_view();
@@ -107,9 +68,7 @@ StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message
       return Reply::Pass;
     }
     case Kind::DeallocateOne:
-      if (message.type != 'C') return Reply::Pass;
-      if (!std::exchange(mark.prepared, true)) return Reply::LeaveOut;  // ours
-      mark.done = mark.done || until_nul(message.body) == "DEALLOCATE";
+      mark.done = mark.done || (message.type == 'C' && until_nul(message.body) == "DEALLOCATE");
       return Reply::Pass;
     default:
       return Reply::Pass;
@@ -119,7 +78,6 @@ StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message
 StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Client& client,
                                                 std::string& instead) {
   if (wire::read_severity(body) != "ERROR") return Reply::Pass;
-  const std::string_view sqlstate = field_of_error(body, 'C');
   switch (mark.kind) {
     case Mark::Kind::Refusal:
       wire::append_error_response(instead, "ERROR", *mark.error);
@@ -127,90 +85,97 @@ StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Cl
     case Mark::Kind::OtherRows:
       append_other_rows(instead);
       return Reply::Replaced;
-    case Mark::Kind::Bind:
-      // "cached plan must not change result type": this copy will not do any more.
-      if (sqlstate == "0A000" && field_of_error(body, 'R') == "RevalidateCachedQuery") {
-        statements_.give_up(mark.number);
-        if (mark.may_repair && tracker_.status() == 'I') {
-          repair_ = Repair::Running;
-          return Reply::LeaveOut;
-        }
-      }
-      // Something has deallocated it that could not be seen.
-      if (sqlstate == "26000") {
-        statements_.clear();
-        client.watch.note_everything("DEALLOCATE");
-      }
-      break;
     default:
       break;
   }
-  if (mark.number == 0 || mark.name.empty()) return Reply::Pass;
-  const std::string ours = ServerStatements::name_of(mark.number);
+  if (mark.number == 0) return Reply::Pass;
+  const std::string ours(statements_.name_of(mark.number));
   if (field_of_error(body, 'M').find(ours) == std::string_view::npos) return Reply::Pass;
   append_renamed_error(body, ours, mark.name, instead);
+  // This client has deallocated it, in a way that could not be seen: all of its statements, as far as anybody
+  // knows. What others have done was found out before this client got the server.
+  if (mark.kind == Mark::Kind::Use && field_of_error(body, 'C') == "26000") {
+    statements_.clear();
+    client.statements.forget_all();
+    client.watch.note_everything("DEALLOCATE");
+  }
   return Reply::Replaced;
 }
 
 // A Describe is answered: by ParameterDescription, then by RowDescription or NoData.
-void StatementRelay::begin_rest(Mark& mark, const wire::Message& message, ClientStatements& statements) {
-  const bool is_of_rows = message.type == 'T' || message.type == 'n';
+void StatementRelay::begin_rest(Mark& mark, const wire::Message& message, Client& client) {
   const bool is_left_out = mark.kind == Mark::Kind::InjectedDescribe;
-  if (is_of_rows && mark.tells == Mark::Tells::OfPortal) {
-    const auto* copy = statements_.of_number(mark.number);
-    const bool is_known = copy != nullptr && copy->shape != RowShape::kUnknown;
-    return client_was_told(is_known ? copy->shape : last_shape_, mark.name, mark.entry, statements);
-  }
-  if (message.type == 'n') {
-    shape_is(mark.number, RowShape::kNoRows);
-    if (mark.entry != 0) client_was_told(RowShape::kNoRows, mark.name, mark.entry, statements);
-    return;
-  }
-  if (!is_of_rows && !is_left_out) return;
+  if (message.type == 'n') return is_described(mark.number, mark.entry, mark.name, RowShape::kNoRows, client);
+  if (message.type != 't' && message.type != 'T') return;
   rest_.left = message.size - wire::kHeaderSize;
   rest_.is_left_out = is_left_out;
-  rest_.is_of_rows = is_of_rows;
+  rest_.of = message.type == 't' ? Rest::Of::Parameters : Rest::Of::Rows;
   rest_.shape = {};
   rest_.number = mark.number;
-  rest_.entry = is_of_rows ? mark.entry : 0;
+  rest_.entry = mark.entry;
   rest_.name = mark.name;
-  if (rest_.entry != 0) ++telling_;
-  read_rest(message.body, statements);
+  if (message.type == 't') described_parameters_.clear();
+  read_rest(message.body, client);
 }
 
-StatementRelay::Reply StatementRelay::server_sent_rest(base::Bytes piece, ClientStatements& statements) {
+StatementRelay::Reply StatementRelay::server_sent_rest(base::Bytes piece, Client& client) {
   const Reply reply = rest_.is_left_out ? Reply::LeaveOut : Reply::Pass;
-  read_rest(piece, statements);
+  read_rest(piece, client);
   return reply;
 }
 
-void StatementRelay::read_rest(base::Bytes piece, ClientStatements& statements) {
-  if (rest_.is_of_rows) rest_.shape.read(piece);
+void StatementRelay::read_rest(base::Bytes piece, Client& client) {
+  constexpr size_t kMostParameters = 2 + 4 * size_t{65535};
+  if (rest_.of == Rest::Of::Rows) rest_.shape.read(piece);
+  if (rest_.of == Rest::Of::Parameters && described_parameters_.size() < kMostParameters)
+    described_parameters_.append(piece);
   rest_.left -= std::min(rest_.left, piece.size());
-  if (rest_.left > 0 || !rest_.is_of_rows) return;
-  const uint64_t shape = rest_.shape.number();
-  shape_is(rest_.number, shape);
-  if (rest_.entry == 0) return;
-  client_was_told(shape, rest_.name, rest_.entry, statements);
-  rest_.entry = 0;
-  --telling_;
+  if (rest_.left > 0 || std::exchange(rest_.of, Rest::Of::Nothing) != Rest::Of::Rows) return;
+  is_described(rest_.number, rest_.entry, rest_.name, rest_.shape.number(), client);
 }
 
-void StatementRelay::shape_is(uint32_t number, uint64_t shape) {
-  last_shape_ = shape;
-  if (auto* copy = statements_.of_number(number)) copy->shape = shape;
-  if (asked_.number == number) asked_.shape = shape;
+// Whoever has prepared it, PostgreSQL has said what it is: now all may share it who have an equal one.
+void StatementRelay::is_described(uint32_t number, uint64_t entry, std::string_view name, uint64_t shape,
+                                  Client& client) {
+  if (number == 0) {  // the unnamed one
+    ClientStatements& own = client.statements;
+    if (own.unnamed_version != entry) return;
+    own.unnamed_parameters = described_parameters_;
+    own.unnamed_shape = shape;
+    return;
+  }
+  // The copy may have had to go meanwhile: what it was counts all the same.
+  const auto* copy = statements_.of_number(number);
+  const StatementPtr* of_client = statement_of(name, entry, client.statements);
+  if (copy == nullptr && of_client == nullptr) return;
+  StatementPtr statement = copy != nullptr ? copy->statement : *of_client;
+  if (!statement->is_known()) {
+    PreparedStatement known = *statement;
+    known.parameters = described_parameters_;
+    known.shape = shape;
+    statement = client.source.share(known);
+    if (copy != nullptr) statements_.known_as(number, statement);
+  }
+  if (asked_.number == number) asked_.is_answered = true;
+  if (entry != 0) entry_is_known(name, entry, statement, client.statements);
+}
+
+// Null: it is gone for good.
+const StatementPtr* StatementRelay::statement_of(std::string_view name, uint64_t entry,
+                                                 ClientStatements& statements) {
+  if (entry == 0) return nullptr;
+  if (const auto* known = statements.find(name, entry)) return &known->statement;
+  for (size_t i = 0; i < marks_.size(); ++i)
+    if (const auto& before = marks_[i].before; before && before->number == entry) return &before->statement;
+  return nullptr;
 }
 
 // The client may have closed it meanwhile, which may be taken back.
-void StatementRelay::client_was_told(uint64_t shape, std::string_view name, uint64_t entry,
-                                     ClientStatements& statements) {
-  if (auto* told = statements.find(name, entry)) {
-    told->told_shape = shape;
-    return;
-  }
+void StatementRelay::entry_is_known(std::string_view name, uint64_t entry, const StatementPtr& statement,
+                                    ClientStatements& statements) {
+  if (auto* known = statements.find(name, entry)) return statements.becomes(name, *known, statement);
   for (size_t i = 0; i < marks_.size(); ++i)
-    if (auto& before = marks_[i].before; before && before->number == entry) before->told_shape = shape;
+    if (auto& before = marks_[i].before; before && before->number == entry) before->statement = statement;
 }
 
 void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
@@ -225,10 +190,8 @@ void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
 
 void StatementRelay::pop_mark() {
   const Mark& front = marks_.front();
-  const bool takes_name = front.kind == Mark::Kind::UnnamedParse && !front.name.empty();
-  if (takes_name || is_unsettling(front.kind)) --unsettled_;
+  if (is_unsettling(front.kind)) --unsettled_;
   if (front.keeps_unnamed) --unsettled_unnamed_;
-  if (front.tells != Mark::Tells::Nothing) --telling_;
   marks_.pop();
 }
 
@@ -269,6 +232,8 @@ void StatementRelay::leave_to_next_unnamed(Mark& mark, bool has_run) {
       later.unnamed_before = std::move(mark.unnamed_before);
       later.unnamed_traits_before = std::move(mark.unnamed_traits_before);
       later.unnamed_fingerprint_before = std::move(mark.unnamed_fingerprint_before);
+      later.unnamed_parameters_before = std::move(mark.unnamed_parameters_before);
+      later.unnamed_shape_before = mark.unnamed_shape_before;
       later.unnamed_version_before = mark.unnamed_version_before;
       later.unnamed_here_before = mark.unnamed_here_before;
       later.unnamed_of_before = mark.unnamed_of_before;
@@ -281,16 +246,18 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
   switch (mark.kind) {
     case Kind::ClientParse:
       statements_.remove(mark.number);
+      if (undescribed_.number == mark.number) undescribed_.number = 0;
       [[fallthrough]];
     case Kind::FakeParse:
       statements.take(mark.name);
-      bound_ = nullptr;
       break;
     case Kind::InjectedParse:
       statements_.remove(mark.number);
+      if (execute_deallocates_.number == mark.number) execute_deallocates_.number = 0;
       return;
     case Kind::InjectedDescribe:
-      if (asked_.number == mark.number) asked_ = {};  // what waits for it is skipped, too, or said elsewhere
+      if (asked_.number == mark.number)
+        asked_.number = 0;  // what waits for it is skipped, too, or said elsewhere
       return;
     case Kind::InjectedClose:
       if (mark.number != 0)
@@ -298,11 +265,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       else
         unnamed_of_ = kSomebody;
       return;
-    case Kind::InjectedUnnamed:
-      unnamed_of_ = kSomebody;
-      return;
     case Kind::UnnamedParse:
-      if (mark.deallocates != 0) statements_.unwanted.push_back(mark.deallocates);
       if (mark.number != last_unnamed_) {  // something later has taken its place
         leave_to_next_unnamed(mark, has_run);
         break;
@@ -313,6 +276,9 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
         statements.unnamed_traits = std::move(mark.unnamed_traits_before);
         statements.unnamed_is_read = false;
         statements.unnamed_fingerprint = std::move(mark.unnamed_fingerprint_before);
+        statements.unnamed_changed();
+        statements.unnamed_parameters = std::move(mark.unnamed_parameters_before);
+        statements.unnamed_shape = mark.unnamed_shape_before;
         statements.unnamed_version = mark.unnamed_version_before;
         unnamed_version_ = mark.unnamed_here_before;
         unnamed_of_ = mark.unnamed_of_before;
@@ -326,13 +292,16 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       statements.undo_era(mark.client_era);
       statements_.undo_era(mark.server_era);
       return;
-    case Kind::FakeClose:
     case Kind::DeallocateOne:
+      if (mark.number != 0) statements_.unwanted.push_back(mark.number);
+      break;
+    case Kind::FakeClose:
+    case Kind::OwnClose:
       break;
     case Kind::Nothing:
     case Kind::InjectedSetting:
     case Kind::DuplicateParse:
-    case Kind::Bind:
+    case Kind::Use:
     case Kind::Refusal:
     case Kind::OtherRows:
       return;
@@ -342,27 +311,27 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
 
 void StatementRelay::take_back(ClientStatements& statements) {
   drop_front(marks_.size(), statements, false);
-  bound_ = nullptr;
   nothing_is_asked();
 }
 
 void StatementRelay::nothing_is_asked() {
-  asked_ = {};
+  asked_.number = undescribed_.number = 0;
+  if (long_.left > 0) long_ = {};
   rest_.left = 0;
-  rest_.entry = 0;
-  telling_ = 0;
+  rest_.of = Rest::Of::Nothing;
 }
 
 bool StatementRelay::leave() {
   const bool is_known = unsettled_ == 0;
   while (has_marks()) pop_mark();
-  bound_ = nullptr;
   nothing_is_asked();
-  execute_deallocates_ = bound_resets_ = resets_ = unnamed_is_noted_ = false;
-  repair_ = Repair::No;
-  holds_back_ = flushes_ = syncs_after_error_ = advanced_ = false;
-  sets_locally_ = sets_literals_locally_ = changes_letters_ = false;
-  if (statements_.has_doubtful()) statements_.give_up_doubtful();
+  nothing_is_deallocated();
+  execute_deallocates_all_ = bound_resets_ = resets_ = unnamed_is_noted_ = unnamed_is_unbound_ = false;
+  batch_binds_ = batch_has_run_ = leaves_out_ready_ = false;
+  flushes_ = advanced_ = hides_names_ = false;
+  in_front_ = InFront::Nothing;
+  end_what_lasted_for_the_transaction();
+  if (statements_.has_unknown()) statements_.give_up_unknown();
   return is_known;
 }
 

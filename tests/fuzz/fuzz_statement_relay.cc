@@ -42,6 +42,8 @@ void anything(Input input, bool answers_anything) {
   client.max_prepared_statements = static_cast<uint32_t>(input.below(4));
   client.policy.on_state = static_cast<SessionWatch::OnState>(input.below(3));
   client.policy.one_statement_only = input.below(2) == 1;
+  client.shares_parses = input.below(2) == 1;
+  if (input.below(2) == 1) client.most_bytes = 500;
   RelayedServer server;
   StatementServerModel model;
   server.lend_to(client);
@@ -58,6 +60,7 @@ void anything(Input input, bool answers_anything) {
     model.receive(std::exchange(server.to_server, {}));
     while (model.has_work()) model.step();
     server.server_says(model.take_answers());
+    if (input.below(4) == 0) server.end_prepared_batch();
     if (server.may_go()) {
       server.leave();
       server.lend_to(client);

@@ -103,14 +103,6 @@ def test_what_reset_all_brings_back_within_a_transaction_counts_as_its_first_que
     assert outcome(session, wire.query("set transaction isolation level serializable")) == "25001"
 
 
-def test_deallocate_by_parse_takes_the_name_when_it_is_parsed(tidepool, postgres):
-    session, _, direct = both(tidepool, postgres)
-    for client in (session, direct):
-        answers_to(client, prepare("select 42"))
-        answers_to(client, prepare("deallocate s", ""))
-    assert (outcome(direct, run()), outcome(session, run())) == ("42", "26000")
-
-
 def test_a_query_that_a_batch_skips_takes_the_unnamed_statement(tidepool, postgres):
     """A Query between Parse and Sync is what no driver sends."""
     session, _, direct = both(tidepool, postgres)
@@ -148,26 +140,6 @@ def test_a_close_that_is_answered_here_does_not_disturb_the_copy_in_front_of_it(
     session.send(wire.COPY_DONE + wire.SYNC)
     assert [answer.type for answer in session.read_until_ready()] == ["C", "3", "Z"]
     assert outcome(session, run()) == "26000"
-
-
-def test_an_unnamed_deallocate_runs_once(tidepool, postgres):
-    session, _, direct = both(tidepool, postgres)
-    for client in (session, direct):
-        answers_to(client, prepare("select 1"))
-        answers_to(client, prepare("deallocate s", ""))
-        assert outcome(client, run((), "")) == "2CZ"
-        answers_to(client, prepare("select 1"))
-    assert (outcome(direct, run((), "")), outcome(session, run((), ""))) == ("2CZ", "26000")
-
-
-def test_a_parse_that_is_answered_here_takes_no_snapshot(tidepool, postgres):
-    session, other, direct = both(tidepool, postgres)
-    answers_to(other, prepare("select 1"))
-    for client in (session, direct):
-        client.rows("begin isolation level repeatable read")
-        answers_to(client, prepare("select 1"))
-    changes = wire.query("set transaction isolation level serializable")
-    assert (outcome(direct, changes), outcome(session, changes)) == ("25001", "CZ")
 
 
 A_DATE = "select '01/02/2020'::date"
@@ -229,38 +201,6 @@ def test_a_statement_of_before_behind_a_set_of_its_own_batch_is_read_as_after_it
     assert heard == ["2020-02-01", "2020-01-02"]
 
 
-def test_who_prepares_anew_what_was_prepared_before_ddl_may_hear_of_it_once(tidepool, postgres):
-    """Where its batch does not come in one piece: docs/transaction-mode.md."""
-    session, other, direct = both(tidepool, postgres)
-    other.rows("create table t as select 1 as a")
-    for client in (session, direct):
-        answers_to(client, prepare("select * from t"))
-    other.rows("alter table t add column b int")
-    heard = []
-    for client in (session, direct):
-        answers_to(client, wire.close("S", "s") + wire.SYNC)
-        answers_to(client, prepare("select * from t"))
-        for _ in range(2):
-            client.send(wire.bind((), "s") + wire.FLUSH)
-            heard.append(client.read().type)
-            client.send(wire.execute() + wire.SYNC)
-            client.read_until_ready()
-    assert heard == ["E", "2", "2", "2"]
-
-
-def test_an_unnamed_statement_has_the_rows_of_the_server_where_it_is_parsed(tidepool, postgres):
-    session, other, direct = both(tidepool, postgres, size=2)
-    other.rows("create table t as select 1 as a")
-    statement = wire.parse("select * from t") + wire.describe("S")
-    answers_to(direct, statement + wire.SYNC)
-    server = say_at(session, statement)
-    other.rows("alter table t add column b int")
-    hold(session, server)
-    for client, rows in ((direct, []), (session, [2])):
-        client.send(run((), ""))
-        assert [len(answer.values) for answer in client.read_until_ready() if answer.type == "D"] == rows
-
-
 @pytest.mark.parametrize("sql, directly_heard", [("select a from t", "tEZ"), ("insert into t values (1)", "tnZ")], ids=["with rows", "without"])
 def test_describe_of_a_statement_whose_table_is_gone_says_so_at_once(tidepool, postgres, sql, directly_heard):
     session, other, direct = both(tidepool, postgres, size=2)
@@ -276,3 +216,25 @@ def test_describe_of_a_statement_whose_table_is_gone_says_so_at_once(tidepool, p
         heard.append("".join(answer.type for answer in answers))
     assert heard == [directly_heard, "EZ"]
     assert answers[0].fields["C"] == "42P01"
+
+
+def test_a_statement_that_is_prepared_later_elsewhere_names_what_is_there_then(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres, size=2, search_path="front, public")
+    other.rows("create schema front; create table public.work as select 'behind' as v")
+    answers_to(direct, prepare("select v from work"))
+    server = say_at(session, wire.parse("select v from work", "s"))
+    directly(postgres, session.daemon.databases["bench"]).rows("create table front.work as select 'in front' as v")
+    assert outcome(direct, run()) == "behind"
+    hold(session, server)
+    assert outcome(session, run()) == "in front"
+
+
+def test_an_unnamed_statement_that_is_used_again_elsewhere_has_the_types_of_there(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres, size=2)
+    other.rows("create table t as select 1 as a")
+    answers_to(direct, wire.extended("select * from t") + wire.SYNC)
+    server = session.value("select pg_backend_pid()")
+    answers_to(session, wire.extended("select * from t") + wire.SYNC)
+    directly(postgres, session.daemon.databases["bench"]).rows("alter table t add column b int")
+    hold(session, server)
+    assert (outcome(direct, run((), "")), outcome(session, run((), ""))) == ("0A000", "1")

@@ -1,6 +1,8 @@
 """Prepared statements of the protocol in transaction mode: a session has its own, on whatever server it goes on. Rows of
 docs/transaction-mode.md."""
 
+import re
+
 import pytest
 from harness import wire
 from harness.sessions import directly
@@ -166,12 +168,45 @@ def test_without_sharing_who_prepares_keeps_its_server(tidepool):
 
 
 def test_a_statement_too_long_to_be_shared_keeps_its_server(tidepool):
-    daemon = tidepool(pools=transaction_pool())
+    daemon = tidepool(pools=transaction_pool(client_statement_memory="64kB"))
     session, other = daemon.wire("bench"), daemon.wire("bench")
     answers_to(session, prepare(f"select length('{'x' * 100_000}')"))
     session.rows("")
     assert [pin["why"] for pin in daemon.console("show pins")] == ["prepared statements of its own"]
     assert (value_of(session, run()), value_of(other, run())) == ("100000", "26000")
+
+
+@pytest.mark.parametrize("kilobytes", [8, 60, 600])
+@pytest.mark.parametrize("name", ["", "s"], ids=["unnamed", "named"])
+def test_a_statement_of_any_length_is_there_in_later_batches_on_every_server(tidepool, postgres, kilobytes, name):
+    daemon = tidepool(pools=transaction_pool())
+    long_text = f"select length('{'x' * kilobytes * 1000}') + $1::int"
+    same_as_directly(daemon, postgres, prepare(long_text, name), run([1], name), run([2], name), wire.describe("S", name) + run([3], name))
+    assert daemon.console("show pins") == []
+
+
+def test_a_client_whose_statements_take_too_much_memory_is_told_so_and_goes_on(tidepool):
+    daemon = tidepool(pools=transaction_pool(client_statement_memory="64kB"))
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    for number in range(3):
+        last = answers_to(session, prepare(f"select length('{'x' * 30_000}') + {number}", f"s{number}"))
+    assert b"client_statement_memory" in last[0][1] and b"C53200" in last[0][1]
+    assert value_of(session, run((), "s0")) == "30000"
+    answers_to(session, wire.close("S", "s0") + wire.SYNC)
+    answers_to(session, prepare(f"select length('{'x' * 30_000}') + 5", "s5"))
+    assert value_of(session, run((), "s5")) == "30005"
+    assert answers_to(other, prepare("select 1"))[0][0] == "1"
+
+
+def test_a_pool_whose_operator_says_so_answers_a_parse_by_itself(tidepool):
+    daemon = tidepool(pools=transaction_pool(1, parse="shared"))
+    one, other = daemon.wire("bench"), daemon.wire("bench")
+    one.rows("create table t(a int)")
+    answers_to(one, prepare("insert into t values ($1) returning a"))
+    one.rows("alter table t alter a type bigint")
+    answers_to(other, prepare("insert into t values ($1) returning a"))
+    assert value_of(other, run([5])) == "0A000"      # what is lost: docs/transaction-mode.md
+    assert other.value("select count(*) from pg_prepared_statements") == "1"
 
 
 def test_a_statement_means_what_its_sessions_settings_make_of_it(tidepool):
@@ -204,6 +239,29 @@ def test_what_postgres_reads_again_for_one_session_is_not_met_by_others(tidepool
     if set_by != "set":
         one.rows("commit")
     assert value_of(other, run()) == "1"
+
+
+@pytest.mark.parametrize("uses", [1, 8])
+@pytest.mark.parametrize("text", ["select tenant()", "select tenant() || $1"], ids=["without parameters", "with one"])
+@pytest.mark.parametrize("how", ["set", "set local", "set config"])
+def test_a_plan_holds_nothing_of_another_clients_custom_settings(tidepool, how, text, uses):
+    """PostgreSQL puts what a function gave that is declared IMMUTABLE into the plan, which it keeps."""
+    daemon = tidepool(pools=transaction_pool(1))
+    daemon.wire("bench").rows("create function tenant() returns text language sql immutable as $$select current_setting('app.tenant', true)$$")
+    clients = {name: daemon.wire("bench") for name in ("one", "other", "")}
+    values = ["!"] if "$1" in text else []
+    for client in clients.values():
+        answers_to(client, prepare(text))
+    for turn in range(2):
+        for name, client in clients.items():
+            if name and how == "set" and turn == 0:
+                client.rows(f"set app.tenant = '{name}'")
+            client.rows("begin")
+            if name and how != "set":
+                client.rows(f"set local app.tenant = '{name}'" if how == "set local" else f"select set_config('app.tenant', '{name}', true)")
+            for _ in range(uses):
+                assert value_of(client, run(values)) == name + "".join(values)
+            client.rows("commit")
 
 
 def test_a_search_path_decides_which_table_a_statement_reads(tidepool, postgres):
@@ -267,24 +325,23 @@ def test_a_statement_that_is_read_again_keeps_its_letters(tidepool, postgres):
                      "set search_path to pg_catalog", run(), run(), "set names 'UTF8'", run())
 
 
-def test_a_changed_result_type_is_prepared_again_unseen_where_nobody_was_told_another(tidepool):
-    """Directly this is 0A000, "cached plan must not change result type": a statement that is parsed where it is needed is better off."""
-    daemon = tidepool(pools=transaction_pool(1))
-    session, other = daemon.wire("bench"), daemon.wire("bench")
-    session.rows("create table t as select 1 as a")
-    for client in (session, other):
-        answers_to(client, prepare("select * from t"))
-    assert value_of(session, run()) == value_of(other, run()) == "1"
-    other.rows("alter table t add column b int default 2")
-    assert value_of(session, run()) == "1"
-
-
 def change_a_table_that(session, other):
     """`session` has prepared "s" on it, and was told one column of it; now it has two."""
     other.rows("create table t as select 1 as a")
     answers_to(session, wire.parse("select * from t", "s") + wire.describe("S", "s") + wire.SYNC)
     assert value_of(session, run()) == "1"
     other.rows("alter table t add column b int default 2")
+
+
+def test_a_changed_result_type_is_told_to_who_was_never_told_the_old_rows_as_well(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool(1))
+    session, other, direct = daemon.wire("bench"), daemon.wire("bench"), directly(postgres, daemon.databases["bench"])
+    session.rows("create table t as select 1 as a")
+    for client in (session, direct):
+        answers_to(client, prepare("select * from t"))
+        assert value_of(client, run()) == "1"
+    other.rows("alter table t add column b int default 2")
+    assert value_of(direct, run()) == value_of(session, run()) == "0A000"
 
 
 def test_a_changed_result_type_is_told_to_who_knows_the_old_rows_and_mended_by_preparing_again(tidepool):
@@ -315,6 +372,20 @@ def test_a_name_that_sql_has_prepared_is_taken_for_the_protocol(tidepool, postgr
                      "execute p", run((), "p"), "deallocate p", run((), "p"))
 
 
+def test_sqls_execute_finds_a_statement_of_the_protocol_in_a_query_and_in_a_parse(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool())
+    execute = wire.extended("execute mine") + wire.SYNC
+    same_as_directly(daemon, postgres, prepare("select 42", "mine"), "execute mine", execute, prepare("execute mine", "again"), run((), "again"), execute,
+                     run((), "again"), wire.close("S", "mine") + wire.SYNC, run((), "again"), execute)
+
+
+def test_deallocate_by_the_extended_protocol_takes_the_name_when_it_runs(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool())
+    for name in ("", "ends"):
+        same_as_directly(daemon, postgres, prepare("select 42"), prepare("deallocate s", name), run() if name else "select 1", prepare("deallocate s", name) if not name else "",
+                         run((), name), run(), prepare("select 43"), run((), name) if name else "select 1", run(), run((), name), run())
+
+
 # What is known to differ
 
 
@@ -322,15 +393,17 @@ def test_names_on_the_server_are_ours(tidepool):
     daemon = tidepool(pools=transaction_pool(1))
     session = daemon.wire("bench")
     answers_to(session, prepare("select 42", "mine"))
-    assert session.value("select name from pg_prepared_statements") == "tidepool_1"
+    assert re.fullmatch("tidepool_[0-9a-f]{32}_1", session.value("select name from pg_prepared_statements"))
 
 
-def test_sqls_execute_finds_a_statement_of_the_protocol_in_a_query_and_not_in_a_parse(tidepool):
-    daemon = tidepool(pools=transaction_pool())
-    session = daemon.wire("bench")
-    answers_to(session, prepare("select 42", "mine"))
-    assert session.value("execute mine") == "42"
-    assert value_of(session, wire.extended("execute mine") + wire.SYNC) == "26000"
+def test_names_on_two_servers_have_nothing_in_common(tidepool):
+    daemon = tidepool(pools=transaction_pool(2))
+    names = []
+    for session in [daemon.wire("bench") for _ in range(2)]:
+        session.rows("begin")
+        answers_to(session, prepare("select 42", "mine"))
+        names.append(session.value("select name from pg_prepared_statements"))
+    assert names[0].split("_")[1] != names[1].split("_")[1]
 
 
 def test_sql_may_prepare_a_name_that_lives_in_the_protocol_which_comes_first(tidepool):
@@ -351,14 +424,3 @@ def test_a_name_of_ours_is_nobodys(tidepool):
     assert value_of(other, run((), "tidepool_1")) == "26000"
     answers_to(other, wire.close("S", "tidepool_1") + wire.SYNC)
     assert value_of(one, run((), "mine")) == "42"
-
-
-def test_a_long_unnamed_statement_lives_in_its_batch_only(tidepool):
-    """One of more than 8 kB is not kept for the next server."""
-    daemon = tidepool(pools=transaction_pool(1))
-    session, other = daemon.wire("bench"), daemon.wire("bench")
-    long_text = f"select length('{'x' * 10_000}') + $1::int"
-    assert value_of(session, wire.parse(long_text) + wire.bind([1]) + wire.execute() + wire.SYNC) == "10001"
-    answers_to(session, prepare(long_text, ""))
-    other.rows("select 1")
-    assert value_of(session, run([1], "")) == "26000"

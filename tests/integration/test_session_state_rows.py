@@ -182,7 +182,7 @@ def test_what_rows_look_like_is_asked_for_once_on_a_server(place):
             assert errors_in(session.says(USED)) == []
     assert [keeper.value(count) for keeper in servers.keepers] == ["1", "1"]
     names = "select name from pg_prepared_statements where not from_sql"
-    assert [keeper.value(names) for keeper in servers.keepers] == ["tidepool_1", "tidepool_1"]
+    assert [keeper.value(names).rpartition("_")[2] for keeper in servers.keepers] == ["1", "1"]
 
 
 # While the relay asks

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/wire/message_reader.h"
 #include "lib/wire/trace.h"
 #include "tests/unit/session/client_script.h"
 #include "tests/unit/session/relayed.h"
@@ -20,10 +21,11 @@ template <class Chooser>
 class PoolOfModels {
  public:
   PoolOfModels(Chooser& chooser, size_t clients, size_t servers) : chooser_(chooser) {
-    for (size_t i = 0; i < servers; ++i) servers_.push_back(std::make_unique<Server>(i));
+    for (size_t i = 0; i < servers; ++i) servers_.push_back(std::make_unique<Server>(i, table_));
     for (size_t i = 0; i < clients; ++i) add_client(i);
     piecewise_ = chance(3);
     is_about_settings_ = chance(4);
+    is_about_rows_ = !is_about_settings_ && chance(2);
   }
 
   // What is wrong, or nothing.
@@ -45,6 +47,7 @@ class PoolOfModels {
  private:
   struct Server;
   struct Client {
+    explicit Client(StatementServerModel::Table& table) : direct(&table) {}
     std::unique_ptr<RelayedClient> relayed;
     StatementServerModel direct;
     std::string heard_directly;
@@ -53,11 +56,12 @@ class PoolOfModels {
     size_t number = 0;
     std::string style{StatementServerModel::kOwnStyle};  // the DateStyle that it carries
     bool in_batch = false;
-    bool has_set = false;     // in its transaction
+    bool has_set = false;  // in its transaction
+    bool has_temporary = false;
     bool is_answered = true;  // up to the last message that it said, once all has arrived
   };
   struct Server {
-    explicit Server(size_t at) : number(at) {}
+    Server(size_t at, StatementServerModel::Table& table) : number(at), model(&table) {}
     const size_t number;
     RelayedServer relayed;
     StatementServerModel model;
@@ -73,7 +77,7 @@ class PoolOfModels {
   }
 
   void add_client(size_t at) {
-    auto client = std::make_unique<Client>();
+    auto client = std::make_unique<Client>(table_);
     client->relayed = std::make_unique<RelayedClient>(++last_id_, book_);
     client->relayed->max_prepared_statements = max_prepared_statements_;
     client->number = at;
@@ -114,12 +118,12 @@ class PoolOfModels {
 
   void client_turn(Client& client) {
     if (is_about_settings_) return settings_turn(client);
+    if (is_about_rows_) return rows_turn(client);
     const bool in_batch = client.in_batch;
     switch (below(13)) {
       case 12:
-        // An unnamed DEALLOCATE takes the name at its Parse, and runs once (docs/transaction-mode.md): the
-        // Query takes it away.
         client.in_batch = false;
+        // What it names is what has the name at its Bind: it is not bound again, behind the Query.
         return say(client,
                    parse("", one_of("deallocate a", "deallocate b;")) + session::run("") + query("select 5"),
                    true);
@@ -147,6 +151,7 @@ class PoolOfModels {
   void settings_turn(Client& client) {
     if (!client.unsent.empty()) return;  // it has no server yet
     const bool is_idle = client.direct.is_idle();
+    if (is_idle && client.relayed->watch.is_suspicious()) return;  // it has one, which has not been asked yet
     client.has_set = client.has_set && !is_idle;
     const std::string_view used = one_of("a", "a", "b");
     switch (below(10)) {
@@ -165,53 +170,118 @@ class PoolOfModels {
           say(client, query("discard plans"), true);
           return settle();
         }
-        say(client, query(one_of("begin", "commit", "rollback", "fail", "select date")), true);
+        say(client, query(one_of("begin", "commit", "rollback", "fail", "select date '1'")), true);
         return client.has_set ? settle() : void();
       case 2:
       case 3:
         if (client.has_set) return;
-        return say(client, close(used) + parse(used, one_of("select date", "select date 2")) + sync(), true);
+        return say(client, close(used) + parse(used, one_of("select date '1'", "select date '2'")) + sync(),
+                   true);
       case 4:
         if (client.has_set) return;
-        return say(client, parse("", "select date") + sync(), true);
+        return say(client, parse("", "select date '1'") + sync(), true);
       default:
         return say(client, describe(used) + session::run(chance(4) ? "" : used), true);
     }
   }
-  std::string_view name() { return one_of("a", "a", "b", "tidepool_1", "c"); }
+  // The table changes between transactions; some statements read it.
+  void rows_turn(Client& client) {
+    if (client.in_batch) {
+      client.in_batch = false;
+      return say(client, sync(), true);
+    }
+    const std::string_view used = one_of("a", "a", "b");
+    const std::string_view text = one_of("values 1", "values 1", "values 2", "select 3", "show datestyle");
+    switch (below(15)) {
+      case 0:
+        return alter();
+      case 14:  // once, in front of everything that would see the second one of its server's process
+        if (client.has_temporary || !client.direct.is_idle() || !chance(4)) return;
+        client.has_temporary = true;
+        return say(client, query("create temporary table t (b int)"), true);
+      case 1:
+        return say(client,
+                   query(one_of("begin", "commit", "rollback", "fail", "discard all", "deallocate all",
+                                "deallocate a", "values 1", "show datestyle")),
+                   true);
+      case 2:
+        return say(client, query(one_of("execute a", "execute b", "execute b; execute b")), true);
+      case 3:
+        return say(client, parse("", one_of("execute a", "deallocate a", "deallocate b")) + session::run(""),
+                   true);
+      case 4:
+        return say(client, close("c") + parse("c", one_of("execute a", "deallocate a", "begin")) + sync(),
+                   true);
+      case 5:
+        return say(client, session::run("c"), true);
+      case 6:
+        return say(client, parse("", text) + (chance(2) ? describe("") : "") + sync(), true);
+      case 7:
+        return say(client, session::run(""), true);
+      case 8:  // it is not meant for later
+        return say(client, parse("", text) + bind_to("") + execute() + close("") + sync(), true);
+      case 9:  // prepared in a batch that comes to no end for now
+        client.in_batch = true;
+        return say(client, close(used) + parse(used, text) + (chance(2) ? describe(used) : "") + flush(),
+                   true);
+      case 10:
+      case 11:
+        return say(client,
+                   (chance(6) ? "" : close(used)) + parse(used, text) + (chance(2) ? describe(used) : "") +
+                       (chance(3) ? bind_to(used) + execute() : "") + sync(),
+                   true);
+      default:
+        return say(client, (chance(3) ? describe(used) : "") + session::run(used), true);
+    }
+  }
+  void alter() {
+    settle();
+    for (const auto& server : servers_)
+      if (server->model.has_locked()) return;
+    for (const auto& client : clients_)
+      if (client->direct.has_locked() || !client->unsent.empty()) return;
+    transcript += "   alter\n";
+    table_.alter();
+  }
+
+  // The first one has statements of PREPARE, and then all under its own names.
+  std::string_view name(const Client& client) {
+    return one_of("a", "a", "b", client.number == 0 ? "b" : "tidepool_1", "c");
+  }
   std::string_view parsed_text() {
-    return one_of("select 1", "select date", "select $1", "select 1", "select date", "nonsense", "fail",
-                  "begin", "commit", "rollback", "deallocate all", "discard all", "reset all", "",
-                  "SELECT 1");
+    return one_of("select 1", "select date '1'", "select $1", "select 1", "select date '1'", "nonsense",
+                  "fail", "begin", "commit", "rollback", "deallocate all", "discard all", "reset all", "",
+                  "SELECT 1", "show datestyle");
   }
   std::string query_text(Client& client) {
     if (client.number == 0 && chance(8))
       return std::string(one_of("prepare p as select 9", "deallocate p", "execute p"));
-    return std::string(one_of("select 5", "select date", "begin", "begin", "commit", "rollback", "nonsense",
-                              "fail", "deallocate all", "deallocate a", "deallocate prepare b", "discard all",
-                              "execute a", "execute b", "select 6; select 7", "select 6; fail; select 7",
-                              "reset all", "select 6; deallocate a", "execute a; execute a", ""));
+    return std::string(one_of("select 5", "select date '1'", "begin", "begin", "commit", "rollback",
+                              "nonsense", "fail", "deallocate all", "deallocate a", "deallocate prepare b",
+                              "discard all", "execute a", "execute b", "select 6; select 7",
+                              "select 6; fail; select 7", "reset all", "select 6; deallocate a",
+                              "execute a; execute a", ""));
   }
-  std::string batch_message(Client&) {
+  std::string batch_message(Client& client) {
     switch (below(12)) {
       case 0:
       case 1:
-        return parse(name(), parsed_text());
+        return parse(name(client), parsed_text());
       case 2:
         return parse("", parsed_text());
       case 3:
         return bind_to("", {});
       case 4:
       case 5:
-        return bind_to(name(), {});
+        return bind_to(name(client), {});
       case 6:
-        return bind_to(name(), {"x"}, one_of("", "", "portal"));
+        return bind_to(name(client), {"x"}, one_of("", "", "portal"));
       case 7:
-        return describe(chance(5) ? "" : name());
+        return describe(chance(5) ? "" : name(client));
       case 8:
-        return chance(4) ? describe_portal() : close(chance(6) ? "" : name());
+        return chance(4) ? describe_portal() : close(chance(6) ? "" : name(client));
       case 9:
-        return chance(4) ? close_portal() : close(name());
+        return chance(4) ? close_portal() : close(name(client));
       default:
         return execute(one_of("", "", "", "portal"));
     }
@@ -225,7 +295,13 @@ class PoolOfModels {
       const size_t all = server.model.answers().size();
       deliver(server, piecewise_ ? 1 + below(std::min<size_t>(all, 40)) : all);
     }
+    end_prepared(server);
     may_go(server);
+  }
+  void end_prepared(Server& server) {
+    if (server.client == nullptr || chance(2) || !server.relayed.end_prepared_batch()) return;
+    transcript += "   the batch on " + name_of(server) + " is ended\n";
+    collect(server);
   }
   void deliver(Server& server, size_t size) {
     const std::string bytes = server.model.answers().substr(0, size);
@@ -240,11 +316,13 @@ class PoolOfModels {
   void may_go(Server& server) {
     Client* client = server.client;
     if (client == nullptr || !server.relayed.may_go()) return;
+    if (server.model.has_work()) return;  // a Flush, which nothing answers
     if (!server.model.is_idle() || !server.model.answers().empty()) return error("not free at all");
     SessionWatch& watch = client->relayed->watch;
     if (watch.is_suspicious() && !watch.stays()) {
       SessionState state;
-      if (server.model.has_statements_of_its_own()) state.pins = bit(Pin::Prepared);
+      if (server.model.has_statements_of_its_own()) state.pins |= bit(Pin::Prepared);
+      if (server.model.has_temporary_table()) state.pins |= bit(Pin::Temporary);
       if (watch.asks_settings()) carry(*client, server.model.style());
       watch.answered(state);
       server.model.forget_unnamed();
@@ -298,7 +376,7 @@ class PoolOfModels {
       if (server->relayed.leave() && !is_known && server->relayed.tracker.server_is_free())
         error("nothing is unsettled?");
       server->client = nullptr;
-      servers_[server->number] = std::make_unique<Server>(server->number);
+      servers_[server->number] = std::make_unique<Server>(server->number, table_);
     }
     add_client(client.number);
   }
@@ -332,13 +410,32 @@ class PoolOfModels {
     if (client.server != nullptr && client.server->relayed.waits())
       return error("client " + std::to_string(client.number) + " waits for ever");
     const std::string& heard = client.relayed->heard;
-    if (heard == client.heard_directly) {
+    if (heard == client.heard_directly || what_counts(heard) == what_counts(client.heard_directly)) {
       client.relayed->heard.clear();
       client.heard_directly.clear();
       return;
     }
     error("client " + std::to_string(client.number) + " hears\n" + wire::trace_server(heard) +
           "instead of\n" + wire::trace_server(client.heard_directly));
+  }
+  // Without those fields of an error that say where PostgreSQL noticed it, and whether it was at the Bind of
+  // an EXECUTE that the rows of what it names were found to be others, or behind it.
+  static std::string what_counts(const std::string& heard) {
+    std::string counts;
+    for (size_t at = 0; at + wire::kHeaderSize <= heard.size();) {
+      const size_t size = std::min(heard.size() - at, size_t{1} + base::read_u32(heard.data() + at + 1));
+      if (heard[at] == 'E') {
+        constexpr std::string_view kBindComplete("2\0\0\0\4", 5);
+        const base::Error told = wire::read_error(std::string_view(heard).substr(at + 5, size - 5));
+        if (told.sqlstate == "0A000" && counts.ends_with(kBindComplete))
+          counts.resize(counts.size() - kBindComplete.size());
+        counts.append("E").append(told.sqlstate).append(told.message);
+      } else {
+        counts.append(heard, at, size);
+      }
+      at += size;
+    }
+    return counts;
   }
   void error(const std::string& text) {
     if (error_.empty()) error_ = text;
@@ -350,6 +447,8 @@ class PoolOfModels {
   uint32_t max_prepared_statements_ = 3;
   bool piecewise_ = false;
   bool is_about_settings_ = false;
+  bool is_about_rows_ = false;
+  StatementServerModel::Table table_;
   uint64_t last_id_ = 0;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<Server>> servers_;

@@ -15,21 +15,14 @@ namespace {
 // A client that goes from server to server with the same batch, and another that comes between.
 class Bench {
  public:
-  enum class Told { Yes, No };
-  // Each client has prepared "x", and was told what its rows look like, or not; each server has it.
-  Bench(std::string_view batch, std::string_view answers, Told told = Told::Yes)
-      : batch_(batch), answers_(answers) {
-    const std::string use = told == Told::Yes ? describe("x") : bind_to("x", {"5"});
-    for (auto& client : clients_) {
-      for (size_t i = 0; i < kServers; ++i) {
-        servers_[i].lend_to(client);
-        servers_[i].client_says((i == 0 ? parse("x", "select $1") : "") + use + sync());
-        models_[i].receive(std::exchange(servers_[i].to_server, {}));
-        while (models_[i].has_work()) models_[i].step();
-        servers_[i].server_says(models_[i].take_answers());
-        REQUIRE(servers_[i].leave());
-      }
-    }
+  // Each client has prepared "x", which each server has by now.
+  Bench(std::string_view batch, std::string_view answers) : batch_(batch), answers_(answers) {
+    for (int round = 0; round < 2;
+         ++round)  // in the second, copies that somebody else has made anew are closed
+      for (auto& client : clients_)
+        for (size_t i = 0; i < kServers; ++i)
+          use(client, i,
+              (round == 0 && i == 0 ? parse("x", "select $1") : "") + bind_to("x", {"5"}) + sync());
   }
 
   // Allocations of a thousand transactions, once all has been as large as it gets.
@@ -46,6 +39,17 @@ class Bench {
  private:
   static constexpr size_t kServers = 3;
 
+  void use(RelayedClient& client, size_t at, const std::string& bytes) {
+    RelayedServer& server = servers_[at];
+    server.lend_to(client);
+    server.client_says(bytes);
+    while (!server.to_server.empty()) {
+      models_[at].receive(std::exchange(server.to_server, {}));
+      while (models_[at].has_work()) models_[at].step();
+      server.server_says(models_[at].take_answers());
+    }
+    REQUIRE(server.leave());
+  }
   void transaction(RelayedClient& client, RelayedServer& server) {
     auto link = client.link();
     out_.clear();
@@ -71,10 +75,6 @@ class Bench {
 
 TEST_CASE("switching servers with a prepared statement allocates nothing") {
   Bench bench(bind_to("x", {"5"}) + describe_portal() + execute() + sync(), messages("2TDCZI"));
-  CHECK(bench.counted() == 0);
-}
-TEST_CASE("switching servers with a statement whose rows nobody was told allocates nothing") {
-  Bench bench(bind_to("x", {"5"}) + execute() + sync(), messages("2DCZI"), Bench::Told::No);
   CHECK(bench.counted() == 0);
 }
 TEST_CASE("switching servers with a simple query allocates nothing") {

@@ -41,6 +41,56 @@ inline std::string tag(std::string_view text) {
 inline const std::string kChanged =
     error("0A000", "cached plan must not change result type", "RevalidateCachedQuery");
 
+// The answers to a Describe of a statement.
+inline std::string parameters(std::initializer_list<uint32_t> types = {}) {
+  std::string bytes;
+  wire::append_parameter_description(bytes, {types.begin(), types.size()});
+  return bytes;
+}
+inline std::string rows(std::initializer_list<wire::Column> columns) {
+  std::string bytes;
+  wire::append_row_description(bytes, columns);
+  return bytes;
+}
+inline const std::string kRows = rows({{"a", 23, 4}}), kOtherRows = rows({{"a", 23, 4}, {"b", 23, 4}});
+inline const std::string kNoRows = messages("n");
+inline const std::string kDescribed = parameters() + kRows;
+
+// A name of ours on a server.
+inline std::string ours(uint32_t number) {
+  return "tidepool_" + std::to_string(number);
+}
+inline const std::string kNobody = "tidepool_refused";
+// What a use needs where the statement is not there yet, and waits for.
+inline std::string asked(uint32_t number, std::string_view sql, std::initializer_list<uint32_t> types = {}) {
+  return parse(ours(number), sql, types) + describe(ours(number)) + flush();
+}
+// "cached plan must not change result type" in PostgreSQL's words, with the routine that drivers look for.
+inline const std::string kRefusedRows = [] {
+  std::string bytes;
+  const wire::MessageFrame frame(bytes, 'E');
+  for (const std::string_view field :
+       {"SERROR", "VERROR", "C0A000", "Mcached plan must not change result type", "Fplancache.c",
+        "RRevalidateCachedQuery"})
+    wire::append_cstring(bytes, field);
+  bytes.push_back('\0');
+  return bytes;
+}();
+// What the relay sets for a Parse, in front of it and behind it, and the answers.
+inline std::string set(std::string_view text) {
+  const std::string name = "tidepool_set";
+  return parse(name, text) + bind_to(name, {}, name) + execute(name) + close_portal(name) + close(name);
+}
+inline std::string is_set() {
+  return messages("12C33");
+}
+inline std::string set_alone(std::string_view text) {
+  return set("BEGIN") + set(text) + set("COMMIT");
+}
+inline std::string is_set_alone() {
+  return is_set() + is_set() + is_set();
+}
+
 class RelayConversation {
  public:
   enum class Pieces { WholeAndByteByByte, Whole };
@@ -120,17 +170,56 @@ class RelayConversation {
   }
 
   // `name`, prepared by this client on this server as "tidepool_<number>".
-  RelayConversation& has_prepared(std::string_view name, std::string_view sql, uint32_t number) {
+  RelayConversation& has_prepared(std::string_view name, std::string_view sql, uint32_t number,
+                                  const std::string& description = kDescribed) {
     return sends(parse(name, sql) + sync())
-        .server_gets(parse(ServerStatements::name_of(number), sql) + sync())
+        .server_gets(parse(ours(number), sql) + describe(ours(number)) + sync())
+        .server_answers(messages("1") + description + messages("ZI"))
+        .gets(messages("1ZI"));
+  }
+  // The same of a command that is not analysed: nothing need be asked.
+  RelayConversation& has_prepared_command(std::string_view name, std::string_view sql, uint32_t number) {
+    return sends(parse(name, sql) + sync())
+        .server_gets(parse(ours(number), sql) + sync())
         .server_answers(messages("1ZI"))
         .gets(messages("1ZI"));
   }
   RelayConversation& runs(std::string_view name, uint32_t number) {
     return sends(run(name))
-        .server_gets(run(ServerStatements::name_of(number)))
+        .server_gets(run(ours(number)))
         .server_answers(messages("2DCZI"))
         .gets(messages("2DCZI"));
+  }
+  // What the client sent last needs a statement that is not there: it is prepared as tidepool_<number>,
+  // behind `closes`, and the relay asks what it is.
+  RelayConversation& is_asked(uint32_t number, std::string_view sql,
+                              std::initializer_list<uint32_t> types = {},
+                              const std::string& description = kDescribed) {
+    return server_gets(asked(number, sql, types)).gets_nothing_yet().is_described(description);
+  }
+  RelayConversation& is_described(const std::string& description = kDescribed) {
+    return server_answers(messages("1") + description).gets_nothing_yet();
+  }
+  // The client runs `name`, which this server has not got.
+  RelayConversation& runs_anew(std::string_view name, uint32_t number, std::string_view sql,
+                               std::initializer_list<uint32_t> types = {}) {
+    return sends(run(name))
+        .is_asked(number, sql, types, parameters(types) + kRows)
+        .server_gets(run(ours(number)))
+        .server_answers(messages("2DCZI"))
+        .gets(messages("2DCZI"));
+  }
+  RelayConversation& is_unknown(std::string_view name) { return is_unknown_behind(name, "", ""); }
+  RelayConversation& is_unknown_behind(std::string_view name, const std::string& in_front,
+                                       const std::string& answers) {
+    return sends(run(name))
+        .server_gets(in_front + run(name))
+        .server_answers(answers + unknown(name) + messages("ZI"))
+        .gets(unknown(name) + messages("ZI"));
+  }
+  RelayConversation& runs_query(std::string_view sql, std::string_view done, char status = 'I') {
+    const std::string answer = tag(done) + messages(std::string("Z") + status);
+    return as_it_is(query(sql)).server_answers(answer).gets(answer);
   }
 
   bool is_whole() const { return piece_ == kWhole; }

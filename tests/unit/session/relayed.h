@@ -17,19 +17,24 @@ namespace tidepool::session {
 struct RelayedClient final : StatementSource {
   RelayedClient(uint64_t number, StatementBook& pool_book) : id(number), book(pool_book) {}
 
-  StatementPtr share(std::string_view text, std::string_view types, std::string_view fingerprint,
-                     std::string_view run_under) override {
-    return book.share(text, types, fingerprint, run_under, options);
+  TextPtr text(std::string_view text, std::string_view types, bool is_unsure) override {
+    sql::Options now = options;
+    now.is_unsure = is_unsure;
+    return book.text(text, types, now);
   }
+  StatementPtr share(const PreparedStatement& statement) override { return book.share(statement); }
 
   // What a relay is told of it.
   StatementRelay::Client link() {
-    return {id, statements, watch, *this, policy, options, max_prepared_statements};
+    return {id,         statements,   watch, *this, policy, options, max_prepared_statements,
+            most_bytes, shares_parses};
   }
 
   const uint64_t id;
   StatementBook& book;
   uint32_t max_prepared_statements = 200;
+  size_t most_bytes = size_t{16} * 1024 * 1024;
+  bool shares_parses = false;
   ClientStatements statements;
   SessionWatch watch;
   SessionWatch::Policy policy{SessionWatch::OnState::Pin, false, true, "shop"};
@@ -58,6 +63,15 @@ class RelayedServer {
     return tracker.server_is_free() && client_->pending.empty() && client_->cursor.between_messages();
   }
   bool waits() const { return waits_; }
+  // Ends a batch that has only prepared, as is done when it comes to no end for a while. False: it is none.
+  bool end_prepared_batch() {
+    if (waits_ || !relay.has_only_prepared() || !client_->pending.empty() ||
+        !client_->cursor.between_messages())
+      return false;
+    auto link = client_->link();
+    relay.end_prepared_batch(link, to_server);
+    return true;
+  }
   // One of them has sent what nobody does: the session is at its end.
   bool is_broken() const { return is_broken_; }
 
@@ -75,8 +89,7 @@ class RelayedServer {
     auto link = client_->link();
     if (relay.wants_rest()) {
       const auto rest = std::string_view(tail_).substr(0, cursor_.body_left());
-      if (relay.server_sent_rest(rest, client_->statements) == StatementRelay::Reply::LeaveOut)
-        told_to = rest.size();
+      if (relay.server_sent_rest(rest, link) == StatementRelay::Reply::LeaveOut) told_to = rest.size();
     }
     const auto walked = cursor_.walk(tail_, relay.has_marks() ? kWatching : kUsual, [&](const auto& message) {
       told.append(tail_, told_to, message.at - told_to);
@@ -95,10 +108,6 @@ class RelayedServer {
     tail_.erase(0, walked.consumed);
     if (relay.has_marks() && cursor_.between_messages() && tail_.empty()) relay.server_paused(told);
     relay.take_missing_sync(to_server);
-    if (relay.take_repair() && tracker.is_quiet()) {
-      client_->pending = kept_batch_ + client_->pending;
-      return pass_on();
-    }
     if (waits_ && tracker.ready_owed() == 0 && !relay.asks()) pass_on();
   }
 
@@ -111,7 +120,8 @@ class RelayedServer {
     waits_ = false;
     const std::string bytes = std::exchange(client_->pending, {});
     auto link = client_->link();
-    if (client_->cursor.between_messages() && relay.begin_kept_batch(bytes)) kept_batch_ = bytes;
+    if (relay.wants_client_rest())
+      relay.client_sent_rest(std::string_view(bytes).substr(0, client_->cursor.body_left()), link);
     std::string piece;
     size_t sent_to = 0;
     const auto walked =
@@ -122,17 +132,11 @@ class RelayedServer {
           }
           piece.clear();
           const auto pass = relay.client_sent(message, link, piece);
-          if (pass == StatementRelay::Pass::Wait) {
-            waits_ = true;
-            to_server.append(bytes, sent_to, message.at - sent_to).append(piece);
-            sent_to = message.at;
-            return wire::Walk::StopBefore;
-          }
-          if (pass == StatementRelay::Pass::NeedsMore) return wire::Walk::StopBefore;
-          if (pass == StatementRelay::Pass::AsItIs) return wire::Walk::Go;
+          waits_ = pass == StatementRelay::Pass::Wait;
           to_server.append(bytes, sent_to, message.at - sent_to).append(piece);
-          sent_to = std::min(message.end(), bytes.size());
-          return wire::Walk::Go;
+          sent_to =
+              pass == StatementRelay::Pass::Changed ? std::min(message.end(), bytes.size()) : message.at;
+          return waits_ || pass == StatementRelay::Pass::NeedsMore ? wire::Walk::StopBefore : wire::Walk::Go;
         });
     is_broken_ = is_broken_ || walked.broken;
     to_server.append(bytes, sent_to, walked.consumed - sent_to);
@@ -143,7 +147,6 @@ class RelayedServer {
   RelayedClient* client_ = nullptr;
   wire::FrameCursor cursor_;
   std::string tail_;
-  std::string kept_batch_;
   bool waits_ = false;
   bool is_broken_ = false;
 };

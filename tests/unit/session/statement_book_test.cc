@@ -3,6 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "lib/session/client_statements.h"
 #include "lib/session/server_statements.h"
 
@@ -11,81 +16,216 @@ namespace {
 
 // -- Of a pool
 
-TEST_CASE("the same text, types and settings are the same statement") {
+TEST_CASE("the same text and types are one text") {
   StatementBook book;
-  const auto one = book.share("select $1", std::string_view("\0\0", 2), "", "", {});
-  CHECK(book.share("select $1", std::string_view("\0\0", 2), "", "", {}) == one);
-  CHECK(book.share("select $1 ", std::string_view("\0\0", 2), "", "", {}) != one);
-  CHECK(book.share("select $1", std::string_view("\0\1\0\0\0\5", 6), "", "", {}) != one);
-  CHECK(book.share("select $1", std::string_view("\0\0", 2), "datestyle", "", {}) != one);
-  CHECK(book.share("select $1", std::string_view("\0\0", 2), "", "as datestyle", {}) != one);
-  CHECK(book.size() == 5);
-  CHECK(book.share("listen news", "", "", "", {})->traits.has(sql::Trait::Listen));
+  const auto one = book.text("select $1", std::string_view("\0\0", 2), {});
+  CHECK(book.text("select $1", std::string_view("\0\0", 2), {}) == one);
+  CHECK(book.text("select $1 ", std::string_view("\0\0", 2), {}) != one);
+  CHECK(book.text("select $1", std::string_view("\0\1\0\0\0\5", 6), {}) != one);
+  CHECK(book.size() == 3);
+  CHECK(book.text("listen news", "", {})->traits.has(sql::Trait::Listen));
+}
+
+TEST_CASE("a text knows what the relay asks of it") {
+  StatementBook book;
+  const auto one = book.text("select 1", "", {});
+  CHECK(one->is_analysed);
+  CHECK_FALSE(one->has_literals);
+  CHECK_FALSE(one->has_odd_letters);
+  CHECK_FALSE(book.text("show all", "", {})->is_analysed);
+  CHECK(book.text("select 'a'", "", {})->has_literals);
+  CHECK(book.text("select \"\xc3\xa4\"", "", {})->has_odd_letters);
+}
+
+TEST_CASE("equal statements are one; any difference makes another") {
+  StatementBook book;
+  const auto text = book.text("select $1", "", {});
+  const PreparedStatement statement{text, "settings", "run under", "types", 7};
+  const auto one = book.share(statement);
+  CHECK(book.share(PreparedStatement(statement)) == one);
+  CHECK(*one == statement);
+  for (const PreparedStatement& other :
+       {PreparedStatement{book.text("select $2", "", {}), "settings", "run under", "types", 7},
+        PreparedStatement{text, "others", "run under", "types", 7},
+        PreparedStatement{text, "settings", "others", "types", 7},
+        PreparedStatement{text, "settings", "run under", "others", 7},
+        PreparedStatement{text, "settings", "run under", "types", 8}})
+    CHECK(book.share(other) != one);
+}
+
+TEST_CASE("a statement is known when its rows are, and names the types that PostgreSQL gave it") {
+  StatementBook book;
+  const auto text = book.text("select $1", "of the text", {});
+  CHECK_FALSE(PreparedStatement{text, "", ""}.is_known());
+  CHECK(PreparedStatement{text, "", ""}.types() == "of the text");
+  const PreparedStatement known{text, "", "", "of PostgreSQL", RowShape::kNoRows};
+  CHECK(known.is_known());
+  CHECK(known.types() == "of PostgreSQL");
 }
 
 TEST_CASE("a book keeps to its memory: what nobody has is forgotten, and in the end no more is taken") {
   constexpr size_t kMost = 100'000;
   StatementBook book(kMost);
   for (int i = 0; i < 10'000; ++i) {
-    REQUIRE(book.share("select " + std::to_string(i), "", "", "", {}) != nullptr);
+    const auto text = book.text("select " + std::to_string(i), "", {});
+    REQUIRE(text != nullptr);
+    REQUIRE(book.share({text, "", "", "", RowShape::kNoRows}) != nullptr);
     REQUIRE(book.bytes() <= kMost);
   }
-  std::vector<StatementPtr> in_use;
+  std::vector<TextPtr> in_use;
   const std::string kText = "select * from t" + std::string(100, 't');
   for (int i = 0; i < 10'000; ++i) {
-    auto statement = book.share(kText + std::to_string(i), "", "", "", {});
-    if (!statement) break;
-    in_use.push_back(std::move(statement));
+    auto text = book.text(kText + std::to_string(i), "", {});
+    if (!text) break;
+    in_use.push_back(std::move(text));
   }
   CHECK(in_use.size() < 10'000);
   CHECK(book.bytes() <= kMost);
   CHECK(book.bytes() > kMost * 9 / 10);
-  CHECK(book.share(kText + " one more", "", "", "", {}) == nullptr);
-  CHECK(book.share(in_use[5]->text, "", "", "", {}) == in_use[5]);
+  CHECK(book.text(kText + " one more", "", {}) == nullptr);
+  CHECK(book.text(in_use[5]->text, "", {}) == in_use[5]);
   in_use.clear();
-  CHECK(book.share(kText + " one more", "", "", "", {}) != nullptr);
+  CHECK(book.text(kText + " one more", "", {}) != nullptr);
   CHECK(book.size() == 1);
+}
+
+TEST_CASE("a statement keeps its text, and what nobody has any more goes with it") {
+  StatementBook book(10'000);
+  auto one = book.share({book.text("select 1", "", {}), "", "", "", RowShape::kNoRows});
+  for (int i = 0; i < 1000; ++i) static_cast<void>(book.text("select 2, " + std::to_string(i), "", {}));
+  CHECK(book.text("select 1", "", {}) == one->text);
+  one = nullptr;
+  for (int i = 0; i < 1000; ++i) static_cast<void>(book.text("select 3, " + std::to_string(i), "", {}));
+  CHECK(book.bytes() <= 10'000);
 }
 
 TEST_CASE("a text longer than the book is refused, and changes nothing") {
   StatementBook book(10'000);
-  const auto one = book.share("select 1", "", "", "", {});
-  CHECK(book.share(std::string(20'000, 'x'), "", "", "", {}) == nullptr);
-  CHECK(book.share("select 1", "", "", "", {}) == one);
+  const auto one = book.text("select 1", "", {});
+  CHECK(book.text(std::string(20'000, 'x'), "", {}) == nullptr);
+  CHECK(book.text("select 1", "", {}) == one);
+}
+
+TEST_CASE("that what is in use comes near to the most is told once, until it has gone") {
+  StatementBook book(20'000);
+  std::vector<TextPtr> in_use;
+  const auto fill = [&] {
+    for (int i = 0; i < 1000; ++i) {
+      auto text = book.text("select " + std::string(200, 'x') + std::to_string(i), "", {});
+      if (!text) return;
+      in_use.push_back(std::move(text));
+    }
+  };
+  CHECK_FALSE(book.take_nearly_full());
+  fill();
+  CHECK(book.take_nearly_full());
+  CHECK_FALSE(book.take_nearly_full());
+  fill();
+  CHECK_FALSE(book.take_nearly_full());
+  in_use.clear();
+  for (int i = 0; i < 1000; ++i) static_cast<void>(book.text("select 3, " + std::to_string(i), "", {}));
+  CHECK_FALSE(book.take_nearly_full());
+  fill();
+  CHECK(book.take_nearly_full());
+}
+
+TEST_CASE("a book may be given more memory, or less: what is in use stays") {
+  StatementBook book(2'000);
+  const std::string longer(4'000, 'x');
+  CHECK(book.text(longer, "", {}) == nullptr);
+  book.set_most_bytes(10'000);
+  const auto one = book.text(longer, "", {});
+  REQUIRE(one != nullptr);
+  book.set_most_bytes(2'000);
+  CHECK(book.text(longer, "", {}) == one);
+  CHECK(book.text("select 1", "", {}) == nullptr);
 }
 
 // -- Of a client
 
-StatementPtr statement(std::string text) {
-  auto made = std::make_shared<PreparedStatement>();
-  made->text = std::move(text);
-  return made;
+StatementPtr statement(const std::string& text, uint64_t shape = RowShape::kNoRows) {
+  auto made = std::make_shared<StatementText>();
+  made->text = text;
+  return std::make_shared<const PreparedStatement>(PreparedStatement{std::move(made), "", "", "", shape});
 }
 
-TEST_CASE("a client's names: taken, put back, and bounded") {
+TEST_CASE("a client's names: taken and put back") {
   ClientStatements statements;
   const auto one = statement("select 1"), two = statement("select 2");
   statements.set("a", one);
-  statements.set("a", two);
+  const uint64_t number = statements.set("a", two).number;
   REQUIRE(statements.find("a") != nullptr);
   CHECK(statements.find("a")->statement == two);
-  statements.find("a")->told_shape = RowShape::kNoRows;
+  CHECK(statements.find("a", number) == statements.find("a"));
+  CHECK(statements.find("a", number - 1) == nullptr);
   auto taken = statements.take("a");
   REQUIRE(taken);
   CHECK(statements.find("a") == nullptr);
   CHECK_FALSE(statements.take("a"));
   statements.put("a", std::move(*taken));
-  CHECK(statements.find("a")->told_shape == RowShape::kNoRows);
+  CHECK(statements.find("a", number) != nullptr);
   CHECK(statements.size() == 1);
+}
 
-  const std::string name(1'000'000, 'n');
-  int many = 0;
-  while (many < 100 && statements.has_room_for(name)) statements.set(name + std::to_string(many++), one);
-  CHECK(many == 16);
-  statements.begin_era();
-  statements.end_era();
+TEST_CASE("names and texts count, the unnamed one's too, as long as they are there") {
+  ClientStatements statements;
+  CHECK(statements.bytes() == 0);
+  const auto text = statement("select '" + std::string(1000, 'x') + "'");
+  statements.set("a", text);
+  const size_t first = statements.bytes();
+  CHECK(first > 1000);
+  statements.set("b", text);
+  CHECK(statements.bytes() == 2 * first);
+  statements.set("b", statement("select 1"));
+  CHECK(statements.bytes() < first + 500);
+  statements.becomes("b", *statements.find("b"), text);
+  CHECK(statements.bytes() == 2 * first);
+  auto taken = statements.take("a");
+  CHECK(statements.bytes() == first);
+  statements.put("a", std::move(*taken));
+  CHECK(statements.bytes() == 2 * first);
+  statements.unnamed.assign(300, 'x');
+  CHECK(statements.bytes() == 2 * first + 300);
+  SUBCASE("DEALLOCATE ALL") {
+    statements.unnamed.clear();
+    statements.begin_era();
+    statements.end_era();
+    CHECK(statements.bytes() == 0);
+  }
+  SUBCASE("all are gone") {
+    statements.forget_all();
+    CHECK(statements.bytes() == 0);
+    CHECK(statements.size() == 0);
+  }
+}
+
+TEST_CASE("statements under the client's own names go with their server, and no others") {
+  ClientStatements statements;
+  statements.set("a", statement("select 1"));
+  statements.set("b", statement("select 2")).is_own = true;
+  statements.note_own();
+  statements.forget_own();
+  CHECK(statements.find("a") != nullptr);
+  CHECK(statements.find("b") == nullptr);
+  // One that was closed in between, and is put back.
+  auto taken = statements.take("a");
+  REQUIRE(taken);
+  taken->is_own = true;
+  statements.put("a", std::move(*taken));
+  statements.forget_own();
   CHECK(statements.size() == 0);
-  CHECK(statements.has_room_for(std::string(16'000'000, 'n')));
+}
+
+TEST_CASE("another unnamed statement is unknown, and is not used elsewhere as the last one was") {
+  ClientStatements statements;
+  statements.unnamed_changed();
+  const uint64_t first = statements.unnamed_version;
+  statements.unnamed_shape = 7;
+  statements.unnamed_elsewhere.emplace();
+  statements.unnamed_changed();
+  CHECK(statements.unnamed_version != first);
+  CHECK(statements.unnamed_shape == RowShape::kUnknown);
+  CHECK_FALSE(statements.unnamed_elsewhere);
 }
 
 TEST_CASE("behind a DEALLOCATE ALL names are gone, unless it fails") {
@@ -110,7 +250,7 @@ TEST_CASE("behind a DEALLOCATE ALL names are gone, unless it fails") {
 // -- Of a server
 
 TEST_CASE("the statement used longest ago goes first") {
-  ServerStatements statements;
+  ServerStatements statements("ours_");
   const auto one = statement("1"), two = statement("2"), three = statement("3");
   CHECK(statements.add(one) == 1);
   CHECK(statements.add(two) == 2);
@@ -126,7 +266,7 @@ TEST_CASE("the statement used longest ago goes first") {
 }
 
 TEST_CASE("what is unwanted goes before anything else") {
-  ServerStatements statements;
+  ServerStatements statements("ours_");
   const auto one = statement("1");
   statements.add(one);
   statements.unwanted = {7, 9};
@@ -140,7 +280,7 @@ TEST_CASE("what is unwanted goes before anything else") {
 }
 
 TEST_CASE("behind a DEALLOCATE ALL a server has nothing, unless that fails") {
-  ServerStatements statements;
+  ServerStatements statements("ours_");
   const auto one = statement("1"), two = statement("2");
   statements.add(one);
   statements.add(two);
@@ -164,6 +304,99 @@ TEST_CASE("behind a DEALLOCATE ALL a server has nothing, unless that fails") {
     CHECK(statements.is_empty());
     CHECK(statements.add(two) == 4);
   }
+}
+
+TEST_CASE("names of ours") {
+  const ServerStatements statements("ours_");
+  CHECK(statements.name_of(1) == "ours_1");
+  CHECK(statements.name_of(4294967295) == "ours_4294967295");
+  CHECK(statements.name_of(20) == "ours_20");
+  CHECK(statements.is_ours("ours_1"));
+  CHECK(statements.is_ours(statements.nobodys_name()));
+  CHECK_FALSE(statements.is_ours("ours"));
+  CHECK_FALSE(statements.is_ours("theirs_1"));
+}
+
+TEST_CASE("a copy that turns out to be a known statement takes the place of an older one") {
+  ServerStatements statements("ours_");
+  const auto known = statement("1");
+  statements.add(known);
+  const auto fresh = statement("1", RowShape::kUnknown);
+  CHECK(statements.add(fresh) == 2);
+  CHECK(statements.has_unknown());
+  CHECK(statements.find(*known) == 1);
+  statements.known_as(2, known);
+  CHECK_FALSE(statements.has_unknown());
+  CHECK(statements.find(*known) == 2);
+  CHECK(statements.unwanted == std::vector<uint32_t>{1});
+  CHECK(statements.numbers() == std::vector<uint32_t>{1, 2});
+  CHECK(statements.size() == 1);
+  statements.known_as(7, known);  // gone meanwhile
+  CHECK(statements.find(*known) == 2);
+}
+
+TEST_CASE("a copy turns out to be what it is in a newer era: the older is gone without a Close") {
+  ServerStatements statements("ours_");
+  const auto known = statement("1");
+  statements.add(known);
+  statements.begin_era();
+  statements.add(statement("1", RowShape::kUnknown));
+  statements.known_as(2, known);
+  CHECK(statements.unwanted.empty());
+  CHECK(statements.find(*known) == 2);
+}
+
+TEST_CASE("one that differs only by what is known of it is found among the known ones") {
+  ServerStatements statements("ours_");
+  StatementBook book;
+  const auto text = book.text("select 1", "", {});
+  const auto wanted = PreparedStatement{text, "settings", ""};
+  CHECK(statements.find_like(wanted) == nullptr);
+  statements.add(std::make_shared<const PreparedStatement>(wanted));
+  CHECK(statements.find_like(wanted) == nullptr);  // nothing is known of it
+  statements.add(book.share({text, "others", "", "", 7}));
+  statements.add(book.share({text, "settings", "others", "", 7}));
+  statements.add(book.share({book.text("select 2", "", {}), "settings", "", "", 7}));
+  CHECK(statements.find_like(wanted) == nullptr);
+  const auto known = book.share({text, "settings", "", "types", 7});
+  statements.add(known);
+  REQUIRE(statements.find_like(wanted) != nullptr);
+  CHECK(statements.find_like(wanted)->statement == known);
+  statements.begin_era();
+  CHECK(statements.find_like(wanted) == nullptr);
+}
+
+TEST_CASE("copies are given up: all, the doubtful, the unknown") {
+  ServerStatements statements("ours_");
+  const auto one = statement("1"), two = statement("2");
+  statements.add(one);
+  statements.add(two);
+  statements.add(statement("3", RowShape::kUnknown));
+  SUBCASE("all") {
+    statements.give_up_all();
+    CHECK(statements.size() == 0);
+    CHECK(statements.unwanted.size() == 3);
+  }
+  SUBCASE("the doubtful") {
+    CHECK_FALSE(statements.has_doubtful());
+    statements.doubt(2);
+    CHECK(statements.has_doubtful());
+    statements.give_up_doubtful();
+    CHECK_FALSE(statements.has_doubtful());
+    CHECK(statements.unwanted == std::vector<uint32_t>{2});
+    CHECK(statements.find(*one) == 1);
+  }
+  SUBCASE("the unknown") {
+    statements.give_up_unknown();
+    CHECK_FALSE(statements.has_unknown());
+    CHECK(statements.unwanted == std::vector<uint32_t>{3});
+  }
+  SUBCASE("one") {
+    statements.give_up(1);
+    CHECK(statements.unwanted == std::vector<uint32_t>{1});
+    CHECK(statements.find(*one) == 0);
+  }
+  CHECK_FALSE(statements.is_empty());
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ class ChangingRows {
   // Not while a server has something to do: what one batch has locked does not change within it.
   void alter() {
     for (auto& server : servers_)
-      if (server->model.has_work()) return;
+      if (server->model.has_locked() || !server->relayed.to_server.empty()) return;
     table_.alter();
     ways_.push_back(table_.way);
     transcript += "   alter\n";

@@ -1,14 +1,18 @@
 // A model of PostgreSQL as far as prepared statements go: named and unnamed ones, portals, errors, what is
 // skipped up to Sync, transaction status. It reads a client's messages and answers in bytes, with
 // PostgreSQL's words. Its SQL is a few statements, in lower case as they stand here:
-//   select ... [$1] ...    a row: the text itself; $1: one parameter
-//   values ...             the same, of a table: how its rows look, an ALTER changes (in one of three ways
-//   they
+//   select ... [$1] ...    a row: the text itself; $1: one parameter, of the type that its Parse names, or
+//   text values ...             the same, of a table: how its rows look, an ALTER changes (in one of three
+//   ways they
 //                          are none); a statement that was prepared before fails, "cached plan must not
 //                          change result type", until the table is as it was
 //   begin commit rollback fail listen reset all
-//   select date ...        the same, and the DateStyle under which it was parsed
+//   select date '...'      the same, and the DateStyle under which it was parsed
+//   show datestyle         that of the moment
 //   set [local] datestyle to ...    savepoint ...    rollback to ...    release ...
+//   create temporary ...   the table of the session, which looks like no other; what was prepared before is
+//   read again
+//                          if it is the process's first one
 //   prepare NAME as ...    execute NAME    deallocate [prepare] NAME|all    discard all    alter
 //   discard plans          texts are read again when they run next
 // Everything else is a syntax error.
@@ -33,7 +37,7 @@ class StatementServerModel {
  public:
   // The ways in which a table can look; servers may share one.
   struct Table {
-    static constexpr int kWays = 3, kNoRows = 2;
+    static constexpr int kWays = 3, kNoRows = 2, kTemporary = 5;
     void alter() { way = (way + 1) % kWays; }
     int way = 0;
   };
@@ -67,7 +71,9 @@ class StatementServerModel {
         return end_of_batch();
       case 'P': {
         const std::string name(fields.cstring());
-        return parse(name, std::string(fields.cstring()));
+        const std::string text(fields.cstring());
+        const uint32_t oid = fields.u16() > 0 ? fields.u32() : 0;
+        return parse(name, text, oid != 0 ? oid : 25);
       }
       case 'B':
         return bind(fields);
@@ -99,10 +105,13 @@ class StatementServerModel {
   }
   // Between two clients, by the pool's own hands.
   void forget_unnamed() { unnamed_.reset(); }
+  // The table cannot change now: this server's transaction has looked at it.
+  bool has_locked() const { return has_locked_ || !inbox_.empty(); }
 
   bool is_idle() const { return status_ == 'I' && !batch_is_open_ && !skips_to_sync_ && inbox_.empty(); }
   size_t statements() const { return statements_.size(); }
   bool has_statement(std::string_view name) const { return statements_.count(std::string(name)) > 0; }
+  bool has_temporary_table() const { return has_temporary_; }
   // PREPARE's, by a name that is not the pool's.
   bool has_statements_of_its_own() const {
     return std::any_of(statements_.begin(), statements_.end(),
@@ -113,6 +122,8 @@ class StatementServerModel {
   struct Statement {
     std::string text;
     int way = 0;
+    uint32_t type = 25;  // of its parameter
+    bool is_of_temporary = false;
     bool is_discarded = false;  // what was made of its text
   };
   struct Portal {
@@ -143,6 +154,7 @@ class StatementServerModel {
   }
   void end_of_batch() {
     if (status_ == 'I') portals_.clear();
+    if (status_ == 'I') has_locked_ = false;
     if (status_ == 'I') style_.now = style_.at_begin = style_.at_commit;
     batch_is_open_ = false;
     wire::append_ready_for_query(outbox_, status_);
@@ -150,14 +162,31 @@ class StatementServerModel {
 
   static bool ends_transaction(std::string_view text) { return text == "commit" || text == "rollback"; }
   static bool is_readable(std::string_view text) {
-    for (std::string_view word : {"select", "values", "begin", "commit", "rollback", "fail", "listen",
-                                  "reset all", "prepare ", "execute ", "deallocate ", "discard all", "alter",
-                                  "set ", "savepoint ", "release ", "discard sequences", "discard plans"})
+    for (std::string_view word : {"select",
+                                  "values",
+                                  "begin",
+                                  "commit",
+                                  "rollback",
+                                  "fail",
+                                  "listen",
+                                  "reset all",
+                                  "prepare ",
+                                  "execute ",
+                                  "deallocate ",
+                                  "discard all",
+                                  "alter",
+                                  "create temporary ",
+                                  "set ",
+                                  "show ",
+                                  "savepoint ",
+                                  "release ",
+                                  "discard sequences",
+                                  "discard plans"})
       if (text.starts_with(word)) return true;
     return text.empty();
   }
   static bool has_rows(std::string_view text, int way) {
-    return text.starts_with("select") || text.starts_with("execute ") ||
+    return text.starts_with("select") || text.starts_with("show ") || text.starts_with("execute ") ||
            (text.starts_with("values") && way != Table::kNoRows);
   }
   static size_t parameters_of(std::string_view text) {
@@ -168,7 +197,7 @@ class StatementServerModel {
     return std::string(text.substr(0, end));
   }
 
-  void parse(const std::string& name, const std::string& written) {
+  void parse(const std::string& name, const std::string& written, uint32_t type) {
     batch_is_open_ = true;
     const std::string text = base::lower(written);
     if (name.empty()) unnamed_.reset();
@@ -176,14 +205,17 @@ class StatementServerModel {
     if (status_ == 'E' && !ends_transaction(text)) return fail_aborted();
     if (!name.empty() && has_statement(name))
       return fail("42P05", "prepared statement \"" + name + "\" already exists");
+    look_at(text);
     if (name.empty())
-      unnamed_ = Statement{analyzed(text), table_->way};
+      unnamed_ = Statement{analyzed(text), way_now(), type, has_temporary_};
     else
-      statements_[name] = {analyzed(text), table_->way};
+      statements_[name] = {analyzed(text), way_now(), type, has_temporary_};
     wire::append_parse_complete(outbox_);
   }
 
   // Literals are read when a text is parsed.
+  int way_now() const { return has_temporary_ ? Table::kTemporary : table_->way; }
+  void look_at(std::string_view text) { has_locked_ = has_locked_ || text.starts_with("values"); }
   std::string analyzed(const std::string& text) const {
     return text.starts_with("select date") ? text + " in " + style_.now : text;
   }
@@ -198,14 +230,13 @@ class StatementServerModel {
                                : "prepared statement \"" + name + "\" does not exist");
   }
   // False: it has failed.
-  bool is_as_it_was(Statement& statement, const std::string& name) {
+  bool is_as_it_was(Statement& statement) {
+    look_at(statement.text);
     if (std::exchange(statement.is_discarded, false))
       statement.text = analyzed(statement.text.substr(0, statement.text.find(" in ")));
-    if (!statement.text.starts_with("values") || statement.way == table_->way) return true;
-    if (!name.empty())
-      return fail("0A000", "cached plan must not change result type", "RevalidateCachedQuery"), false;
-    statement.way = table_->way;
-    return true;
+    const int way = statement.is_of_temporary ? Table::kTemporary : table_->way;
+    if (!statement.text.starts_with("values") || statement.way == way) return true;
+    return fail("0A000", "cached plan must not change result type", "RevalidateCachedQuery"), false;
   }
 
   void bind(wire::FieldReader& fields) {
@@ -224,7 +255,7 @@ class StatementServerModel {
                                std::to_string(wanted));
     if (!portal.empty() && portals_.count(portal) > 0)
       return fail("42P03", "cursor \"" + portal + "\" already exists");
-    if (!is_as_it_was(*statement, name)) return;
+    if (!is_as_it_was(*statement)) return;
     portals_[portal] = {statement->text, statement->way};
     wire::append_bind_complete(outbox_);
   }
@@ -242,12 +273,13 @@ class StatementServerModel {
     if (statement == nullptr) return fail_unknown(name);
     // PostgreSQL describes what has no rows; it cannot be prepared anew for that.
     if (status_ == 'E' && !ends_transaction(statement->text)) return fail_aborted();
-    if (!is_as_it_was(*statement, name)) return;
-    const uint32_t oids[] = {25};
+    if (!is_as_it_was(*statement)) return;
+    const uint32_t oids[] = {statement->type};
     wire::append_parameter_description(outbox_, {oids, parameters_of(statement->text)});
     describe_rows(statement->text, statement->way, false);
   }
-  static std::string shown(const std::string& text, int way) {
+  std::string shown(const std::string& text, int way) const {
+    if (text.starts_with("show ")) return text + " " + style_.now;
     return text.starts_with("values") && way > 0 ? text + "#" + std::to_string(way) : text;
   }
   // What its plan makes of a portal's type modifier is another than that of the statement.
@@ -255,7 +287,8 @@ class StatementServerModel {
     if (!has_rows(text, way)) return wire::append_no_data(outbox_);
     const wire::MessageFrame frame(outbox_, 'T');
     base::append_u16(outbox_, 1);
-    wire::append_cstring(outbox_, shown(text.substr(0, 12), way));
+    const bool is_command = text.starts_with("show ") || text.starts_with("execute ");
+    wire::append_cstring(outbox_, is_command ? text.substr(0, 4) : shown(text.substr(0, 12), way));
     base::append_u32(outbox_, 0);
     base::append_u16(outbox_, 0);
     base::append_u32(outbox_, 25);
@@ -316,7 +349,7 @@ class StatementServerModel {
         fail("42P02", "there is no parameter $1");
         break;
       }
-      run(analyzed(text), table_->way, texts.size() > 1);
+      run(analyzed(text), way_now(), texts.size() > 1);
     }
     in_query_ = false;
   }
@@ -371,9 +404,17 @@ class StatementServerModel {
       table_->alter();
       return complete("ALTER TABLE");
     }
+    if (text.starts_with("create temporary ")) {
+      if (has_temporary_) return fail("42P07", "relation \"t\" already exists");
+      has_temporary_ = true;
+      if (!std::exchange(had_temporary_, true))
+        for (auto& [name, statement] : statements_) statement.is_of_temporary = true;
+      return complete("CREATE TABLE");
+    }
     if (text == "discard all") {
       if (status_ != 'I' || among_others)
         return fail("25001", "DISCARD ALL cannot run inside a transaction block");
+      has_temporary_ = false;
       statements_.clear();  // the unnamed one stays
       style_.now = style_.at_commit = kOwnStyle;
       portals_.clear();
@@ -386,7 +427,8 @@ class StatementServerModel {
     if (text.starts_with("prepare ")) {
       const std::string name = name_in(text.substr(8));
       if (has_statement(name)) return fail("42P05", "prepared statement \"" + name + "\" already exists");
-      statements_[name] = {text.substr(std::min(text.find(" as ") + 4, text.size())), table_->way};
+      statements_[name] = {text.substr(std::min(text.find(" as ") + 4, text.size())), way_now(), 25,
+                           has_temporary_};
       return complete("PREPARE");
     }
     if (text.starts_with("execute ")) {
@@ -395,9 +437,9 @@ class StatementServerModel {
       if (name.empty() || statement == nullptr) return fail_unknown(name.empty() ? "?" : name);
       if (parameters_of(statement->text) > 0)
         return fail("42601", "wrong number of parameters for prepared statement \"" + name + "\"");
+      if (!is_as_it_was(*statement)) return;
       if (!has_rows(statement->text, statement->way) || statement->text.starts_with("execute"))
         return complete("EXECUTED");
-      if (!is_as_it_was(*statement, name)) return;
       return row(statement->text, statement->way);
     }
     if (text.starts_with("deallocate ")) {
@@ -411,6 +453,7 @@ class StatementServerModel {
       if (statements_.erase(name) == 0) return fail_unknown(name);
       return complete("DEALLOCATE");
     }
+    look_at(text);
     row(text, way);
   }
 
@@ -427,6 +470,8 @@ class StatementServerModel {
   bool batch_is_open_ = false;
   bool skips_to_sync_ = false;
   bool in_query_ = false, failed_ = false;
+  bool has_locked_ = false;
+  bool has_temporary_ = false, had_temporary_ = false;
 };
 
 }  // namespace tidepool::session
