@@ -32,6 +32,7 @@ class LoginTap {
   // Before libpq reads for the first time.
   base::Status put_under(int libpq_fd);
   bool is_in_place() const { return libpq_fd_ >= 0; }
+  int libpq_fd() const { return libpq_fd_; }
 
   // What the server says next, as libpq expects it.
   enum class Expects {

@@ -272,7 +272,8 @@ std::optional<Refusal> Login::poll_connection(PGconn* connection, LoginTap& tap,
 // Until libpq may go on: it can write, or what the server says next was read and handed to it.
 base::Result<Wait> Login::wait(PGconn* connection, PostgresPollingStatusType wanted, LoginTap& tap,
                                Deadline deadline) const {
-  if (!tap.is_in_place()) {
+  // Or it waits for somebody else (OAuth).
+  if (!tap.is_in_place() || PQsocket(connection) != tap.libpq_fd()) {
     const short events = wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT;
     return wait_for(PQsocket(connection), events, deadline, stop_fd_);
   }

@@ -85,6 +85,30 @@ def test_parameters_of_unknown_names_reach_the_client_and_the_key_cancels(tidepo
         assert fake.cancels[0] == (4711, key)
 
 
+@pytest.mark.parametrize("answers_row", [True, False], ids=["a row", "a row that lies"])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_what_libpq_asks_behind_a_login_is_answered_by_rows(tidepool, fake_server, certificate, tls, answers_row):
+    """Of a server that does not report whether it may write, libpq asks that."""
+    def script(server):
+        server.read_startup(tls=certificate if tls else None)
+        server.send(AUTHENTICATION_OK, parameter_status("server_version", "13.4"), KEY, ready())
+        assert server.expect("Q").body == b"SHOW transaction_read_only\0"
+        server.send(row_description("transaction_read_only"), data_row("off") if answers_row else LYING_ROW,
+                    complete("SHOW"), ready())
+        server.expect("S")
+        server.send(ready())
+        server.serve()
+    fake = fake_server(script, tcp=tls)
+    daemon = tidepool(pools={"bench": {"conninfo": fake.conninfo(target_session_attrs="read-write", connect_timeout=2,
+                                                                 sslmode="require" if tls else "disable"),
+                                       "when_down": "fail", "min_size": 1}})
+    if answers_row:
+        with daemon.wire("bench") as client:
+            assert client.value("select 1") == "1"
+    else:
+        wait_until(lambda: "the server sent a malformed message" in daemon.log(), "the login is refused")
+
+
 def test_a_server_that_asks_for_endless_iterations_is_refused_at_once(tidepool, fake_server):
     def script(server):
         server.read_startup()
