@@ -238,3 +238,32 @@ def test_an_unnamed_statement_that_is_used_again_elsewhere_has_the_types_of_ther
     directly(postgres, session.daemon.databases["bench"]).rows("alter table t add column b int")
     hold(session, server)
     assert (outcome(direct, run((), "")), outcome(session, run((), ""))) == ("0A000", "1")
+
+
+def test_a_statement_that_ddl_has_made_impossible_says_so_before_its_values_are_looked_at(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres, size=2)
+    other.rows("create table t as select 1 as a")
+    text = "select a from t where a = $1"
+    answers_to(direct, prepare(text))
+    server = say_at(session, wire.parse(text, "s"))
+    other.rows("alter table t alter a type text")
+    hold(session, server)
+    assert [outcome(client, run(["x"])) for client in (direct, session)] == ["22P02", "42883"]
+    assert [outcome(client, run(["1"])) for client in (direct, session)] == ["42883", "42883"]
+
+
+def test_in_session_mode_a_statement_of_before_does_not_see_the_first_temporary_table_on_a_used_server(tidepool, postgres):
+    """Nothing takes a process its temporary schema: a new one changes the search path, and PostgreSQL resolves names again."""
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 1}})
+    with daemon.wire("bench") as first:
+        first.rows("create table t as select 'permanent' as v")
+        first.rows("create temp table whatever(a int)")
+        first.terminate()
+    heard = []
+    for client in (directly(postgres, daemon.databases["bench"]), daemon.wire("bench")):
+        answers_to(client, prepare("select v from t"))
+        client.rows("create temp table t as select 'temporary' as v")
+        heard.append(outcome(client, run()))
+        answers_to(client, prepare("select v from t", "anew"))
+        assert outcome(client, run((), "anew")) == "temporary"
+    assert heard == ["temporary", "permanent"]

@@ -13,19 +13,26 @@ import struct
 import time
 
 from harness import wire
-from harness.script_replies import first_difference, normalised
-from harness.session_scripts import CONTENTS, EACH_CLIENT, ROLE, SHARED
+from harness.script_kinds import PAST
+from harness.script_replies import ANOTHERS, OWN, first_difference, normalised
+from harness.session_scripts import CONTENTS, EACH_CLIENT, OBJECTS, POOLS, ROLE, SHARED, SUPERUSER
 from harness.waiting import SLOWNESS
 
 TIME_FOR_A_SCRIPT = 30
 DIRECT, POOLED = "direct", "pooled"
-POOL = "scripts"
+
+# What a server needs for scripts.
+SERVER_SETTINGS = {"max_prepared_transactions": "200", "max_connections": "300"}
+# A process that makes its first temporary object makes a schema, if no process of its number has before; then PostgreSQL reads every statement of
+# everybody again, by the settings of now. So the schemas are there from the beginning.
+TEMPORARY_SCHEMAS = 120
 
 
 def make_databases(server, clients):
     """The two databases, alike to their OIDs, and the role that scripts change to; returns their names by side."""
     names = {DIRECT: "scripts_direct", POOLED: "scripts_pooled"}
     server.create_role(ROLE)
+    server.create_role(SUPERUSER, options="superuser")
     server.execute(f'grant "{ROLE}" to app')
     template = server.create_database("scripts_template")
     with server.connect(dbname=template, user="postgres") as owner:
@@ -33,14 +40,34 @@ def make_databases(server, clients):
         for client in range(clients):
             owner.execute("set role app" if client == 0 else "")
             owner.execute(EACH_CLIENT.format(client))
+            owner.execute(f"reset role; grant create on schema c{client} to app")
+            owner.execute(OBJECTS.format(client))
+    sessions = [server.connect(dbname=template, user="postgres") for _ in range(TEMPORARY_SCHEMAS)]
+    for session in sessions:
+        session.execute("create temp table first(a int)")
+    for session in sessions:
+        session.close()
+    server.terminate(database=template)
     for name in names.values():
         server.create_database(name, template=template)
     return names
 
 
+def settings_of_pools(server, database, mode, clients, servers):
+    """The `pools` of the daemon's settings."""
+    found = {}
+    for name, special in POOLS.items():
+        size = clients + 2 if mode == "session" else special.get("max_size", servers)
+        found[name] = {"conninfo": server.conninfo(database, SUPERUSER if name == SUPERUSER else "app"), "min_size": 0, "timeout": "60s", **special, "max_size": size}
+        if mode != "session":
+            found[name] |= {"mode": mode, "max_pinned": size}
+    return found
+
+
 class Differential:
     """run(source) runs scripts until there are no more, or until replies differ, and returns that Difference. `source(client)` gives each of
-    `clients` its next script, or None. `addresses` are socket paths and database names by side; `postgres` and `databases` those behind them."""
+    `clients` its next script, or None. `addresses` are by side: a socket path, and the database's name, or None for the name of a script's pool; `postgres` and
+    `databases` are those behind them."""
 
     def __init__(self, addresses, clients, postgres, databases):
         self.addresses, self.clients = addresses, list(clients)
@@ -50,6 +77,7 @@ class Differential:
         self.timers = []
         self.count = self.steps = 0
         self.difference = None
+        self.noted = None               # a list: differences are noted there, and scripts go on
         self._order = 0
         self._seats = {client: Seat(self, client) for client in self.clients}
 
@@ -87,6 +115,11 @@ class Difference:
     def __init__(self, script, direct, pooled, why, step):
         self.script, self.direct, self.pooled, self.why, self.step = script, direct, pooled, why, step
 
+    @property
+    def kind(self):
+        """The kind of the step that differs."""
+        return self.script.steps[self.step - 1].kind if self.step and self.step <= len(self.script.steps) else "login" if self.step == 0 else self.why[:20]
+
     def __str__(self):
         lines = [f"script {self.script.number} of seed {self.script.seed} (client {self.script.client}): {self.why}", f"startup {self.script.startup}"]
         steps = ["login", *map(str, self.script.steps), f"ending: {self.script.ending}"]
@@ -120,7 +153,7 @@ def shown(replies, longest=150):
 class Conversation:
     """A non-blocking socket whose messages go to said(letter, body)."""
 
-    def __init__(self, engine, address, database, startup):
+    def __init__(self, engine, address, database, startup, user="app"):
         self.engine = engine
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(str(address))
@@ -132,7 +165,7 @@ class Conversation:
         self.events = select.EPOLLIN
         engine.sockets[self.descriptor] = self
         engine.epoll.register(self.descriptor, self.events)
-        self.send(wire.startup(user="app", database=database, **startup))
+        self.send(wire.startup(user=user, database=database, **startup))
 
     def send(self, data):
         self.unsent += data
@@ -185,7 +218,7 @@ class Session(Conversation):
     """A script on one side. replies[0] are those to the login, replies[n] those to step n."""
 
     def __init__(self, seat, side):
-        self.seat, self.script = seat, seat.script
+        self.seat, self.script, self.side = seat, seat.script, side
         self.replies = [[]]
         self.sends = ()
         self.at = 0                         # in sends
@@ -196,12 +229,19 @@ class Session(Conversation):
         self.leaving = False
         self.key = None
         self.last = ""                      # what ended the last wait
-        super().__init__(seat.engine, *seat.engine.addresses[side], self.script.startup)
+        self.status = b"I"
+        address, database = seat.engine.addresses[side]
+        super().__init__(seat.engine, address, database or self.script.pool, self.script.startup, SUPERUSER if self.script.pool == SUPERUSER else "app")
 
     def said(self, letter, body):
+        if letter == "A":
+            whose = OWN if body[:4] == self.key[:4] else ANOTHERS
+            body = (ANOTHERS if "pids" in self.script.forgiven else whose) + body[4:]
+        elif self.side == POOLED and self.script.gids:
+            body = body.replace(b"gid_P", b"gid_D")
         self.replies[-1].append((letter, body))
         if letter == "Z":
-            self.came += 1
+            self.came, self.status = self.came + 1, body
         elif letter == "K":
             self.key = body
         elif letter == "R" and body != b"\0\0\0\0":
@@ -233,12 +273,29 @@ class Session(Conversation):
             self.replies.append([])
         send = self.sends[self.at]
         self.at += 1
+        if send.by:
+            return self.let_another_say(send)
         if send.cancel and send.cancel == self.last:
             self.cancel()
         self.ready, self.types = send.ready, send.types
-        self.send(send.data)
-        if not self.types and self.came >= self.ready:
+        # Both databases are of one cluster, where identifiers of prepared transactions are of one space.
+        self.send(send.data.replace(b"gid_D", b"gid_P") if self.side == POOLED and self.script.gids else send.data)
+        if self.types and self.last == "E":
+            self.go_on()                        # up to the Sync nothing more is answered
+        elif not self.types and self.came >= self.ready:
             self.look("Z")
+
+    def let_another_say(self, send):
+        self.waits = False
+        if self.status != b"I" and not send.whenever:
+            self.replies[-1].append(("not said", b""))
+            return self.go_on()
+
+        def done(answers):
+            if not self.over:
+                self.replies[-1].append(("by another", repr(normalised(answers)).encode()))
+                self.go_on()
+        self.seat.another(self.side, send.by).say(send.data, done)
 
     def cancel(self):
         with socket.socket(socket.AF_UNIX) as other:
@@ -264,28 +321,29 @@ class Session(Conversation):
         self.seat.session_ended()
 
 
-class Control(Conversation):
-    """Looks at what a script left in its client's tables, and empties them."""
+class Another(Conversation):
+    """Another session of a client's side, which stays: of the pool, as `app`, or straight to PostgreSQL, as its owner. The latter also looks at what
+    a script left in its client's tables, and empties them."""
 
-    def __init__(self, seat, side):
-        self.seat = seat
-        self.rows, self.pending = [], 1
-        super().__init__(seat.engine, *seat.engine.controls[side], {})
+    def __init__(self, seat, side, past):
+        self.answers, self.calls = [], [lambda answers: None]
+        address, database = seat.engine.controls[side] if past else seat.engine.addresses[side]
+        super().__init__(seat.engine, address, database or next(iter(POOLS)), {}, "postgres" if past else "app")
 
-    def ask(self):
-        self.rows, self.pending = [], self.pending + 1
-        self.send(wire.query(CONTENTS.format(self.seat.client)))
+    def say(self, data, call):
+        """call(answers) once it is ready, and has been for all that was said before."""
+        self.calls.append(call)
+        self.send(data)
 
     def said(self, letter, body):
-        if letter in "DE":
-            self.rows.append((letter, body))
+        if letter in "DECN":
+            self.answers.append((letter, body))
         elif letter == "Z":
-            self.pending -= 1
-            if self.pending == 0:
-                self.seat.emptied()
+            answers, self.answers = self.answers, []
+            self.calls.pop(0)(answers)
 
     def ended(self):
-        raise AssertionError(f"the connection that empties tables was closed: {self.rows}")
+        raise AssertionError(f"another session's connection was closed: {self.answers}")
 
 
 class Seat:
@@ -293,32 +351,54 @@ class Seat:
 
     def __init__(self, engine, client):
         self.engine, self.client = engine, client
-        self.controls = [Control(self, side) for side in (DIRECT, POOLED)]
+        self.others = {}
         self.sessions, self.script, self.busy = [], None, False
         self.turn = 0
 
+    def another(self, side, by):
+        if (side, by) not in self.others:
+            self.others[side, by] = Another(self, side, by == PAST)
+        return self.others[side, by]
+
     def begin(self, source):
         self.source, self.script, self.busy = source, None, True
-        self.empty()
+        self.ask_owners(CONTENTS.format(self.client), self.emptied)
         return True
 
-    def empty(self):
-        for control in self.controls:
-            control.ask()
+    def ask_owners(self, text, call):
+        """call(answers by side) once both have said it; a call that another script's end has made pointless is forgotten."""
+        answers, turn = {}, self.turn
+        for side in (DIRECT, POOLED):
+            def done(found, side=side):
+                answers[side] = found
+                if len(answers) == 2 and self.busy and turn == self.turn:
+                    call(answers)
+            self.another(side, PAST).say(wire.query(text), done)
 
-    def emptied(self):
-        if not self.busy or any(control.pending for control in self.controls):
-            return
+    def empty(self):
+        for side in (DIRECT, POOLED):
+            for gid in self.script.gids if self.script else ():
+                gid = gid if side == DIRECT else gid.replace("gid_D", "gid_P")
+                self.another(side, PAST).say(wire.query(f"rollback prepared '{gid}'"), lambda answers: None)
+        self.ask_owners(CONTENTS.format(self.client), self.emptied)
+
+    def emptied(self, left):
         if self.script is not None:
-            rows = [control.rows for control in self.controls]
-            if rows[0] != rows[1] and self.script.ending == "terminate":
-                return self.differs(f"the tables differ afterwards: {rows[0]} directly, {rows[1]} through the pool")
+            if left[DIRECT] != left[POOLED] and self.script.ending == "terminate":
+                return self.differs(f"the tables differ afterwards: {left[DIRECT]} directly, {left[POOLED]} through the pool")
             self.engine.count += 1
             self.engine.steps += len(self.script.steps)
         self.script = self.source(self.client)
         if self.script is None:
             self.busy = False
-            return
+        elif self.script.objects:
+            self.ask_owners(OBJECTS.format(self.client), self.start)
+        else:
+            self.start()
+
+    def start(self, made=None):
+        for side, answers in (made or {}).items():
+            assert not [answer for answer in answers if answer[0] == "E"], (side, answers)
         self.turn += 1
         turn = self.turn
         self.engine.after(TIME_FOR_A_SCRIPT * SLOWNESS, lambda: turn == self.turn and self.busy and self.differs("it takes too long"))
@@ -337,7 +417,9 @@ class Seat:
         self.empty()
 
     def differs(self, why, step=None):
-        if self.engine.only not in (None, self.script.number):
+        if self.engine.only not in (None, self.script.number) or self.engine.noted is not None:
+            if self.engine.noted is not None:
+                self.engine.noted.append(Difference(self.script, *(session.replies for session in self.sessions), why, step))
             self.leave_sessions()
             return self.empty()
         if self.engine.difference is None:
@@ -355,8 +437,8 @@ class Seat:
         self.sessions, self.script = [], None
 
     def close(self):
-        for control in self.controls:
-            control.hang_up()
+        for other in self.others.values():
+            other.hang_up()
 
 
 def shrunk(engine, generator, difference, seconds=60, say=lambda text: None):

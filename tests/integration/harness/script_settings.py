@@ -59,13 +59,15 @@ def pair(w):
 
 def change(w, alone=True):
     """A statement that changes a setting, or tries to. Behind a RESET in the same request the start-up packet's values are not yet there again
-    (fact 7), so that in a session that has such there is none with company; in session mode none at all, for inside of a transaction they come back in front
+    (fact 7), so that in a session that has such there is none with company; in session mode none at all (both where "resets" are left out), for inside of a transaction they come back in front
     of a BEGIN ISOLATION LEVEL, too, which fails then. SET TRANSACTION in a transaction stands right behind its BEGIN
     (begin in script_steps.py): whether a Describe of a named statement in between counts as its first query is known to differ."""
     while True:
         text = any_change(w)
         if w.in_transaction and "set transaction" in text:
             continue
+        if w.may("resets"):
+            return text
         if (alone and w.exact) or not w.startup or not re.search("(?i)reset|default|local$", text):
             return text
 
@@ -113,26 +115,33 @@ def look(w):
     return f"select {', '.join(f'current_setting({quoted(name)})' for name in names)}, {custom}, current_user"
 
 
-def startup(r, client, exact):
-    """Parameters of the startup packet. In session mode a client's SET to what the server has by itself is taken for a reset: no such then."""
+def startup(w):
+    """Parameters of the startup packet."""
+    r, client = w.r, w.client
     found = {}
     if r.random() < 0.4:
         return found
-    if not exact:
+    if not w.exact:
+        # In session mode a client's SET to what the server has by itself is taken for a reset: no such then.
         return {"app.user_id": r.choice(("7", "x y"))}
+    wide = w.may("startups")
     for name in r.sample(("TimeZone", "DateStyle", "application_name", "search_path", "client_encoding", "IntervalStyle", "extra_float_digits"),
                          r.randrange(3)):
-        # A long application_name is clipped with a NOTICE, which a login through the pool does not bring.
-        found[name] = r.choice([value for value in SETTINGS[name] if len(value) < 64]).format(client)
+        # A long application_name is clipped with a NOTICE.
+        found[name] = r.choice([value for value in SETTINGS[name] if len(value) < 64 or wide]).format(client)
     if r.random() < 0.4:
         found["options"] = r.choice(("-c work_mem=3MB", "--app.tenant=x\\ y", "-capp.user_id=7 --search-path=c0", "-c DateStyle=German",
                                      "-c statement_timeout=200s -c TimeZone=Asia/Tokyo", "-c default_transaction_read_only=on", "-c role=differ",
                                      "-c work_mem=3MB -c enable_seqscan=off"))
-        if "DateStyle" in found["options"]:
+        if "DateStyle" in found["options"] and not wide:
             found.pop("DateStyle", None)            # one builds upon the other there
     if r.random() < 0.2:
         # PostgreSQL takes bytes at start-up as they are; a pool that sets them later has them converted.
         found["app.user_id"] = r.choice([value for value in CUSTOM_VALUES if value.isascii() or "client_encoding" not in found])
+    if wide and r.random() < 0.3:
+        found |= r.choice(({"role": "differ"}, {"work_mem": "5MB"}, {"role": "differ", "work_mem": "5MB"}, {"client_encoding": "SJIS"}, {"client_encoding": "WIN1251"},
+                           {"app.tenant": "one"}, {"app.tenant": "two", "app.user_id": "9"}, {"search_path": f"c{client}_b", "DateStyle": "SQL, DMY", "TimeZone": "Asia/Tokyo"},
+                           {"role": "app" if w.is_superuser else "differ", "TimeZone": "Asia/Tokyo"}, {"session_authorization": "app"}))
     if r.random() < 0.02:
         found[r.choice(("TimeZone", "nosuch", "work_mem"))] = "not good"
     return found
