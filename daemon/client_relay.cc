@@ -334,10 +334,10 @@ void ClientSession::on_server_drained() {
 }
 
 void ClientSession::on_server_bytes(base::Bytes bytes) {
-  // ParameterStatus, ReadyForQuery, command tags and notifications are read; errors only where something
-  // depends on them.
-  static const wire::TypeSet kUsual{'S', 'Z', 'C', 'A'};
-  static const wire::TypeSet kWatching{'S', 'Z', 'C', 'A', 'E'};
+  // ParameterStatus, ReadyForQuery, command tags, notices and notifications are read; errors only where
+  // something depends on them.
+  static const wire::TypeSet kUsual{'S', 'Z', 'C', 'A', 'N'};
+  static const wire::TypeSet kWatching{'S', 'Z', 'C', 'A', 'N', 'E'};
   // What is left out is seen whole: its rest, which the next read brings, would pass for the client's.
   static const wire::TypeSet kLeavingOut{'S', 'Z', 'C', 'A', 'E', 'D', 'N'};
   ServerConnection& server = *server_;
@@ -446,6 +446,11 @@ bool ClientSession::see_server_message(const wire::Message& message, std::string
   }
   if (prelude_runs()) return see_prelude_reply(message);
   if (question_runs()) return see_question_reply(message);
+  if (message.type == 'N' && pooled_) {
+    error_was_last_ = false;
+    return server_->relay.notice_sent(message.body, pooled_->statements, ours) ==
+           session::StatementRelay::Reply::Pass;
+  }
   if (message.type == 'C' && watch_resets_) see_command_tag(message.body);
   if (message.type == 'C') server_->trace.command_completed(message.body);
   auto& tracker = server_->tracker;

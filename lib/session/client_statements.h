@@ -83,6 +83,12 @@ class ClientStatements {
     if (!std::exchange(has_own_, false)) return;
     forget_if([](const Entry& entry) { return entry.is_own; });
   }
+  // A name that stands for it.
+  std::optional<std::string> name_of(const PreparedStatement* statement) const {
+    for (const auto& [name, entry] : entries_)
+      if (entry.era >= era_ && entry.statement.get() == statement) return name;
+    return std::nullopt;
+  }
 
   // It was parsed behind a SET of the same transaction.
   void is_unsure_of(Entry& entry) { has_unsure_ = entry.is_unsure = true; }

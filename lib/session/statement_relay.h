@@ -109,6 +109,8 @@ class StatementRelay {
   // `instead`: what the client is told in its place. Needs whole bodies of ReadyForQuery and CommandComplete;
   // of ErrorResponse while has_marks().
   Reply server_sent(const wire::Message& message, Client& client, std::string& before, std::string& instead);
+  // A NoticeResponse, whole. It may be about a statement of ours.
+  Reply notice_sent(base::Bytes body, const ClientStatements& statements, std::string& instead);
   // The rest of a message whose beginning server_sent() was given comes to it too, if it wants_rest().
   bool wants_rest() const { return rest_.left > 0; }
   Reply server_sent_rest(base::Bytes piece, Client& client);

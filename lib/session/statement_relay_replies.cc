@@ -1,6 +1,7 @@
 // What the server says, and what becomes of what was assumed.
 #include <algorithm>
 
+#include "lib/session/notice_names.h"
 #include "lib/session/statement_relay.h"
 #include "lib/session/statement_relay_texts.h"
 #include "lib/wire/message_reader.h"
@@ -32,6 +33,29 @@ StatementRelay::Reply StatementRelay::server_sent(const wire::Message& message, 
 // A command that changes what there is, by whatever text it was run.
 bool StatementRelay::changes_objects(base::Bytes tag) {
   return tag.starts_with("CREATE ") || tag.starts_with("ALTER ") || tag.starts_with("DROP ");
+}
+
+StatementRelay::Reply StatementRelay::notice_sent(base::Bytes body, const ClientStatements& statements,
+                                                  std::string& instead) {
+  const auto client_name = [&](uint32_t number) -> std::optional<std::string> {
+    using Kind = Mark::Kind;
+    const Kind now = has_marks() ? marks_.front().kind : Kind::Nothing;
+    if (now == Kind::InjectedParse || now == Kind::InjectedDescribe || now == Kind::InjectedClose)
+      return std::nullopt;
+    for (size_t i = 0; i < marks_.size(); ++i)
+      if (marks_[i].number == number && !marks_[i].name.empty()) return marks_[i].name;
+    const auto* copy = statements_.of_number(number);
+    return copy != nullptr ? statements.name_of(copy->statement.get()) : std::nullopt;
+  };
+  switch (rename_in_notice(body, statements_.names(), client_name, instead)) {
+    case NoticeNames::None:
+      return Reply::Pass;
+    case NoticeNames::Renamed:
+      return Reply::Replaced;
+    case NoticeNames::NotIts:
+      break;
+  }
+  return Reply::LeaveOut;
 }
 
 bool StatementRelay::take_missing_sync(std::string& out) {

@@ -283,6 +283,23 @@ def test_what_no_statement_undoes_ends_its_server_in_either_mode(tidepool, postg
     assert other.value("select pg_backend_pid()") != server
 
 
+@pytest.mark.parametrize("level", ["debug5", "debug2", "log"])
+def test_names_of_ours_do_not_show_in_notices(superusers_pool, level):
+    daemon = superusers_pool()
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+    say(other, wire.parse("select 1", "others") + wire.SYNC)
+    session.rows(f"set client_min_messages = {level}; set log_duration = on; set log_statement = 'all'")
+    heard = []
+    for said in (wire.extended("select 1", name="mine") + wire.SYNC, wire.bind((), "mine") + wire.execute() + wire.SYNC,
+                 wire.query("select sets('app.secret', 'left')"), wire.bind((), "mine") + wire.execute() + wire.SYNC, wire.close("S", "mine") + wire.SYNC):
+        heard += say(session, said)
+        other.rows("select sets('work_mem', '7MB')")
+    notices = [answer.body for answer in heard if answer.type == "N"]
+    assert notices, "there are some"
+    assert not [notice for notice in notices if b"tidepool" in notice]
+    assert [notice for notice in notices if b" mine" in notice], "the client's own name is there"
+
+
 def test_the_names_of_harmless_functions_are_postgresqls_own(postgres):
     """Of the server's version and of those before."""
     source = (Path(__file__).parents[2] / "lib/sql/catalog_names.cc").read_text()
