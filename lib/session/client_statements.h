@@ -131,6 +131,7 @@ class ClientStatements {
   void unnamed_changed() {
     unnamed_version = ++last_unnamed_version_;
     unnamed_shape = RowShape::kUnknown;
+    unnamed_parameters.clear();
     unnamed_elsewhere.reset();
   }
   // As it is used on servers that have not got it as their unnamed one: under a name of ours, as others are.

@@ -312,8 +312,9 @@ class StatementRelay {
   bool must_know_status(const PreparedStatement& statement, Client& client) {
     return is_unsure_of_settings(client) && tracker_.ready_owed() > 0 && statements_.find(statement) == 0;
   }
-  void begin_parse_under(const PreparedStatement& statement, Client& client, std::string& out);
-  void end_parse_under(const PreparedStatement& statement, Client& client, std::string& out);
+  // `is_unsure`: of the settings that are in force, as it was in front of both.
+  void begin_parse_under(const PreparedStatement& statement, bool is_unsure, Client& client, std::string& out);
+  void end_parse_under(const PreparedStatement& statement, bool is_unsure, Client& client, std::string& out);
   static SettingChanges settings_for_parse(const StatementText& text, std::string_view from,
                                            std::string_view to);
   static bool has_to_set_for_parse(const PreparedStatement& statement, const Client& client);

@@ -145,20 +145,22 @@ void StatementRelay::end_what_lasted_for_the_transaction() {
 // of both. In front of a batch it is a transaction of its own, so that what the client runs behind it is the
 // first of its own (VACUUM). Where the settings of the moment are not known, a savepoint takes them back. In
 // a failed transaction no SET can run: what can is a command without literals.
-void StatementRelay::begin_parse_under(const PreparedStatement& statement, Client& client, std::string& out) {
+void StatementRelay::begin_parse_under(const PreparedStatement& statement, bool is_unsure, Client& client,
+                                       std::string& out) {
   const char status = tracker_.status();
   if (status == 'E') return;
-  if (!is_unsure_of_settings(client))
+  if (!is_unsure)
     return set_for_parse(*statement.text, client.statements.fingerprint, statement.fingerprint, "SET ", out);
   if (status != 'T') return;
   run_unseen("SAVEPOINT tidepool", out);
   set_for_parse(*statement.text, {}, statement.fingerprint, "SET LOCAL ", out);
 }
 
-void StatementRelay::end_parse_under(const PreparedStatement& statement, Client& client, std::string& out) {
+void StatementRelay::end_parse_under(const PreparedStatement& statement, bool is_unsure, Client& client,
+                                     std::string& out) {
   const char status = tracker_.status();
   if (status == 'E') return;
-  if (!is_unsure_of_settings(client))
+  if (!is_unsure)
     return set_for_parse(*statement.text, statement.fingerprint, client.statements.fingerprint, "SET ", out);
   if (status != 'T') return;
   run_unseen("ROLLBACK TO SAVEPOINT tidepool", out);

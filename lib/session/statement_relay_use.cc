@@ -368,7 +368,8 @@ uint32_t StatementRelay::prepare(std::string_view name, Entry& entry, Client& cl
   const StatementPtr fresh =
       is_analysed ? std::make_shared<const PreparedStatement>(wanted) : client.source.share(wanted);
   const uint32_t number = statements_.add(fresh);
-  if (!is_for_once) begin_parse_under(*fresh, client, out);
+  const bool is_unsure = is_unsure_of_settings(client);
+  if (!is_for_once) begin_parse_under(*fresh, is_unsure, client, out);
   {
     const wire::MessageFrame frame(out, 'P');
     wire::append_cstring(out, statements_.name_of(number));
@@ -380,7 +381,7 @@ uint32_t StatementRelay::prepare(std::string_view name, Entry& entry, Client& cl
   Mark& parsed = mark(Mark::Kind::InjectedParse);
   parsed.number = number;
   parsed.name = name;
-  if (!is_for_once) end_parse_under(*fresh, client, out);
+  if (!is_for_once) end_parse_under(*fresh, is_unsure, client, out);
   return number;
 }
 
