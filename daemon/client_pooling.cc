@@ -19,6 +19,7 @@ namespace tidepool::daemon {
 
 namespace {
 
+constexpr std::string_view kApplicationName = "application_name";
 constexpr std::string_view kConformingStrings = "standard_conforming_strings";
 constexpr std::string_view kClientEncoding = "client_encoding";
 constexpr std::string_view kServerVersion = "server_version";
@@ -73,7 +74,7 @@ void ClientSession::greeted_pooled() {
 
 std::optional<session::ServerPrelude> ClientSession::link_pooled(ServerConnection& server,
                                                                  const std::string& application_name) {
-  watch_resets_ = !greeting_->wishes.empty() || server.own_name() != application_name;
+  watch_name_ = server.own_name() != application_name;
   const bool resets = server.is_unclean();
   if (resets) server.discarded();
 
@@ -174,7 +175,7 @@ void ClientSession::tell_parameters_at_ready(std::string& out) {
   server_->parameters.each_difference(
       told(), [&](const std::string& name, const std::string& value) { news.emplace_back(name, value); });
   for (const auto& [name, value] : news) {
-    if (is_withheld(name, value)) continue;
+    if (extras_->name_is_lost && name == kApplicationName) continue;
     note_parameter(name, value);
     told().set(name, value);
     wire::append_parameter_status(out, name, value);
@@ -242,8 +243,7 @@ bool ClientSession::keep_server() {
     if (now == nullptr || *now != before) note_reported(name);
   }
   pooled_->reported_before.clear();
-  const bool restores = extras_ && extras_->restore != Extras::Restore::No;
-  if (pooled_->watch.is_suspicious() && (restores || !pooled_->watch.stays())) {
+  if (pooled_->watch.is_suspicious() && !pooled_->watch.stays()) {
     if (std::exchange(pooled_->may_ask, false)) {
       ask_for_state();
       return false;
@@ -264,7 +264,7 @@ void ClientSession::ask_for_state() {
   const auto add = [&custom](std::string_view name) {
     if (name.find('.') != std::string_view::npos) custom.push_back(base::lower(name));
   };
-  for (const auto& wish : greeting_->wishes) add(wish.setting.first);
+  for (const auto& [name, value] : flavour_->settings.entries) add(name);
   if (pooled_->carried)
     for (const auto& [name, value] : pooled_->carried->entries()) add(name);
   if (pooled_->watch.asks_all_settings())
@@ -311,7 +311,7 @@ void ClientSession::question_answered(bool is_answered) {
     if (server_->tracker.in_doubt()) server_->tracker.settle_doubt();
     const session::SessionState& state = pooled_->question->answer();
     if (watch.asks_settings()) {
-      pooled_->carried = session::carried_after(pooled_->carried, *greeting_, watch, state,
+      pooled_->carried = session::carried_after(pooled_->carried, *flavour_, watch, state,
                                                 server_->parameters_of_its_own(), server_->applied);
       const session::WantedSettings wanted{*greeting_, "", pooled_->carried.get()};
       pooled_->statements.settings_are(wanted.fingerprint(), wanted.custom());
@@ -377,10 +377,7 @@ void ClientSession::release_server() {
   server->relay.leave();
   if (pooled_->watch.take_doubt()) server->doubt(pooled_->number);
   const bool spoils_statements = std::exchange(pooled_->spoils_statements, false);
-  if (extras_) {
-    extras_->restore = Extras::Restore::No;
-    extras_->withhold = false;
-  }
+  if (extras_) extras_->rename = Extras::Rename::No;
   moves_ = 0;
   request_runs_ = false;
   set_state(State::Idle);

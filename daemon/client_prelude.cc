@@ -1,5 +1,5 @@
-// What travels in front of a client's message: the DISCARD ALL that its server lacks, its startup settings,
-// and those again after a RESET of the client's own. As long as that is unanswered, nothing of the client's
+// What travels in front of a client's message: the DISCARD ALL that its server lacks, its settings in
+// transaction mode, its application_name, and that again after a RESET of the client's own. As long as that is unanswered, nothing of the client's
 // has run, and its request may move to another server, unseen.
 #include <algorithm>
 #include <utility>
@@ -15,6 +15,8 @@
 namespace tidepool::daemon {
 
 namespace {
+
+constexpr std::string_view kApplicationName = "application_name";
 
 // Where the first request in `bytes` ends: behind the first Query, FunctionCall or Sync. 0: it is not all
 // there.
@@ -38,6 +40,7 @@ size_t end_of_first_request(base::Bytes bytes) {
 void ClientSession::send_with_prelude(session::ServerPrelude prelude) {
   extras().prelude = std::move(prelude);
   extras_->prelude_runs = true;
+  extras_->checks_name = watch_name_;
   extras_->prelude_since = worker_.now();
   extras_->cancelled = false;
   worker_.need_tick();
@@ -111,8 +114,8 @@ void ClientSession::prelude_went_wrong() {
                std::to_string(server_->open().process_id) + ": " + error.sqlstate + " " +
                log::shown(error.message));
   server_->blame(error);
-  // Settings passed their trial, and a reset fails by what the last client left: what is wrong is this
-  // server. In mid-session there is no other.
+  // A reset fails by what the last client left, and the settings were in force elsewhere: what is wrong is
+  // this server. In mid-session there is no other.
   if (may_move_ && ++moves_ <= kMostMoves) return try_another_server();
   extras_->prelude_runs = false;
   server_.part()->leave_client(session::ServerCleanup::Leave::Vanished, true);
@@ -132,46 +135,60 @@ bool ClientSession::prelude_timed_out() {
   return false;
 }
 
-// Tags after which a startup setting may stand at the server's value instead of the client's.
+// Whether it was the client that gave itself the name that its server was dialed with.
 void ClientSession::see_command_tag(base::Bytes body) {
   const std::string_view tag = body.substr(0, body.find('\0'));
-  const bool to_default = pooled_ && tag == "SET" && server_->relay.resets();
-  if (tag == "RESET" || tag == "DISCARD ALL" || to_default) {
-    if (pooled_) pooled_->watch.reset_has_run();
-    extras().restore = Extras::Restore::Now;
-    extras_->withhold = true;
-  } else if (tag == "SET" && extras().restore == Extras::Restore::No) {
-    // SET x TO DEFAULT, if the text is not known. Inside a transaction it waits for the end: a query in front
-    // of SET TRANSACTION would break that.
-    extras_->restore = Extras::Restore::OutsideTransaction;
-  }
+  using Tag = Extras::Tag;
+  const bool sets = tag == "SET";
+  const bool resets = tag == "RESET" || tag == "DISCARD ALL" || (pooled_ && sets && server_->relay.resets());
+  if (sets || resets || extras_) extras().tag = resets ? Tag::Reset : sets ? Tag::Set : Tag::Other;
+  if (resets) extras_->checks_name = true;
 }
 
-// What has to be set again after a RESET, to the client's own startup values.
-session::ServerPrelude ClientSession::restoring_prelude() {
-  // Between transactions it is known what there is; within one the server is asked.
-  if (pooled_ && server_->tracker.status() == 'I')
-    return session::ServerPrelude::change(changes_on(*server_, wanted_application_name()));
-  auto settings = greeting_->settings();
-  settings.emplace_back("application_name", wanted_application_name());
-  if (pooled_) {
-    // What the client has SET meanwhile, to the server's own value even, is left alone.
-    std::erase_if(settings, [&](const auto& entry) { return !pooled_->watch.saw_reset(entry.first); });
-    const bool by_set = !pooled_->watch.saw_reset_of_all() &&
-                        std::all_of(settings.begin(), settings.end(), [](const auto& entry) {
-                          return session::ServerPrelude::can_be_restored_by_set(entry.first);
-                        });
-    if (by_set) return session::ServerPrelude::restore_by_set(settings);
-  }
-  return session::ServerPrelude::restore(settings, server_->tracker.status());
+// A RESET leads to the name that the server was dialed with. If that is what it reported last, and the client
+// was not told so, the name is lost: also where it was set in front of the same request, and there is nothing
+// to be reported.
+void ClientSession::check_name_at_ready() {
+  extras_->last_tag = std::exchange(extras_->tag, Extras::Tag::Other);
+  if (!std::exchange(extras_->checks_name, false)) return;
+  const std::string* reported = server_->parameters.find(kApplicationName);
+  const std::string* before = told().find(kApplicationName);
+  const bool has_own = reported != nullptr && *reported == server_->own_name();
+  extras_->name_is_lost = has_own && (before == nullptr || *before != server_->own_name());
+  // The client had given itself that very name, and something was reset: the server knows whether it was that.
+  if (has_own && !extras_->name_is_lost && !pooled_) extras_->rename = Extras::Rename::IfReset;
 }
 
-bool ClientSession::may_restore() const {
-  if (extras_->restore == Extras::Restore::No || !server_->tracker.is_quiet() ||
+// The client is told its own name where PostgreSQL would tell it, and has it again before anything else of the
+// client's runs; unless it has SET that of the server itself.
+void ClientSession::tell_name_at_ready(std::string& out) {
+  using Tag = Extras::Tag;
+  extras_->name_is_lost = false;
+  const bool is_set = extras_->last_tag == Tag::Set && !extras_->saw_default;
+  if (!pooled_ || !is_set) {
+    extras_->rename = extras_->last_tag == Tag::Set ? Extras::Rename::IfReset : Extras::Rename::Now;
+    if (pooled_ && server_->tracker.status() == 'I') server_->applied.erase(kApplicationName);
+  }
+  extras_->saw_default = false;
+  const std::string& name = is_set ? server_->own_name() : wanted_application_name();
+  const std::string* before = told().find(kApplicationName);
+  if (before != nullptr && *before == name) return;
+  if (pooled_) note_parameter(kApplicationName, name);
+  told().set(kApplicationName, name);
+  wire::append_parameter_status(out, kApplicationName, name);
+}
+
+session::ServerPrelude ClientSession::renaming_prelude() {
+  const bool if_reset = std::exchange(extras_->rename, Extras::Rename::No) == Extras::Rename::IfReset;
+  if (pooled_) server_->applied.set(kApplicationName, wanted_application_name());
+  return session::ServerPrelude::rename(wanted_application_name(), server_->tracker.status(), if_reset);
+}
+
+bool ClientSession::may_rename() const {
+  if (extras_->rename == Extras::Rename::No || !server_->tracker.is_quiet() ||
       !from_client_.between_messages())
     return false;
-  const char status = server_->tracker.status();
-  return status == 'I' || (status == 'T' && extras_->restore == Extras::Restore::Now);
+  return server_->tracker.status() == 'I' || server_->tracker.status() == 'T';
 }
 
 }  // namespace tidepool::daemon

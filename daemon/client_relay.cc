@@ -57,7 +57,7 @@ void ClientSession::on_request(base::Bytes bytes) {
   ticket_ = worker_.new_ticket(*this);
   set_state(State::Waiting);
   const std::string& application_name = wanted_application_name();
-  const auto granted = pool_->shared->checkout(ticket_, worker_.id(), application_name, asked_since_);
+  const auto granted = pool_->shared->checkout(ticket_, worker_.id(), *flavour_, application_name, asked_since_);
   if (!granted) return static_cast<void>(keep(bytes));
   ServerConnection* server = worker_.find_server(*pool_, granted->connection);
   if (server == nullptr || !server->may_be_lent()) {
@@ -150,12 +150,7 @@ void ClientSession::on_server_granted(ServerConnection& server, base::Duration) 
   ticket_ = {};
   if (state_ == State::AskingServer) {
     server.lend_to(server_);
-    if (settings_.entries.empty()) {
-      greeting_ = pool_->shared->learn_greeting(settings_, server.parameters_when_clean(), {});
-    } else {
-      greeting_ = pool_->shared->greeting_for(settings_);
-      if (!greeting_) return server.try_settings();
-    }
+    greeting_ = pool_->shared->greeting_of(flavour_, server.parameters_when_clean());
     server_.part()->give_back_unused();
     return greet();
   }
@@ -170,7 +165,7 @@ void ClientSession::on_granted_server_dead() {
 
 void ClientSession::ask_pool_again() {
   ticket_ = worker_.new_ticket(*this);
-  pool_->shared->checkout_again(ticket_, worker_.id(), asked_since_, worker_.now());
+  pool_->shared->checkout_again(ticket_, worker_.id(), *flavour_, asked_since_, worker_.now());
 }
 
 void ClientSession::on_refused(const pool::Refuse& refuse) {
@@ -209,38 +204,23 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   else
     extras_.reset();
   if (pooled_) return link_pooled(server, application_name);
-  const bool is_its_own_name = server.own_name() == application_name;
-  if (is_its_own_name) server.note_own_name();
-  watch_resets_ = !greeting_->wishes.empty() || !is_its_own_name;
-  std::vector<session::StartupSettings::Entry> missing;
-  if (server.is_shared()) server.discard_in_front();
-  if (extras_ || !server.suits(greeting_, application_name, nullptr))
-    missing = compare_with(server, application_name);
-  if (server.is_unclean()) {
-    server.discarded();
-    return session::ServerPrelude::reset_and_set(missing);
-  }
-  if (missing.empty()) return std::nullopt;
-  return session::ServerPrelude::set(missing, 'I');
-}
-
-// What has to be set on the server for this client. Tells the client what the server reports and it was not
-// told.
-std::vector<session::StartupSettings::Entry> ClientSession::compare_with(
-    ServerConnection& server, const std::string& application_name) {
-  const session::ParameterMap& parameters = server.parameters_when_clean();
-  // If the last client's settings still show, the server's own may have changed behind them (a reload of
-  // PostgreSQL's): then all are set.
-  auto missing = server.shows_other_settings() ? greeting_->settings() : greeting_->missing_on(parameters);
-  const std::string* reported = parameters.find(kApplicationName);
-  if (reported == nullptr || *reported != application_name) {
-    missing.emplace_back(kApplicationName, application_name);
+  batch_may_reset_ = holds_ = false;
+  watch_name_ = server.own_name() != application_name;
+  if (watch_name_)
     server.note_renaming(application_name);
+  else
+    server.note_own_name();
+  if (server.is_shared()) server.discard_in_front();
+  if (extras_ || !server.suits(greeting_, application_name, nullptr)) {
+    tell_differences(server.parameters_when_clean());
+    if (!extras_) server.note_suits(greeting_, application_name, nullptr);
   }
-
-  tell_differences(parameters);
-  if (missing.empty() && !extras_) server.note_suits(greeting_, application_name, nullptr);
-  return missing;
+  session::SettingChanges changes;
+  if (watch_name_) changes.push_back({std::string(kApplicationName), application_name});
+  const bool resets = server.is_unclean();
+  if (resets) server.discarded();
+  if (!resets && changes.empty()) return std::nullopt;
+  return session::ServerPrelude::change(changes, resets);
 }
 
 // What the server has by itself and the client was not told. What it is about to be set to is what the client
@@ -252,8 +232,6 @@ void ClientSession::tell_differences(const session::ParameterMap& parameters) {
   const session::ParameterMap& known = extras_ && extras_->told ? *extras_->told : greeting_->told;
   parameters.each_difference(known, [&](const std::string& name, const std::string& value) {
     if (name == kApplicationName) return;
-    for (const auto& wish : greeting_->wishes)
-      if (wish.reported_name == name) return;
     if (carried != nullptr && (carried->find(base::lower(name)) != nullptr || name == "is_superuser")) return;
     differences.emplace_back(name, value);
   });
@@ -269,15 +247,11 @@ void ClientSession::tell_differences(const session::ParameterMap& parameters) {
 void ClientSession::relay_from_client(base::Bytes bytes) {
   if (extras_ && extras_->prelude_runs) return static_cast<void>(keep(bytes));
   if (pooled_ && pooled_waits()) return static_cast<void>(keep(bytes));
-  if (extras_ && may_restore()) {
-    extras_->restore = Extras::Restore::No;
-    extras_->withhold = false;
-    auto prelude = restoring_prelude();
-    if (!prelude.is_done()) {
-      pending_.append(bytes);
-      return send_with_prelude(std::move(prelude));
-    }
-    if (pooled_) pooled_->compares_at_ready = true;  // what was withheld is as it should be by itself
+  if (holds_) return static_cast<void>(keep(bytes));
+  if (extras_ && may_rename()) {
+    auto prelude = renaming_prelude();
+    pending_.append(bytes);
+    return send_with_prelude(std::move(prelude));
   }
   bytes = worker_.read_buffer().join(pending_.tail(), bytes);
   std::string& changed = worker_.bytes_to_server();
@@ -324,9 +298,25 @@ ClientSession::Passed ClientSession::pass_on(base::Bytes bytes, std::string& out
     if (stop != Stop::No) return wire::Walk::StopBefore;
     server_->tracker.client_sent(message.type);
     server_->trace.client_sent(message.type, message.body);
-    return wire::Walk::Go;
+    if (!watch_name_ || !may_reset_name(message)) return wire::Walk::Go;
+    holds_ = true;
+    return wire::Walk::StopAfter;
   });
   return {walked.consumed, stop, walked.broken};
+}
+
+// What may take the client's application_name back: the request behind it is to find that again. A text that
+// is not all there is not read; and what COPY reads must not wait.
+bool ClientSession::may_reset_name(const wire::Message& message) {
+  const bool is_text = message.type == 'Q' || message.type == 'P';
+  if (is_text && message.body.size() + wire::kHeaderSize == message.size) {
+    const bool has_default = base::contains_letters(message.body, "default");
+    const bool may_reset = has_default || base::contains_letters(message.body, "reset") ||
+                           base::contains_letters(message.body, "discard");
+    if (has_default) extras().saw_default = true;
+    batch_may_reset_ |= may_reset && !base::contains_letters(message.body, "copy");
+  }
+  return (message.type == 'Q' || message.type == 'S') && std::exchange(batch_may_reset_, false);
 }
 
 void ClientSession::on_server_drained() {
@@ -358,7 +348,7 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
   }
   for (;;) {
     const bool prelude_ran = prelude_runs();
-    const bool watches_errors = watch_resets_ || (pooled_ && server.relay.has_marks());
+    const bool watches_errors = watch_name_ || (pooled_ && server.relay.has_marks());
     const auto& whole = prelude_ran || question_runs() ? kLeavingOut : watches_errors ? kWatching : kUsual;
     // What only says that something is done, and rows, concern nobody but the tracker.
     const bool is_plain = !prelude_ran && !question_runs();
@@ -424,6 +414,10 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     if (vanished_ && !retired_ && state_ == State::Linked && !prelude_runs())
       leave(session::ServerCleanup::Leave::Vanished);
   }
+  if (holds_ && server_ == &server && server.tracker.is_quiet()) {
+    holds_ = false;
+    if (!pending_.empty() || !socket_.is_reading()) replay(pending_.take());
+  }
   if (pooled_ && state_ == State::Linked && !retired_) after_server_spoke();
   // Not one that has gone back meanwhile: the next client would wait for its answers.
   if (server_ == &server && socket_.is_congested()) server.pause_reading();
@@ -451,7 +445,7 @@ bool ClientSession::see_server_message(const wire::Message& message, std::string
     return server_->relay.notice_sent(message.body, pooled_->statements, ours) ==
            session::StatementRelay::Reply::Pass;
   }
-  if (message.type == 'C' && watch_resets_) see_command_tag(message.body);
+  if (message.type == 'C' && watch_name_) see_command_tag(message.body);
   if (message.type == 'C') server_->trace.command_completed(message.body);
   auto& tracker = server_->tracker;
   bool is_passed = true;
@@ -465,7 +459,9 @@ bool ClientSession::see_server_message(const wire::Message& message, std::string
   const bool failed = std::exchange(error_was_last_, message.type == 'E');
   if (message.type != 'Z' || !is_passed) return is_passed;
   if (!failed) server_->note_answer();
+  if (extras_ && watch_name_) check_name_at_ready();
   if (pooled_ && pooled_->compares_at_ready) tell_parameters_at_ready(ours);
+  if (extras_ && extras_->name_is_lost) tell_name_at_ready(ours);
   auto& traffic = pool_->traffic;
   ++traffic.queries;
   if (tracker.status() == 'I') {
@@ -513,24 +509,15 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
   if (prelude_runs()) return false;
   session::ParameterMap& known = told();
   const std::string* before = known.find(status->name);
+  if (watch_name_ && status->name == kApplicationName && status->value == server_->own_name()) {
+    extras_->checks_name = true;
+    return false;
+  }
   if (before != nullptr && *before == status->value) return false;  // what the prelude has set, reported late
   server_->trace.parameter_changed();
   if (pooled_) note_parameter(status->name, status->value);
-  if (is_withheld(status->name, status->value)) {
-    if (pooled_) pooled_->told_all = {};
-    return false;
-  }
   known.set(status->name, status->value);
   return true;
-}
-
-// The server's own value, which the restore is about to replace by the client's; unless they are the same.
-bool ClientSession::is_withheld(std::string_view name, std::string_view value) const {
-  if (!extras_ || !extras_->withhold) return false;
-  if (name == kApplicationName) return true;
-  for (const auto& wish : greeting_->wishes)
-    if (wish.reported_name == name && wish.reported_value != value) return true;
-  return false;
 }
 
 // --- when things end
@@ -566,7 +553,7 @@ void ClientSession::protocol_violation() {
 }
 
 bool ClientSession::terminate_is_kept() const {
-  if (state_ != State::Waiting && !(state_ == State::Linked && prelude_runs())) return false;
+  if (state_ != State::Waiting && !(state_ == State::Linked && (prelude_runs() || holds_))) return false;
   bool found = false;
   wire::FrameCursor cursor;
   cursor.walk(pending_, {}, [&](const wire::Message& message) {

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include <tuple>
 #include <utility>
 
 #include "daemon/client_pooled.h"
@@ -142,16 +143,17 @@ void ClientSession::on_accepted(session::Accepted accepted) {
   greet_or_ask_server();
 }
 
-// No server is needed for a greeting once the pool has seen one with these settings.
+// No server is needed for a greeting once the pool has dialed one with these settings.
 void ClientSession::greet_or_ask_server() {
   if (auto why = pool_->shared->why_down(worker_.id(), worker_.now())) return refuse_login(*why);
-  greeting_ = pool_->shared->greeting_for(settings_);
+  if (const base::Status names = session::check_names(settings_); !names) return refuse_login(names.error());
+  std::tie(flavour_, greeting_) = pool_->shared->greeting_for(settings_);
   if (greeting_) return greet();
   set_state(State::AskingServer);
   asked_since_ = worker_.now();
   ticket_ = worker_.new_ticket(*this);
   const auto granted =
-      pool_->shared->checkout(ticket_, worker_.id(), wanted_application_name(), asked_since_);
+      pool_->shared->checkout(ticket_, worker_.id(), *flavour_, wanted_application_name(), asked_since_);
   if (!granted) return;
   auto* server = worker_.find_server(*pool_, granted->connection);
   if (server != nullptr && server->may_be_lent()) return on_server_granted(*server, granted->waited);
@@ -188,16 +190,6 @@ void ClientSession::greet() {
   socket_.write(out);
   if (pending_.empty() || retired_) return;
   replay(pending_.take());  // what the client sent behind its login without waiting
-}
-
-void ClientSession::on_trial_done(const session::SettingsTrial& trial) {
-  if (trial.error()) {
-    server_.part()->give_back_unused();
-    return refuse_login(*trial.error());
-  }
-  greeting_ = pool_->shared->learn_greeting(settings_, server_->parameters, trial.reported());
-  server_.part()->give_back_unused();
-  greet();
 }
 
 // --- cancel requests

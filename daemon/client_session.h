@@ -26,7 +26,6 @@
 #include "lib/session/server_cleanup.h"
 #include "lib/session/server_prelude.h"
 #include "lib/session/session_settings.h"
-#include "lib/session/settings_trial.h"
 #include "lib/session/statement_relay.h"
 #include "lib/stats/snapshot.h"
 #include "lib/wire/frame_cursor.h"
@@ -70,7 +69,6 @@ class ClientSession final : public event::ClientSocketEvents {
   void on_server_bytes(base::Bytes bytes);
   void on_server_drained();
   void on_server_lost(ServerConnection& server);
-  void on_trial_done(const session::SettingsTrial& trial);
 
   // A cancel request with this session's process id. True: the secret is right. `done` is called now or
   // later, in any case then.
@@ -120,15 +118,12 @@ class ClientSession final : public event::ClientSocketEvents {
   // False: they cannot be followed, and it is over.
   bool keep(base::Bytes bytes);
   std::optional<session::ServerPrelude> link(ServerConnection& server, const std::string& application_name);
-  std::vector<session::StartupSettings::Entry> compare_with(ServerConnection& server,
-                                                            const std::string& application_name);
   void relay_from_client(base::Bytes bytes);
   bool see_server_message(const wire::Message& message, std::string& ours);
   void see_notification(const wire::Message& message, std::string& ours);
   void see_long_message(const wire::Message& message);
-  session::ServerPrelude restoring_prelude();
   bool see_parameter_status(const wire::Message& message);
-  bool is_withheld(std::string_view name, std::string_view value) const;
+  bool may_reset_name(const wire::Message& message);
   void ask_pool_again();
   enum class Stop : uint8_t { No, Terminated, Violation, Waits };
   struct Passed {
@@ -157,7 +152,10 @@ class ClientSession final : public event::ClientSocketEvents {
   bool prelude_runs() const { return extras_ && extras_->prelude_runs; }
   void try_another_server();
   void see_command_tag(base::Bytes body);
-  bool may_restore() const;
+  void check_name_at_ready();
+  void tell_name_at_ready(std::string& out);
+  bool may_rename() const;
+  session::ServerPrelude renaming_prelude();
 
   // Transaction mode (client_pooling.cc).
   struct Pooled;
@@ -213,7 +211,8 @@ class ClientSession final : public event::ClientSocketEvents {
   bool vanished_ = false;        // hung up while what goes in front of its request was unanswered
   bool request_runs_ = false;    // since requested_at_
   bool cancel_sent_ = false;     // by the query time limit
-  bool watch_resets_ = false;    // RESET would lead to its server's values, not to the client's own
+  bool watch_name_ = false;      // RESET would lead to its server's application_name, not to the client's own
+  bool batch_may_reset_ = false, holds_ = false;  // what follows waits until the name is back
   bool may_move_ = false;        // nothing of the client's can have run yet: another server will do
   bool error_was_last_ = false;  // the server's last message: if it closes now, that was its FATAL
   wire::FrameCursor from_client_;
@@ -227,7 +226,8 @@ class ClientSession final : public event::ClientSocketEvents {
   base::TimePoint requested_at_{};
   base::TimePoint quiet_since_{};  // the server owes nothing since then
   base::TimePoint transaction_since_{};
-  std::shared_ptr<const session::Greeting> greeting_;
+  session::FlavourPtr flavour_;  // of its servers
+  session::GreetingPtr greeting_;
   // Bytes of the client's that are not passed on yet: a request that waits for its server (up to one read
   // buffer), one that travelled behind a prelude and may have to move, or the unfinished header at the end of
   // a read.
@@ -245,16 +245,23 @@ class ClientSession final : public event::ClientSocketEvents {
   struct Extras {
     session::ServerPrelude prelude;
     std::optional<session::ParameterMap> told = {};  // what the client knows, if not what its greeting said
-    enum class Restore : uint8_t { No, OutsideTransaction, Now } restore = Restore::No;
+    // Its application_name went back to the one that its server was dialed with: its own is to be set again.
+    // IfReset: unless it has SET that name.
+    enum class Rename : uint8_t { No, IfReset, Now } rename = Rename::No;
+    enum class Tag : uint8_t { Other, Set, Reset } tag = Tag::Other;  // the last of this request
+    Tag last_tag = Tag::Other;                                        // and of the one that is answered
+    bool saw_default = false;   // in its text, of SET x TO DEFAULT perhaps
+    bool checks_name = false;   // the next ReadyForQuery says whether its name is lost
+    bool name_is_lost = false;
     bool prelude_runs = false;
     base::TimePoint prelude_since{};
     bool prelude_failed = false;
     bool cancelled = false;  // while the prelude ran
-    bool withhold = false;   // the server's own values after a RESET are not news: the client's own follow
 
     void forget_all_but_told() {
-      restore = Restore::No;
-      prelude_runs = prelude_failed = cancelled = withhold = false;
+      rename = Rename::No;
+      tag = last_tag = Tag::Other;
+      prelude_runs = prelude_failed = cancelled = saw_default = checks_name = name_is_lost = false;
     }
   };
   Extras& extras() {

@@ -22,7 +22,6 @@ namespace {
 // there; then the connection does not count any more.
 constexpr base::Duration kHangUpTime{5'000'000};
 constexpr base::Duration kEndingTime{30'000'000};
-constexpr base::Duration kTrialTime{10'000'000};
 // So long an unclean server waits for a client whose first message could take the DISCARD ALL along.
 constexpr base::Duration kUncleanTime{5'000};
 
@@ -51,13 +50,20 @@ std::string names_of_ours() {
   return names + "_";
 }
 
+bool discard_keeps_role(const session::StartupFlavour& flavour, const session::ParameterMap& parameters) {
+  if (flavour.find("role") == nullptr && flavour.find("session_authorization") == nullptr) return true;
+  const std::string* version = parameters.find("server_version");
+  return version != nullptr && ServerCleanup::keeps_startup_role(*version);
+}
+
 }  // namespace
 
-ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id, uint64_t number,
-                                   ServerHolders& holders)
+ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, session::FlavourPtr flavour,
+                                   pool::ConnectionId id, uint64_t number, ServerHolders& holders)
     : relay(tracker, names_of_ours()),
       parameters(open->parameters),
       open_(std::move(open)),
+      flavour_(std::move(flavour)),
       holder_(holders.enter(open_->process_id, open_->peer_address)),
       socket_(open_->fd(), open_->tls(), *this),
       parameters_when_clean_(parameters),
@@ -66,7 +72,8 @@ ServerConnection::ServerConnection(std::unique_ptr<OpenServer> open, pool::Conne
       connected_at_us_(now_wall_us()),
       id_(id),
       number_(number),
-      reset_may_wait_(reset_may_wait_on(parameters)) {}
+      keeps_role_(discard_keeps_role(*flavour_, parameters)),
+      reset_may_wait_(keeps_role_ && reset_may_wait_on(parameters)) {}
 
 ServerConnection::~ServerConnection() {
   socket_.unwatch();
@@ -90,7 +97,7 @@ void ServerConnection::set_state(State state) {
 }
 
 void ServerConnection::lend_to(LinkEnd<ClientSession, ServerConnection>& client) {
-  // What it reports as it is cleaned, and what a check or a trial was told of by the way: a reload of
+  // What it reports as it is cleaned, and what a check was told of by the way: a reload of
   // PostgreSQL's settings.
   if (!is_unclean() && !is_in_doubt() && applied.entries().empty() &&
       parameters_when_clean_.version() != parameters.version())
@@ -125,12 +132,6 @@ void ServerConnection::release() {
 void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent, Left left) {
   client_.part();
   if (state_ == State::Closing) return;
-  if (state_ == State::Cleaning) {  // for a trial of its settings, which is not wanted any more
-    then_ = Then::GiveBack;
-    return;
-  }
-  if (state_ == State::Trying)
-    return close(pool::CloseReason::Bad, "its client left during a trial of its settings");
   set_state(State::Cleaning);
   then_ = Then::GiveBack;
   if (left == Left::Session && trace.lasts()) left = Left::Lasting;
@@ -138,8 +139,9 @@ void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent, 
   const bool may_wait = left == Left::Session && reset_may_wait_ && !trace.is_found() &&
                         pool_->settings->check != base::Duration(0);
   const auto reset = may_wait ? ServerCleanup::Reset::MayWait : ServerCleanup::Reset::AtOnce;
-  const auto& policy = left == Left::Session   ? pool_->cleanup
-                       : left == Left::Known   ? pool_->cleanup_of_known
+  const auto& policy = left == Left::Known     ? pool_->cleanup_of_known
+                       : !keeps_role_          ? pool_->cleanup_of_lasting
+                       : left == Left::Session ? pool_->cleanup
                        : left == Left::Unknown ? pool_->cleanup_of_unknown
                                                : pool_->cleanup_of_lasting;
   if (left == Left::Unknown) discarded();
@@ -186,8 +188,6 @@ void ServerConnection::cleaned() {
     case Then::Check:
       set_state(State::Resting);
       return check();
-    case Then::Try:
-      return try_settings();
   }
 }
 
@@ -215,18 +215,6 @@ void ServerConnection::rest(bool used) {
   const bool outgrown = renamings_ >= kMostRenamings;
   if (outgrown) renamings_ = 0;  // if it may not go now, then after as many again
   pool_->shared->give_back(id_, used, outgrown, worker_->now());
-}
-
-void ServerConnection::try_settings() {
-  if (is_unclean() || is_shared()) return clean(Then::Try);
-  set_state(State::Trying);
-  deadline_ = worker_->now() + kTrialTime;
-  worker_->need_tick();
-  trial_ = std::make_unique<session::SettingsTrial>();
-  std::string out;
-  trial_->start(client_->settings(), out);
-  relay.unnamed_is_gone();
-  socket_.write(out);  // if it is refused, reading tells
 }
 
 void ServerConnection::check() {
@@ -257,7 +245,6 @@ void ServerConnection::close(pool::CloseReason reason, std::string_view why, boo
   if (waits_for_end && pool_->cleanup.cancel_orphans) worker_->send_cancel(*this, {});
   set_state(State::Closing);
   cleanup_.reset();
-  trial_.reset();
   if (!decided) lose(reason);
   std::string out;
   wire::append_terminate(out);
@@ -322,9 +309,6 @@ bool ServerConnection::tick(base::TimePoint now) {
     blame({"08006", "a check of the server was not answered within check_timeout"});
     close(pool::CloseReason::CheckFailed, "no answer within check_timeout");
     deadline_ = now;  // it had its time: clients that wait for its place do not wait for it once more
-  } else if (state_ == State::Trying) {
-    blame({"08006", "the server did not answer a trial of startup settings"});
-    close(pool::CloseReason::Bad, "no answer to a trial of startup settings");
   }
   return true;
 }
@@ -352,7 +336,9 @@ void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& ou
       return cleaned();
     case ServerCleanup::Step::Close: {
       const std::string why = cleanup_->reason();
-      if (cleanup_->is_servers_fault()) blame({"08006", "after its login the server was no good: " + why});
+      // A reset may fail by the time limit that it was dialed with.
+      if (cleanup_->is_servers_fault())
+        blame({flavour_->number == 0 ? "08006" : "57014", "after its login the server was no good: " + why});
       return close(if_closed, why);
     }
   }
@@ -399,8 +385,6 @@ void ServerConnection::on_server_bytes(base::Bytes bytes) {
       return client_->on_server_bytes(bytes);
     case State::Cleaning:
       return each_message(bytes, [this](const wire::Message& message) { on_cleaning(message); });
-    case State::Trying:
-      return each_message(bytes, [this](const wire::Message& message) { on_trying(message); });
     case State::Checking:
       return each_message(bytes, [this](const wire::Message& message) { on_checking(message); });
     case State::Resting:
@@ -451,22 +435,6 @@ void ServerConnection::on_checking(const wire::Message& message) {
   pool_->shared->check_passed(id_, worker_->now());
 }
 
-void ServerConnection::on_trying(const wire::Message& message) {
-  if (message.type == 'S') parameters.apply_status(message.body);
-  std::string out;
-  const auto step = trial_->server_sent(message, out);
-  if (!out.empty()) socket_.write(out);
-  if (step == session::SettingsTrial::Step::More) return;
-  if (step == session::SettingsTrial::Step::CloseServer) {
-    blame({"08P01", "the server answered a trial of startup settings otherwise than it should"});
-    return close(pool::CloseReason::Bad, "a trial of startup settings went wrong");
-  }
-  set_state(State::Lent);
-  deadline_.reset();
-  const auto trial = std::move(trial_);
-  client_->on_trial_done(*trial);
-}
-
 void ServerConnection::on_server_end(int error) {
   if (state_ == State::Closing) return gone();
   hung_up(error == 0 ? "the server hung up" : uv_strerror(uv_translate_sys_error(error)));
@@ -487,7 +455,6 @@ void ServerConnection::hung_up(const std::string& why) {
   log::write(config::LogLevel::Info, "pool=" + pool_->shared->name() + " server_pid=" +
                                          std::to_string(open_->process_id) + " server lost: " + why);
   cleanup_.reset();
-  trial_.reset();
   set_state(State::Closing);
   if (!fault_) blame({"08006", "the server closed the connection before it had answered anything: " + why});
   lose(reason);

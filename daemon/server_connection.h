@@ -1,5 +1,5 @@
 // One PostgreSQL connection of a pool, on one worker at a time: at work for a client, being cleaned, checked,
-// tried, at rest, or closing. Keeps the conversation's book (tracker, cursor, reported parameters); what
+// at rest, or closing. Keeps the conversation's book (tracker, cursor, reported parameters); what
 // comes while a client has it is that client's.
 #pragma once
 
@@ -18,7 +18,6 @@
 #include "lib/session/server_cleanup.h"
 #include "lib/session/session_settings.h"
 #include "lib/session/session_trace.h"
-#include "lib/session/settings_trial.h"
 #include "lib/session/statement_relay.h"
 #include "lib/session/transaction_tracker.h"
 #include "lib/stats/snapshot.h"
@@ -32,10 +31,11 @@ struct PoolHere;
 
 class ServerConnection final : public event::ServerSocketEvents {
  public:
-  enum class State : uint8_t { Resting, Lent, Trying, Cleaning, Checking, Closing };
+  enum class State : uint8_t { Resting, Lent, Cleaning, Checking, Closing };
 
   // `number`: of no other server of this process; the console shows it.
-  ServerConnection(std::unique_ptr<OpenServer> open, pool::ConnectionId id, uint64_t number,
+  // `flavour`: the settings that it was dialed with.
+  ServerConnection(std::unique_ptr<OpenServer> open, session::FlavourPtr flavour, pool::ConnectionId id, uint64_t number,
                    ServerHolders& holders);
   ~ServerConnection() override;
   ServerConnection(const ServerConnection&) = delete;
@@ -93,7 +93,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   const session::ParameterMap& parameters_of_its_own() const { return parameters_when_clean_; }
   // A client of this greeting and application_name was found to have nothing to be told and nothing to be set
   // here. As long as suits() says so, that holds for others like it.
-  void note_suits(std::shared_ptr<const session::Greeting> greeting, const std::string& application_name,
+  void note_suits(session::GreetingPtr greeting, const std::string& application_name,
                   const session::CarriedSettings& carried) {
     suited_ = {std::move(greeting),
                application_name,
@@ -103,7 +103,7 @@ class ServerConnection final : public event::ServerSocketEvents {
                applied.version(),
                is_unclean()};
   }
-  bool suits(const std::shared_ptr<const session::Greeting>& greeting, const std::string& application_name,
+  bool suits(const session::GreetingPtr& greeting, const std::string& application_name,
              const session::CarriedSettings& carried) const {
     return suited_.greeting == greeting && suited_.version == parameters.version() &&
            suited_.version_when_clean == parameters_when_clean_.version() &&
@@ -122,9 +122,6 @@ class ServerConnection final : public event::ServerSocketEvents {
   void note_own_name() { renamings_ = 0; }
   // Lent, but nothing was sent: straight back.
   void give_back_unused();
-  // Lent -> (Cleaning ->) Trying: the client is told (ClientSession::on_trial_done) and has it lent again
-  // then.
-  void try_settings();
   // Resting -> (Cleaning ->) Checking -> resting, or closed.
   void check();
   // Says Terminate, waits for PostgreSQL to hang up. `decided`: the ledger said so itself; otherwise it is
@@ -162,11 +159,12 @@ class ServerConnection final : public event::ServerSocketEvents {
   State state() const { return state_; }
   // Cleaning, and for the pool still lent.
   bool is_on_its_way_back() const {
-    return state_ == State::Cleaning && (then_ == Then::GiveBack || then_ == Then::Try);
+    return state_ == State::Cleaning && then_ == Then::GiveBack;
   }
   pool::ConnectionId id() const { return id_; }
   uint64_t number() const { return number_; }
   const OpenServer& open() const { return *open_; }
+  const session::StartupFlavour& flavour() const { return *flavour_; }
   // The application_name that it was logged in with.
   const std::string& own_name() const { return own_name_; }
   ClientSession* client() const { return client_.get(); }
@@ -187,7 +185,7 @@ class ServerConnection final : public event::ServerSocketEvents {
 
  private:
   // What becomes of it once it is clean.
-  enum class Then : uint8_t { GiveBack, Rest, Check, Try };
+  enum class Then : uint8_t { GiveBack, Rest, Check };
   void on_server_bytes(base::Bytes bytes) override;
   void on_server_end(int error) override;
   void on_server_drained() override;
@@ -197,7 +195,6 @@ class ServerConnection final : public event::ServerSocketEvents {
   void on_resting(const wire::Message& message);
   void on_cleaning(const wire::Message& message);
   void on_checking(const wire::Message& message);
-  void on_trying(const wire::Message& message);
   void clean(Then then);
   void cleaned();
   void carry_out(session::ServerCleanup::Step step, const std::string& out,
@@ -211,17 +208,17 @@ class ServerConnection final : public event::ServerSocketEvents {
   void set_state(State state);
 
   std::unique_ptr<OpenServer> open_;
+  session::FlavourPtr flavour_;
   const std::unique_ptr<ServerHolders::Entry> holder_;
   event::ServerSocket socket_;
   Worker* worker_ = nullptr;
   PoolHere* pool_ = nullptr;
-  LinkEnd<ServerConnection, ClientSession> client_{*this};  // Lent or Trying, or Cleaning for a trial
+  LinkEnd<ServerConnection, ClientSession> client_{*this};  // Lent
   std::optional<session::ServerCleanup> cleanup_;
-  std::unique_ptr<session::SettingsTrial> trial_;
   std::optional<base::TimePoint> deadline_;
   std::optional<base::TimePoint> unclean_since_;
   struct Suited {
-    std::shared_ptr<const session::Greeting> greeting;
+    session::GreetingPtr greeting;
     std::string application_name;
     session::CarriedSettings carried;
     uint64_t version = 0, version_when_clean = 0, version_applied = 0;
@@ -241,6 +238,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   uint32_t cancels_ = 0;
   State state_ = State::Resting;
   Then then_ = Then::GiveBack;
+  bool keeps_role_;            // DISCARD ALL does, there
   bool reset_may_wait_;        // this server lets it
   bool has_answered_ = false;  // a client
   bool check_failed_ = false;

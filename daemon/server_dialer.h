@@ -17,6 +17,7 @@
 #include "lib/base/time.h"
 #include "lib/pool/pool_ledger.h"
 #include "lib/session/parameter_map.h"
+#include "lib/session/startup_settings.h"
 
 struct pg_conn;
 struct ssl_st;
@@ -27,7 +28,8 @@ struct DialOrder {
   std::string conninfo;
   // To log in with, also if it is empty. Nothing: the conninfo's own, or none.
   std::optional<std::string> application_name = {};
-  std::string configure = {};  // SQL, or empty
+  session::StartupSettings settings = {};  // of clients, for the startup packet
+  std::string configure = {};              // SQL, or empty
   base::Duration configure_timeout{5000000};
 };
 

@@ -16,6 +16,8 @@
 #include "daemon/login_error.h"
 #include "daemon/login_tap.h"
 #include "daemon/server_stream.h"
+#include "lib/base/ascii.h"
+#include "lib/session/startup_settings.h"
 #include "lib/wire/message_writer.h"
 
 namespace tidepool::daemon {
@@ -32,6 +34,8 @@ using Connection = std::unique_ptr<PGconn, FinishConnection>;
 
 constexpr const char* kNoConnection = "08001";
 constexpr std::chrono::seconds kCancelTime(2);
+// PostgreSQL reads 10,000 bytes of a startup packet; the rest is for the conninfo's.
+constexpr size_t kLongestSettings = 9000;
 
 // Why one address gave no server, and what that means for those that are left.
 struct Refusal {
@@ -65,6 +69,7 @@ class Login {
   const std::string& application_name() const {
     return order_.application_name ? *order_.application_name : plan_.summary.application_name;
   }
+  bool is_of_settings(const Refusal& refusal) const;
   Connection start(const DialTarget& target, const std::string& session_attrs) const;
   std::optional<Refusal> poll_connection(PGconn* connection, LoginTap& tap, Deadline deadline);
   base::Result<Wait> wait(PGconn* connection, PostgresPollingStatusType wanted, LoginTap& tap,
@@ -72,6 +77,13 @@ class Login {
   std::optional<Refusal> prove_idle(OpenServer& server, base::Bytes unread, Deadline deadline);
   std::optional<Refusal> configure(OpenServer& server);
   DialFailed failure() const;
+  // PostgreSQL applies what stands in the packet itself after `options`.
+  bool has_own_encoding() const {
+    const auto& entries = order_.settings.entries;
+    return std::any_of(entries.begin(), entries.end(), [](const auto& entry) {
+      return base::same_letters(entry.first, "client_encoding");
+    });
+  }
   bool is_over() const { return stopped_ || (!refusals_.empty() && refusals_.back().is_final); }
 
   const DialOrder& order_;
@@ -88,6 +100,10 @@ void shuffle(std::vector<T>& list) {
 }
 
 DialResult Login::run() {
+  // PostgreSQL would hang up, and look like a server that is gone.
+  if (session::as_options(order_.settings).size() > kLongestSettings)
+    return DialFailed{DialFailure::SettingsRefused,
+                      {"54000", "startup settings are too long to be passed on to PostgreSQL"}};
   std::vector<Host> hosts;
   for (const auto& target : plan_.targets) hosts.push_back({target});
   if (plan_.summary.shuffles_hosts) shuffle(hosts);
@@ -199,6 +215,7 @@ Attempt Login::try_address(const DialTarget& target, const std::string& session_
   PQsetErrorVerbosity(connection.get(), PQERRORS_VERBOSE);        // shows the SQLSTATE
 
   if (auto refusal = poll_connection(connection.get(), tap, deadline)) {
+    if (is_of_settings(*refusal)) refusal->kind = DialFailure::SettingsRefused;
     refusal->was_in = tap.stream().was_in();
     return std::move(*refusal);
   }
@@ -220,13 +237,24 @@ Attempt Login::try_address(const DialTarget& target, const std::string& session_
   return server;
 }
 
+// The server's word, and not about the server, the login or the moment: then about the client's settings.
+bool Login::is_of_settings(const Refusal& refusal) const {
+  if (order_.settings.entries.empty() || !refusal.is_final) return false;
+  const std::string_view sqlstate = refusal.error.sqlstate;
+  if (sqlstate == "08P01") return true;  // of a server that takes no `options`, or not so many
+  for (std::string_view of_others : {"08", "28", "3D", "53", "55000", "57", "58", "XX"})
+    if (sqlstate.starts_with(of_others)) return false;
+  return true;
+}
+
 Connection Login::start(const DialTarget& target, const std::string& session_attrs) const {
   std::vector<const char*> keys, values;
   const auto give = [&](const char* key, const std::string& value) {  // which outlives the call
     keys.push_back(key);
     values.push_back(value.c_str());
   };
-  for (const auto& [key, value] : plan_.options) give(key.c_str(), value);
+  for (const auto& [key, value] : plan_.options)
+    if (key != "client_encoding" || !has_own_encoding()) give(key.c_str(), value);
   give("host", target.host);
   give("hostaddr", target.hostaddr);
   give("port", target.port);
@@ -235,6 +263,8 @@ Connection Login::start(const DialTarget& target, const std::string& session_att
   std::string server_options = plan_.server_options;
   // In front: the conninfo's own word is the last.
   if (sets_idle_timeout_) server_options.insert(0, "-c idle_session_timeout=0 ");
+  // Behind: a client's own settings win over both.
+  server_options.append(server_options.empty() ? "" : " ").append(session::as_options(order_.settings));
   give("options", server_options);
   keys.push_back(nullptr);
   values.push_back(nullptr);
@@ -329,7 +359,10 @@ std::optional<Refusal> Login::configure(OpenServer& server) {
   const std::string& sqlstate = refusal.error.sqlstate;
   const bool will_pass = sqlstate.starts_with("08") || sqlstate.starts_with("40") ||
                          sqlstate.starts_with("53") || sqlstate.starts_with("57P");
-  refusal.kind = will_pass ? DialFailure::Unreachable : DialFailure::LoginRefused;
+  // A client's search_path or time limit may be what it does not bear.
+  const auto lasting =
+      order_.settings.entries.empty() ? DialFailure::LoginRefused : DialFailure::SettingsRefused;
+  refusal.kind = will_pass ? DialFailure::Unreachable : lasting;
   refusal.is_final = true;
   refusal.error.message.insert(0, "configure: ");
   refusal.words = refusal.error.message;

@@ -87,13 +87,15 @@ SharedPool::SharedPool(std::shared_ptr<const config::PoolSettings> settings, Swi
       switchboard_(switchboard),
       settings_(std::move(settings)),
       ledger_(name_, limits_of(*settings_), random_seed(), now),
+      giving_way_(now),
       statements_(settings_->statement_memory) {}
 
 std::optional<pool::Grant> SharedPool::checkout(pool::Ticket ticket, pool::WorkerId worker,
+                                                const session::StartupFlavour& flavour,
                                                 const std::string& application_name, base::TimePoint now) {
   Turn turn(*this);
   if (application_name_ != application_name) application_name_ = application_name;
-  ledger_.checkout(ticket, worker, pool::kNeutral, now, turn.actions);
+  ledger_.checkout(ticket, worker, pool::Flavour{flavour.number}, now, turn.actions);
   if (turn.actions.size() == 1) {
     const auto* grant = std::get_if<pool::Grant>(&turn.actions.front());
     if (grant != nullptr && grant->ticket == ticket && grant->owner == worker) {
@@ -106,10 +108,11 @@ std::optional<pool::Grant> SharedPool::checkout(pool::Ticket ticket, pool::Worke
   return std::nullopt;
 }
 
-void SharedPool::checkout_again(pool::Ticket ticket, pool::WorkerId worker, base::TimePoint since,
+void SharedPool::checkout_again(pool::Ticket ticket, pool::WorkerId worker,
+                                const session::StartupFlavour& flavour, base::TimePoint since,
                                 base::TimePoint now) {
   Turn turn(*this);
-  ledger_.checkout_again(ticket, worker, pool::kNeutral, since, now, turn.actions);
+  ledger_.checkout_again(ticket, worker, pool::Flavour{flavour.number}, since, now, turn.actions);
   turn.look_at_deadline();
 }
 
@@ -151,24 +154,37 @@ bool SharedPool::begin_cleaning(pool::ConnectionId connection, base::TimePoint n
   return ledger_.begin_cleaning(connection, now);
 }
 
-pool::ConnectionId SharedPool::dial_succeeded(pool::DialId dial, const session::ParameterMap& parameters,
-                                              base::Duration took, base::TimePoint now) {
+pool::ConnectionId SharedPool::dial_succeeded(pool::DialId dial, const session::FlavourPtr& flavour,
+                                              const session::ParameterMap& parameters, base::Duration took,
+                                              base::TimePoint now) {
   Turn turn(*this);
-  greetings_.learn_base(parameters);
+  greetings_.learn(flavour, parameters);
   return ledger_.dial_succeeded(dial, took, now, turn.actions);
 }
 
-void SharedPool::dial_failed(pool::DialId dial, const DialFailed& failure, base::TimePoint now) {
+void SharedPool::dial_failed(pool::DialId dial, const session::FlavourPtr& flavour, const DialFailed& failure,
+                             base::TimePoint now) {
   Turn turn(*this);
+  // Its next client is to hear of it when it logs in.
+  if (failure.kind == pool::DialFailure::SettingsRefused && flavour) greetings_.forget(flavour);
   ledger_.dial_failed(dial, failure.kind, failure.error, now, turn.actions);
   turn.look_at_deadline();
 }
 
 std::optional<base::TimePoint> SharedPool::tick(base::TimePoint now) {
-  Turn turn(*this);
-  ledger_.tick(now, turn.actions);
-  wanted_tick_ = ledger_.next_deadline();
-  return wanted_tick_;
+  std::optional<base::TimePoint> next;
+  std::optional<int64_t> gave_way;
+  {
+    Turn turn(*this);
+    ledger_.tick(now, turn.actions);
+    next = wanted_tick_ = ledger_.next_deadline();
+    gave_way = giving_way_.look(now, ledger_.gave_way(), ledger_.limits().max_size);
+  }
+  if (gave_way)
+    log::warning("pool=" + name_ + " is full of clients with many different startup settings: " +
+                 std::to_string(*gave_way) +
+                 " servers were closed within a minute to make room for ones with other settings");
+  return next;
 }
 
 void SharedPool::change(std::shared_ptr<const config::PoolSettings> settings, base::TimePoint now) {
@@ -181,7 +197,7 @@ void SharedPool::change(std::shared_ptr<const config::PoolSettings> settings, ba
   }
   ledger_.set_limits(limits_of(*settings_), now, turn.actions);
   if (replace) {
-    greetings_.forget();
+    greetings_.forget_greetings();
     ledger_.replace_all(now, turn.actions);
   }
   turn.look_at_deadline();
@@ -189,7 +205,7 @@ void SharedPool::change(std::shared_ptr<const config::PoolSettings> settings, ba
 
 void SharedPool::replace_all(base::TimePoint now) {
   Turn turn(*this);
-  greetings_.forget();
+  greetings_.forget_greetings();
   ledger_.replace_all(now, turn.actions);
   turn.look_at_deadline();
 }
@@ -209,16 +225,19 @@ bool SharedPool::is_empty() const {
   return ledger_.is_empty();
 }
 
-std::shared_ptr<const session::Greeting> SharedPool::greeting_for(const session::StartupSettings& settings) {
+std::pair<session::FlavourPtr, session::GreetingPtr> SharedPool::greeting_for(
+    const session::StartupSettings& settings) {
   std::lock_guard lock(mutex_);
-  return greetings_.find(settings);
+  auto flavour = greetings_.flavour_of(settings);
+  auto greeting = greetings_.greeting_for(flavour);
+  return {std::move(flavour), std::move(greeting)};
 }
 
-std::shared_ptr<const session::Greeting> SharedPool::learn_greeting(const session::StartupSettings& settings,
-                                                                    const session::ParameterMap& server,
-                                                                    const session::ParameterMap& changed) {
+session::GreetingPtr SharedPool::greeting_of(const session::FlavourPtr& flavour,
+                                             const session::ParameterMap& reported) {
   std::lock_guard lock(mutex_);
-  return greetings_.learn(settings, server, changed);
+  auto greeting = greetings_.greeting_for(flavour);
+  return greeting ? greeting : greetings_.learn(flavour, reported);
 }
 
 session::TextPtr SharedPool::statement_text(std::string_view text, std::string_view types,
@@ -300,6 +319,7 @@ void SharedPool::tell(pool::PoolAction& action) {
 
 void SharedPool::dial(const pool::Dial& dial) {
   DialOrder order;
+  session::FlavourPtr flavour;
   {
     std::lock_guard lock(mutex_);
     order.conninfo = settings_->conninfo;
@@ -307,12 +327,17 @@ void SharedPool::dial(const pool::Dial& dial) {
     order.configure_timeout = settings_->check_timeout;
     // In transaction mode every client would find the name below its own, when it says RESET.
     if (settings_->mode == config::PoolMode::Session) order.application_name = application_name_;
+    flavour = greetings_.find(static_cast<uint32_t>(dial.flavour));
   }
-  switchboard_.dialer().dial(
-      std::move(order), [self = shared_from_this(), dial](DialResult result, base::Duration took) {
-        self->switchboard_.tell_worker(dial.worker,
-                                       to_worker::DialFinished{self, dial.dial, std::move(result), took});
-      });
+  DialDone done = [self = shared_from_this(), dial, flavour](DialResult result, base::Duration took) {
+    self->switchboard_.tell_worker(
+        dial.worker, to_worker::DialFinished{self, dial.dial, flavour, std::move(result), took});
+  };
+  // Nobody is there any more who wants them.
+  if (!flavour)
+    return done(DialFailed{pool::DialFailure::SettingsRefused, {"57P01", "nobody wants it any more"}}, {});
+  order.settings = flavour->settings;
+  switchboard_.dialer().dial(std::move(order), std::move(done));
 }
 
 }  // namespace tidepool::daemon

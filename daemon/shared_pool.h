@@ -11,6 +11,7 @@
 
 #include "daemon/switchboard.h"
 #include "lib/config/settings.h"
+#include "lib/pool/giving_way.h"
 #include "lib/pool/pool_ledger.h"
 #include "lib/session/greeting_book.h"
 #include "lib/session/statement_book.h"
@@ -27,8 +28,10 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   // as CarryOut, TakeServer or ServerWasDead. `application_name`: what its server should be logged in with,
   // if one has to be dialed.
   std::optional<pool::Grant> checkout(pool::Ticket ticket, pool::WorkerId worker,
+                                      const session::StartupFlavour& flavour,
                                       const std::string& application_name, base::TimePoint now);
-  void checkout_again(pool::Ticket ticket, pool::WorkerId worker, base::TimePoint since, base::TimePoint now);
+  void checkout_again(pool::Ticket ticket, pool::WorkerId worker, const session::StartupFlavour& flavour,
+                      base::TimePoint since, base::TimePoint now);
   bool withdraw(pool::Ticket ticket, base::TimePoint now);
   void give_back(pool::ConnectionId connection, bool used, bool outgrown, base::TimePoint now);
   void lose(pool::ConnectionId connection, pool::CloseReason reason, base::TimePoint now,
@@ -37,9 +40,11 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   void closed(pool::ConnectionId connection, base::TimePoint now);
   void check_passed(pool::ConnectionId connection, base::TimePoint now);
   bool begin_cleaning(pool::ConnectionId connection, base::TimePoint now);
-  pool::ConnectionId dial_succeeded(pool::DialId dial, const session::ParameterMap& parameters,
-                                    base::Duration took, base::TimePoint now);
-  void dial_failed(pool::DialId dial, const DialFailed& failure, base::TimePoint now);
+  pool::ConnectionId dial_succeeded(pool::DialId dial, const session::FlavourPtr& flavour,
+                                    const session::ParameterMap& parameters, base::Duration took,
+                                    base::TimePoint now);
+  void dial_failed(pool::DialId dial, const session::FlavourPtr& flavour, const DialFailed& failure,
+                   base::TimePoint now);
 
   // Housekeeping, by the main thread. Returns when it wants to be called next, at the latest.
   std::optional<base::TimePoint> tick(base::TimePoint now);
@@ -51,10 +56,11 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   void drain(base::TimePoint now);
   bool is_empty() const;
 
-  std::shared_ptr<const session::Greeting> greeting_for(const session::StartupSettings& settings);
-  std::shared_ptr<const session::Greeting> learn_greeting(const session::StartupSettings& settings,
-                                                          const session::ParameterMap& server,
-                                                          const session::ParameterMap& changed);
+  // With which settings a client's servers are dialed, and what it is greeted with; null if no server with
+  // them has been dialed yet.
+  std::pair<session::FlavourPtr, session::GreetingPtr> greeting_for(const session::StartupSettings& settings);
+  // The same for a client that has such a server, which reports this by itself.
+  session::GreetingPtr greeting_of(const session::FlavourPtr& flavour, const session::ParameterMap& reported);
   // What all sessions share of prepared statements. Null: they take too much memory.
   session::TextPtr statement_text(std::string_view text, std::string_view types, const sql::Options& options);
   session::StatementPtr share_statement(const session::PreparedStatement& statement);
@@ -81,6 +87,7 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   // Guarded by mutex_.
   std::shared_ptr<const config::PoolSettings> settings_;
   pool::PoolLedger ledger_;
+  pool::GivingWay giving_way_;
   session::GreetingBook greetings_;
   std::optional<std::string> application_name_;  // the one asked for last
   std::optional<base::TimePoint> wanted_tick_;

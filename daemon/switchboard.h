@@ -12,6 +12,7 @@
 #include "daemon/server_dialer.h"
 #include "lib/base/result.h"
 #include "lib/pool/pool_actions.h"
+#include "lib/session/greeting_book.h"
 #include "lib/stats/snapshot.h"
 
 namespace tidepool::daemon {
@@ -52,6 +53,7 @@ struct ServerWasDead {  // the granted server turned out dead at its owner: ask 
 struct DialFinished {
   std::shared_ptr<SharedPool> pool;
   pool::DialId dial;
+  session::FlavourPtr flavour;
   DialResult result;
   base::Duration took;
 };

@@ -331,16 +331,18 @@ void Worker::on(to_worker::DialFinished&& message) {
   if (const auto* failure = std::get_if<DialFailed>(&message.result)) {
     log::debug("pool=" + message.pool->name() + " dial failed: " + failure->error.sqlstate + " " +
                log::shown(failure->error.message));
-    return message.pool->dial_failed(message.dial, *failure, now());
+    return message.pool->dial_failed(message.dial, message.flavour, *failure, now());
   }
   PoolHere& pool = here(message.pool);
   auto open = std::move(std::get<std::unique_ptr<OpenServer>>(message.result));
   log::debug("pool=" + message.pool->name() + " server_pid=" + std::to_string(open->process_id) +
              " server logged in");
   const session::ParameterMap parameters = open->parameters;
-  const pool::ConnectionId id = message.pool->dial_succeeded(message.dial, parameters, message.took, now());
+  const pool::ConnectionId id =
+      message.pool->dial_succeeded(message.dial, message.flavour, parameters, message.took, now());
   const uint64_t number = uint64_t{id_} << kServerNumberBits | ++server_number_;
-  auto server = std::make_unique<ServerConnection>(std::move(open), id, number, holders());
+  auto server = std::make_unique<ServerConnection>(std::move(open), std::move(message.flavour), id, number,
+                                                    holders());
   server->arrive(*this, pool);
   pool.servers.emplace(id, std::move(server));
 }

@@ -20,4 +20,10 @@ inline bool same_letters(std::string_view a, std::string_view b) {
                     [](char x, char y) { return lower(x) == lower(y); });
 }
 
+// `word` in lower case.
+inline bool contains_letters(std::string_view text, std::string_view word) {
+  return std::search(text.begin(), text.end(), word.begin(), word.end(),
+                     [](char x, char y) { return lower(x) == y; }) != text.end();
+}
+
 }  // namespace tidepool::base

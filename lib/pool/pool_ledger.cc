@@ -186,8 +186,14 @@ void PoolLedger::lose(ConnectionId connection, CloseReason reason, TimePoint now
   if (!count_lost(at, reason, now)) return;
   servers_.enter(at, ServerState::Closing, now);
   const Server& server = servers_[at];
-  if (fault != nullptr && !server.has_answered && !server.doom)
-    tell(health_.lost_untried(*fault, server.opened, servers_.open() > 0, now), out);
+  if (fault != nullptr && !server.has_answered && !server.doom) {
+    // What startup settings can bring about (a statement_timeout of 1 ms) is not the server's fault.
+    const Flavour flavour = lanes_[server.lane];
+    if (flavour == kNeutral || fault->sqlstate.starts_with("08"))
+      tell(health_.lost_untried(*fault, server.opened, servers_.open() > 0, now), out);
+    else if (wanted_ == flavour)
+      wanted_ = kNeutral;
+  }
   if (was_checked) cast_doubt(check_began, now, out);
   settle(now, out);
 }

@@ -106,6 +106,7 @@ class PoolLedger {
   // one is due.
   void turned_away(WorkerId worker, base::TimePoint now, PoolActions& out);
   PoolStats stats(base::TimePoint now) const;
+  int64_t gave_way() const { return counted_.gave_way; }
 
  private:
   // What every event ends with: waiters get what there is, demand is dialed for, who waits in vain is told

@@ -48,7 +48,7 @@ void note_function_call(base::Bytes body, SessionWatch& watch) {
     return;
   if (fields.ok() && function == kSetConfig && note_set_config(fields, watch)) return;
   if (fields.ok() && function == kSetSeed) watch.note_pin(Pin::Function, kShown);
-  watch.note_everything(kShown, false);
+  watch.note_everything(kShown);
 }
 
 }  // namespace tidepool::session

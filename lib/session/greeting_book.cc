@@ -1,6 +1,9 @@
 #include "lib/session/greeting_book.h"
 
-#include <strings.h>
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/ascii.h"
 
 namespace tidepool::session {
 
@@ -8,95 +11,122 @@ namespace {
 
 constexpr std::string_view kApplicationName = "application_name";
 
+bool is_identity(std::string_view name) {
+  return base::same_letters(name, "role") || base::same_letters(name, "session_authorization");
+}
+
+// Drivers spell it in as many ways as PostgreSQL allows.
+bool means_utf8(std::string_view name, std::string_view value) {
+  if (!base::same_letters(name, "client_encoding")) return false;
+  std::string letters = base::lower(value);
+  std::erase_if(letters, [](char c) { return (c < 'a' || c > 'z') && (c < '0' || c > '9'); });
+  return letters == "utf8" || letters == "unicode";
+}
+
+// In an order that does not depend on the driver's. A role and a session authorization come last: either
+// takes back the other's effect, so that theirs counts.
+StartupSettings in_order(const StartupSettings& settings) {
+  StartupSettings ordered;
+  ordered.entries = settings.entries;
+  std::stable_sort(ordered.entries.begin(), ordered.entries.end(), [](const auto& a, const auto& b) {
+    const bool a_is_last = is_identity(a.first), b_is_last = is_identity(b.first);
+    if (a_is_last || b_is_last) return !a_is_last && b_is_last;
+    return base::lower(a.first) < base::lower(b.first);
+  });
+  for (auto& [name, value] : ordered.entries)
+    if (means_utf8(name, value)) value = "UTF8";
+  return ordered;
+}
+
 std::string key_of(const StartupSettings& settings) {
   std::string key;
   for (const auto& [name, value] : settings.entries) {
-    key.append(name).push_back('\0');
+    key.append(base::lower(name)).push_back('\0');
     key.append(value).push_back('\0');
   }
   return key;
 }
 
-// PostgreSQL compares names of settings without regard to case; a client may write "timezone" for what is
-// reported as "TimeZone".
-const ParameterMap::Entry* find_any_case(const ParameterMap& map, const std::string& name) {
-  for (const auto& entry : map.entries())
-    if (strcasecmp(entry.first.c_str(), name.c_str()) == 0) return &entry;
+}  // namespace
+
+const std::string* StartupFlavour::find(std::string_view name) const {
+  for (const auto& entry : settings.entries)
+    if (base::same_letters(entry.first, name)) return &entry.second;
   return nullptr;
 }
 
-}  // namespace
+GreetingBook::GreetingBook(size_t most) : most_(most) {
+  flavour_of({});
+}
 
-std::vector<StartupSettings::Entry> Greeting::missing_on(const ParameterMap& current) const {
-  std::vector<StartupSettings::Entry> missing;
-  for (const Wish& wish : wishes) {
-    const std::string* value = wish.reported_name.empty() ? nullptr : current.find(wish.reported_name);
-    if (value == nullptr || *value != wish.reported_value) missing.push_back(wish.setting);
+FlavourPtr GreetingBook::flavour_of(const StartupSettings& settings) {
+  StartupSettings ordered = in_order(settings);
+  std::string key = key_of(ordered);
+  if (const auto known = numbers_.find(key); known != numbers_.end()) {
+    Entry& entry = entries_.at(known->second);
+    entry.last_use = ++uses_;
+    return entry.flavour;
   }
-  return missing;
+  if (entries_.size() >= most_) make_room();
+  const uint32_t number = entries_.empty() ? 0 : ++last_number_;
+  Entry& entry = entries_[number];
+  entry.flavour = std::make_shared<const StartupFlavour>(StartupFlavour{number, std::move(ordered)});
+  entry.key = key;
+  entry.last_use = ++uses_;
+  numbers_.emplace(std::move(key), number);
+  return entry.flavour;
 }
 
-std::vector<StartupSettings::Entry> Greeting::settings() const {
-  std::vector<StartupSettings::Entry> all;
-  all.reserve(wishes.size());
-  for (const Wish& wish : wishes) all.push_back(wish.setting);
-  return all;
+FlavourPtr GreetingBook::find(uint32_t number) const {
+  const auto found = entries_.find(number);
+  return found == entries_.end() ? nullptr : found->second.flavour;
 }
 
-void GreetingBook::learn_base(const ParameterMap& reported) {
-  ParameterMap told;
-  for (const auto& [name, value] : reported.entries())
-    if (name != kApplicationName) told.set(name, value);
-  if (base_ && base_->told == told) return;
-  auto base = std::make_shared<Greeting>();
-  base->told = std::move(told);
-  base->told.append_all(base->bytes);
-  base_ = std::move(base);
-  for (auto& [key, set] : sets_) set.greeting = nullptr;
-}
-
-std::shared_ptr<const Greeting> GreetingBook::find(const StartupSettings& settings) {
-  if (settings.entries.empty() || !base_) return base_;
-  const auto found = sets_.find(key_of(settings));
-  if (found == sets_.end()) return nullptr;
-  Set& set = found->second;
-  if (!set.greeting) set.greeting = make(set.settings, set.changed);
-  return set.greeting;
-}
-
-std::shared_ptr<const Greeting> GreetingBook::learn(const StartupSettings& settings,
-                                                    const ParameterMap& server, const ParameterMap& changed) {
-  learn_base(server);
-  if (settings.entries.empty()) return base_;
-  if (sets_.size() >= most_sets_) sets_.clear();
-  Set& set = sets_[key_of(settings)];
-  set = {settings, changed, make(settings, changed)};
-  set.settings.application_name.reset();
-  return set.greeting;
-}
-
-void GreetingBook::forget() {
-  base_ = nullptr;
-  sets_.clear();
-}
-
-std::shared_ptr<const Greeting> GreetingBook::make(const StartupSettings& settings,
-                                                   const ParameterMap& changed) const {
+GreetingPtr GreetingBook::learn(const FlavourPtr& flavour, const ParameterMap& reported) {
   auto greeting = std::make_shared<Greeting>();
-  greeting->told = base_->told;
-  for (const auto& [name, value] : changed.entries())
+  greeting->flavour = flavour;
+  for (const auto& [name, value] : reported.entries())
     if (name != kApplicationName) greeting->told.set(name, value);
+  Entry* entry = entry_of(flavour);
+  if (entry != nullptr && entry->greeting && entry->greeting->told == greeting->told) return entry->greeting;
   greeting->told.append_all(greeting->bytes);
-  for (const auto& setting : settings.entries) {
-    Greeting::Wish wish{setting, {}, {}};
-    // A setting that the trial did not change stood at its value already: then the server's own report holds.
-    if (const auto* reported = find_any_case(greeting->told, setting.first)) {
-      wish.reported_name = reported->first;
-      wish.reported_value = reported->second;
-    }
-    greeting->wishes.push_back(std::move(wish));
-  }
+  if (entry != nullptr) entry->greeting = greeting;
   return greeting;
+}
+
+GreetingPtr GreetingBook::greeting_for(const FlavourPtr& flavour) const {
+  const auto found = entries_.find(flavour->number);
+  return found == entries_.end() ? nullptr : found->second.greeting;
+}
+
+void GreetingBook::forget(const FlavourPtr& flavour) {
+  if (Entry* entry = entry_of(flavour)) entry->greeting = nullptr;
+}
+
+void GreetingBook::forget_greetings() {
+  for (auto& [number, entry] : entries_) entry.greeting = nullptr;
+}
+
+GreetingBook::Entry* GreetingBook::entry_of(const FlavourPtr& flavour) {
+  const auto found = entries_.find(flavour->number);
+  return found == entries_.end() ? nullptr : &found->second;
+}
+
+// By a session, a server, a dial.
+bool GreetingBook::Entry::is_used() const {
+  return flavour.use_count() > (greeting ? 2 : 1) || greeting.use_count() > 1;
+}
+
+// The one asked for longest ago goes. If all are used, there are as many as sessions and servers need.
+void GreetingBook::make_room() {
+  auto oldest = entries_.end();
+  for (auto at = entries_.begin(); at != entries_.end(); ++at) {
+    if (at->first == 0 || at->second.is_used()) continue;
+    if (oldest == entries_.end() || at->second.last_use < oldest->second.last_use) oldest = at;
+  }
+  if (oldest == entries_.end()) return;
+  numbers_.erase(oldest->second.key);
+  entries_.erase(oldest);
 }
 
 }  // namespace tidepool::session

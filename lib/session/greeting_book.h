@@ -1,64 +1,73 @@
-// What a pool's clients are greeted with (ParameterStatus), without asking a server: what the last server
-// login reported, and for each set of startup settings what a trial on a server made of it. Bounded. Not
-// thread-safe; SharedPool guards it. application_name is in none of it: it needs no trial and differs from
-// client to client.
+// The flavours of one pool (which sets of startup settings its clients have, each under a number), and what
+// clients of each are greeted with (ParameterStatus), without asking a server: what the last server that was
+// dialed with the same settings reported. Bounded. Not thread-safe; SharedPool guards it. application_name is
+// in none of it: it differs from client to client.
 #pragma once
 
-#include <functional>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
-#include <vector>
+#include <unordered_map>
 
 #include "lib/session/parameter_map.h"
 #include "lib/session/startup_settings.h"
 
 namespace tidepool::session {
 
+struct StartupFlavour {
+  uint32_t number = 0;       // 0: no settings
+  StartupSettings settings;  // without application_name
+
+  // Null: it has none of that name.
+  const std::string* find(std::string_view name) const;
+};
+using FlavourPtr = std::shared_ptr<const StartupFlavour>;
+
 // Shared by all clients that log in alike.
 struct Greeting {
-  struct Wish {
-    StartupSettings::Entry setting;  // as the client gave it
-    // As the server reports it ("TimeZone", "Etc/UTC"), if it does: a server that reports this already need
-    // not be told.
-    std::string reported_name, reported_value;
-  };
-  std::vector<Wish> wishes;
+  FlavourPtr flavour;
   ParameterMap told;
   std::string bytes;  // `told` as ParameterStatus messages
-
-  // The settings that must be set on a server that reports `current`.
-  std::vector<StartupSettings::Entry> missing_on(const ParameterMap& current) const;
-  // All of them.
-  std::vector<StartupSettings::Entry> settings() const;
 };
+using GreetingPtr = std::shared_ptr<const Greeting>;
 
 class GreetingBook {
  public:
-  explicit GreetingBook(size_t most_sets = 1000) : most_sets_(most_sets) {}
+  // `most`: so many flavours that nobody uses any more are remembered.
+  explicit GreetingBook(size_t most = 1000);
 
-  // A server has been logged in to and reports this.
-  void learn_base(const ParameterMap& reported);
-  bool knows_base() const { return base_ != nullptr; }
-  // Null: unknown yet; a server is to be asked (its login, or a trial of the settings).
-  std::shared_ptr<const Greeting> find(const StartupSettings& settings);
-  // A trial of `settings` on a server that reported `server` made it report `changed` besides.
-  std::shared_ptr<const Greeting> learn(const StartupSettings& settings, const ParameterMap& server,
-                                        const ParameterMap& changed);
+  // The same for all who ask for the same, however they ordered it; remembered at least as long as somebody
+  // has it. The number is never used for others.
+  FlavourPtr flavour_of(const StartupSettings& settings);
+  // Null: forgotten.
+  FlavourPtr find(uint32_t number) const;
+
+  // A server that was dialed with these settings reports this.
+  GreetingPtr learn(const FlavourPtr& flavour, const ParameterMap& reported);
+  // Null: unknown yet; a server is to be dialed.
+  GreetingPtr greeting_for(const FlavourPtr& flavour) const;
+  // PostgreSQL does not take these settings any more.
+  void forget(const FlavourPtr& flavour);
   // After a change of the conninfo: everything is to be learnt again.
-  void forget();
+  void forget_greetings();
 
  private:
-  std::shared_ptr<const Greeting> make(const StartupSettings& settings, const ParameterMap& changed) const;
-
-  struct Set {
-    StartupSettings settings;
-    ParameterMap changed;
-    std::shared_ptr<const Greeting> greeting;  // null: to be made anew from a new base
+  struct Entry {
+    FlavourPtr flavour;
+    GreetingPtr greeting;
+    std::string key;
+    uint64_t last_use = 0;
+    bool is_used() const;
   };
-  size_t most_sets_;
-  std::shared_ptr<const Greeting> base_;  // for clients that set nothing
-  std::map<std::string, Set, std::less<>> sets_;
+  Entry* entry_of(const FlavourPtr& flavour);
+  void make_room();
+
+  size_t most_;
+  std::map<std::string, uint32_t, std::less<>> numbers_;  // by all that it has
+  std::unordered_map<uint32_t, Entry> entries_;
+  uint32_t last_number_ = 0;
+  uint64_t uses_ = 0;
 };
 
 }  // namespace tidepool::session

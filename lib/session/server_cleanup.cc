@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <span>
 
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
@@ -19,6 +20,17 @@ bool is_fatal(const wire::Message& message) {
   return severity == "FATAL" || severity == "PANIC";
 }
 
+// "15.4 (Debian 15.4-1)": of each major version from `first_major` on, the first minor one.
+bool is_at_least(std::string_view server_version, unsigned first_major,
+                 std::span<const unsigned> first_minor) {
+  unsigned major = 0, minor = 0;
+  const char* end = server_version.data() + server_version.size();
+  const auto [dot, error] = std::from_chars(server_version.data(), end, major);
+  if (error != std::errc{} || major < first_major) return false;
+  if (dot != end && *dot == '.') std::from_chars(dot + 1, end, minor);
+  return major - first_major >= first_minor.size() || minor >= first_minor[major - first_major];
+}
+
 }  // namespace
 
 ServerCleanup::ServerCleanup(const CleanupPolicy& policy, TransactionTracker& tracker, Leave leave,
@@ -29,17 +41,15 @@ ServerCleanup::ServerCleanup(const CleanupPolicy& policy, TransactionTracker& tr
       half_sent_(half_sent),
       reset_may_wait_(reset == Reset::MayWait) {}
 
-// "15.4 (Debian 15.4-1)": 10.22, 11.17, 12.12, 13.8, 14.5 and later commit it at once within a pipeline.
+// 10.22, 11.17, 12.12, 13.8, 14.5 and later commit it at once within a pipeline.
 bool ServerCleanup::may_wait_on(std::string_view server_version) {
-  unsigned major = 0, minor = 0;
-  const char* end = server_version.data() + server_version.size();
-  const auto [dot, error] = std::from_chars(server_version.data(), end, major);
-  if (error != std::errc{}) return false;
-  if (dot != end && *dot == '.') std::from_chars(dot + 1, end, minor);
-  constexpr unsigned kFirstMajor = 10;
   constexpr std::array<unsigned, 5> kFirstMinor{22, 17, 12, 8, 5};
-  if (major < kFirstMajor) return false;
-  return major - kFirstMajor >= kFirstMinor.size() || minor >= kFirstMinor[major - kFirstMajor];
+  return is_at_least(server_version, 10, kFirstMinor);
+}
+
+bool ServerCleanup::keeps_startup_role(std::string_view server_version) {
+  constexpr std::array<unsigned, 6> kFirstMinor{22, 18, 15, 10, 6, 2};
+  return is_at_least(server_version, 12, kFirstMinor);
 }
 
 bool ServerCleanup::wants_body(char type) {

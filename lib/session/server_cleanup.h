@@ -53,6 +53,10 @@ class ServerCleanup {
 
   // Whether a server of this version lets DISCARD ALL travel in front of a client's message (facts.md 2).
   static bool may_wait_on(std::string_view server_version);
+  // Whether DISCARD ALL there leaves, or brings back, the role of the startup packet. On older ones (before
+  // 12.22, 13.18, 14.15, 15.10, 16.6, 17.2) the session is the login's user afterwards: such a server is
+  // closed instead.
+  static bool keeps_startup_role(std::string_view server_version);
 
   // Each appends to `out` what is to be sent now. server_sent() feeds the tracker itself.
   Step start(base::TimePoint now, std::string& out);

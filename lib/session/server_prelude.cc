@@ -1,6 +1,5 @@
 #include "lib/session/server_prelude.h"
 
-#include "lib/base/ascii.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
 
@@ -8,9 +7,14 @@ namespace tidepool::session {
 
 namespace {
 
+constexpr std::string_view kRestores = "tidepool restores settings";
+// pg_settings says whether a value came from SET.
+constexpr std::string_view kRenameIfReset =
+    "SELECT pg_catalog.count(pg_catalog.set_config('application_name', $1, false)) FROM "
+    "pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=) 'application_name' AND s.source "
+    "OPERATOR(pg_catalog.<>) 'session'";
 // At isolation levels that the server may have for its default, the SELECT could fail (on a standby) or wait
 // (for a safe snapshot).
-constexpr std::string_view kRestores = "tidepool restores settings";
 constexpr std::string_view kBegin = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 // Writes requests, and the types of the answers that each gets when all goes well.
@@ -37,42 +41,39 @@ struct Batch {
 
 // The unnamed statement may be parsed over. It is closed in the end, so that a client that uses it without a
 // Parse of its own gets PostgreSQL's error.
-ServerPrelude ServerPrelude::of(const std::vector<SettingsStatement>& statements, char status, First first) {
+ServerPrelude ServerPrelude::of(const SettingChanges& changes, First first) {
   ServerPrelude prelude;
-  if (statements.empty() && first == First::Nothing) return prelude;
+  if (changes.empty() && first == First::Nothing) return prelude;
   Batch batch{prelude.bytes_, prelude.expected_, ""};
   if (first == First::Reset) batch.run("DISCARD ALL", {}, "C");
   // RESET ALL leaves the role and the session authorization.
   if (first == First::Undo)
     for (std::string_view sql : {"SET SESSION AUTHORIZATION DEFAULT", "RESET ROLE", "RESET ALL"})
       batch.run(sql, {}, "C");
-  if (!statements.empty() || first == First::Undo) {
-    if (status == 'I') batch.run(kBegin, {}, "C");
-    for (const auto& statement : statements) batch.run(statement.sql, statement.parameters, "DC");
-    if (status == 'I') batch.run("COMMIT", {}, "C");
+  if (!changes.empty() || first == First::Undo) {
+    batch.run(kBegin, {}, "C");
+    for (const auto& statement : statements_that_change(changes))
+      batch.run(statement.sql, statement.parameters, "DC");
+    batch.run("COMMIT", {}, "C");
   }
   batch.close();
   return prelude;
 }
 
-ServerPrelude ServerPrelude::reset_and_set(const Entries& settings) {
-  static const ServerPrelude kResetOnly = of({}, 'I', First::Reset);
-  return settings.empty() ? kResetOnly : of(statements_that_set(settings), 'I', First::Reset);
-}
-
 ServerPrelude ServerPrelude::change(const SettingChanges& changes, bool resets) {
-  return of(statements_that_change(changes), 'I', resets ? First::Reset : First::Nothing);
+  static const ServerPrelude kResetOnly = of({}, First::Reset);
+  if (resets && changes.empty()) return kResetOnly;
+  return of(changes, resets ? First::Reset : First::Nothing);
 }
 
 ServerPrelude ServerPrelude::undo_and_change(const SettingChanges& changes) {
-  return of(statements_that_change(changes), 'I', First::Undo);
+  return of(changes, First::Undo);
 }
 
 // A named statement must be closed before its name is used again; so must its portal, which would otherwise
 // live as long as the client's transaction.
-ServerPrelude ServerPrelude::restore(const Entries& settings, char status) {
+ServerPrelude ServerPrelude::rename(std::string_view application_name, char status, bool if_reset) {
   ServerPrelude prelude;
-  if (settings.empty()) return prelude;
   Batch batch{prelude.bytes_, prelude.expected_, kRestores};
   const auto run = [&batch](std::string_view sql, std::span<const wire::Value> parameters,
                             std::string_view answers) {
@@ -80,32 +81,15 @@ ServerPrelude ServerPrelude::restore(const Entries& settings, char status) {
     batch.close();
   };
   if (status == 'I') run(kBegin, {}, "C");
-  for (const auto& statement : statements_that_restore(settings))
-    run(statement.sql, statement.parameters, "DC");
-  if (status == 'I') run("COMMIT", {}, "C");
-  return prelude;
-}
-
-// Those would take a value for one item.
-bool ServerPrelude::can_be_restored_by_set(std::string_view name) {
-  for (std::string_view list : {"search_path", "temp_tablespaces", "session_preload_libraries",
-                                "local_preload_libraries", "unix_socket_directories"})
-    if (base::same_letters(name, list)) return false;
-  return name.find('"') == std::string_view::npos;
-}
-
-ServerPrelude ServerPrelude::restore_by_set(const Entries& settings) {
-  ServerPrelude prelude;
-  Batch batch{prelude.bytes_, prelude.expected_, kRestores};
-  for (const auto& [name, value] : settings) {
-    std::string sql = "SET ";
-    for (const char c : name) sql += c == '.' ? std::string("\".\"") : std::string(1, c);
-    sql.insert(4, "\"");
-    sql += "\" TO ";
-    append_literal(value, sql);
-    batch.run(sql, {}, "C");
-    batch.close();
+  if (if_reset) {
+    const wire::Value name(application_name);
+    run(kRenameIfReset, {&name, 1}, "DC");
+  } else {
+    std::string sql = "SET application_name TO ";
+    append_literal(application_name, sql);
+    run(sql, {}, "C");
   }
+  if (status == 'I') run("COMMIT", {}, "C");
   return prelude;
 }
 

@@ -14,6 +14,7 @@ constexpr std::string_view kApplicationName = "application_name";
 constexpr std::string_view kRole = "role";
 constexpr std::string_view kSessionAuthorization = "session_authorization";
 
+constexpr std::string_view kNone = "none";
 constexpr std::string_view kPrivate = "?";  // the name of no setting
 
 bool is_identity(std::string_view name) {
@@ -35,6 +36,14 @@ bool is_utf8(std::string_view text) {
       if (at >= text.size() || (static_cast<unsigned char>(text[at]) & 0xc0) != 0x80) return false;
   }
   return true;
+}
+
+// PostgreSQL compares names of settings without regard to case; a client may write "timezone" for what is
+// reported as "TimeZone".
+const std::string* find_any_case(const ParameterMap& map, std::string_view name) {
+  for (const auto& entry : map.entries())
+    if (base::same_letters(entry.first, name)) return &entry.second;
+  return nullptr;
 }
 
 std::string fingerprint_of(const ParameterMap& settings) {
@@ -73,55 +82,72 @@ std::optional<std::string> value_in(std::string_view fingerprint, std::string_vi
 
 SettingChanges WantedSettings::changes_on(ParameterMap& applied, const ParameterMap& base) const {
   ParameterMap wanted;  // but for what the server has by itself
-  const auto is_carried = [&](std::string_view name) {
-    return carried != nullptr && carried->find(name) != nullptr;
-  };
-  const auto want = [&](std::string_view name, std::string_view value, const std::string* of_base) {
-    const bool is_own = of_base != nullptr && *of_base == value;
-    // What it has by itself need not be set; what was set there must be set again.
-    if (!is_carried(name) && (!is_own || applied.find(name) != nullptr)) wanted.set(name, value);
-  };
-  for (const auto& wish : greeting.wishes) {
-    const bool is_reported = !wish.reported_name.empty();
-    // As the server reports it: what is given may be half of a value ("ISO" for a DateStyle), to be completed
-    // by what is in force.
-    want(base::lower(wish.setting.first), is_reported ? wish.reported_value : wish.setting.second,
-         is_reported ? base.find(wish.reported_name) : nullptr);
-  }
-  want(kApplicationName, application_name, base.find(kApplicationName));
+  const std::string* own_name = base.find(kApplicationName);
+  // What it has by itself need not be set; what was set there must be set again.
+  const bool has_name = own_name != nullptr && *own_name == application_name;
+  if (!has_name || applied.find(kApplicationName) != nullptr) wanted.set(kApplicationName, application_name);
   if (carried != nullptr)
     for (const auto& [name, value] : carried->entries()) wanted.set(name, value);
 
   SettingChanges changes;
-  // Under another role than the one that set them, settings might not be allowed: it ends first, and begins
-  // anew in the end.
+  const bool is_carried_name = carried != nullptr && carried->find(kApplicationName) != nullptr;
+  for (const auto& [name, value] : applied.entries())
+    if (wanted.find(name) == nullptr && !is_identity(name)) changes.push_back({name, std::nullopt});
+  for (const auto& [name, value] : wanted.entries()) {
+    const std::string* here = applied.find(name);
+    if (!is_identity(name) && (here == nullptr || *here != value))
+      changes.push_back({name, value, name != kApplicationName || is_carried_name || is_utf8(value)});
+  }
+  add_identity(applied, wanted, changes);
+  applied.replace_by(std::move(wanted));
+  return changes;
+}
+
+// Under another role than the one that set them, settings might not be allowed: it ends first, and begins
+// anew in the end, behind the session authorization, which takes it back.
+void WantedSettings::add_identity(const ParameterMap& applied, const ParameterMap& wanted,
+                                  SettingChanges& changes) const {
+  const bool sets_something = std::any_of(changes.begin(), changes.end(), [](const SettingChange& change) {
+    return change.name != kApplicationName;
+  });
+  const auto is_in = [](const ParameterMap& map) {
+    return map.find(kRole) != nullptr || map.find(kSessionAuthorization) != nullptr;
+  };
   const auto differs = [&](std::string_view name) {
     const std::string* here = applied.find(name);
     const std::string* there = wanted.find(name);
     return here != nullptr && (there == nullptr || *here != *there);
   };
-  const bool anew = differs(kRole) || differs(kSessionAuthorization);
+  const bool anew = differs(kRole) || differs(kSessionAuthorization) || (sets_something && is_in(applied));
+  SettingChanges first;
   if (anew) {
-    for (std::string_view name : {kSessionAuthorization, kRole})
-      if (applied.find(name) != nullptr) changes.push_back({std::string(name), std::nullopt});
+    // A session authorization takes the role along, also that of the server's own startup packet.
+    const bool is_another_user = applied.find(kSessionAuthorization) != nullptr;
+    if (is_another_user) first.push_back({std::string(kSessionAuthorization), std::nullopt});
+    if (is_another_user || applied.find(kRole) != nullptr)
+      first.push_back({std::string(kRole), std::nullopt});
   }
-  for (const auto& [name, value] : applied.entries())
-    if (wanted.find(name) == nullptr && !is_identity(name)) changes.push_back({name, std::nullopt});
-  for (const auto& [name, value] : wanted.entries()) {
-    const std::string* here = applied.find(name);
-    if (here == nullptr || *here != value || (anew && is_identity(name)))
-      changes.push_back({name, value, is_carried(name) || is_utf8(value)});
+  const std::string* own_role = greeting.flavour->find(kRole);
+  const bool lifts_own = own_role != nullptr && *own_role != kNone && sets_something;
+  if (lifts_own) first.push_back({std::string(kRole), std::string(kNone)});
+  changes.insert(changes.begin(), first.begin(), first.end());
+  for (std::string_view name : {kSessionAuthorization, kRole}) {
+    const std::string* there = wanted.find(name);
+    if (there == nullptr || !(anew || lifts_own || applied.find(name) == nullptr)) continue;
+    // Another user may have no right to the role that RESET leads back to.
+    const bool is_own = name == kRole && own_role != nullptr && *there == *own_role;
+    changes.push_back({std::string(name), is_own ? std::nullopt : std::optional(*there), true});
   }
-  applied.replace_by(std::move(wanted));
-  return changes;
+  if (lifts_own && !is_in(wanted)) changes.push_back({std::string(kRole), std::nullopt});
 }
 
 ParameterMap WantedSettings::all() const {
   ParameterMap all;
-  // Whole values, as above: they are set again for what is parsed again.
-  for (const auto& wish : greeting.wishes)
-    all.set(base::lower(wish.setting.first),
-            wish.reported_name.empty() ? wish.setting.second : wish.reported_value);
+  // As the server reports it: what is given may be half of a value ("ISO" for a DateStyle).
+  for (const auto& [name, value] : greeting.flavour->settings.entries) {
+    const std::string* reported = find_any_case(greeting.told, name);
+    all.set(base::lower(name), reported != nullptr ? *reported : value);
+  }
   if (carried != nullptr)
     for (const auto& [name, value] : carried->entries()) all.set(name, value);
   return all;
@@ -182,7 +208,7 @@ SettingChanges parse_settings_between(std::string_view from, std::string_view to
   return changes;
 }
 
-CarriedSettings carried_after(const CarriedSettings& before, const Greeting& greeting,
+CarriedSettings carried_after(const CarriedSettings& before, const StartupFlavour& flavour,
                               const SessionWatch& watch, const SessionState& state, const ParameterMap& base,
                               ParameterMap& applied) {
   ParameterMap now;
@@ -193,17 +219,13 @@ CarriedSettings carried_after(const CarriedSettings& before, const Greeting& gre
                        [&](const std::string& asked) { return base::same_letters(asked, name); });
   };
   const auto has = [&](const std::string& name, const std::string& value) {
-    // As it was brought to: by a wish of the client's, or carried already.
+    // As it was brought to: its application_name, or carried already.
     const std::string* here = applied.find(name);
     if (here != nullptr && *here == value) return;
     now.set(name, value);
     applied.set(name, value);
   };
-  const auto is_wish = [&](const std::string& name) {
-    return std::any_of(greeting.wishes.begin(), greeting.wishes.end(),
-                       [&](const auto& wish) { return base::same_letters(wish.setting.first, name); });
-  };
-  const auto has_not = [&](const std::string& name) {
+  const auto has_not = [&](std::string_view name) {
     now.erase(name);
     applied.erase(name);
   };
@@ -222,19 +244,29 @@ CarriedSettings carried_after(const CarriedSettings& before, const Greeting& gre
   for (const auto& [name, value] : set.entries())
     if (is_asked_for(name)) has(name, value);
 
+  // Of these it is known what they are, not where it comes from.
+  const std::string *user = nullptr, *role = nullptr;
   for (const auto& [name, value] : state.asked) {
-    if (!is_asked_for(name)) continue;
-    // At the server's own value: by RESET, or because the client has SET it to that in place of what it had
-    // asked for at start-up.
-    const bool is_back = value && (value->empty() || (name == kRole && *value == "none"));
-    const bool was_set = is_wish(name) && !watch.saw_reset(name);
-    const std::string* login = name == kSessionAuthorization ? base.find(name) : nullptr;
-    const bool is_login = value && login != nullptr && *login == *value;
-    if (!value || is_login || (is_back && !was_set && (name == kRole || is_wish(name)))) {
+    if (name == kSessionAuthorization) user = value ? &*value : nullptr;
+    if (name == kRole) role = value ? &*value : nullptr;
+    if (!is_asked_for(name) || is_identity(name)) continue;
+    const std::string* own = flavour.find(name);
+    if (!value || (own != nullptr && *own == *value))
       has_not(name);
-    } else {
+    else
       has(name, *value);
-    }
+  }
+  const std::string* login = base.find(kSessionAuthorization);
+  const bool is_another_user = user != nullptr && login != nullptr && *user != *login;
+  const std::string* startup_role = flavour.find(kRole);
+  const std::string_view own_role = startup_role != nullptr ? std::string_view(*startup_role) : kNone;
+  const bool asks_identity =
+      is_asked_for(std::string(kSessionAuthorization)) || is_asked_for(std::string(kRole));
+  if (asks_identity && role != nullptr) {
+    for (std::string_view name : {kSessionAuthorization, kRole}) has_not(name);
+    // Who is another user has no role, or one that was chosen behind that.
+    if (is_another_user) has(std::string(kSessionAuthorization), *user);
+    if (is_another_user || *role != own_role) has(std::string(kRole), *role);
   }
   return now.entries().empty() ? nullptr : std::make_shared<const ParameterMap>(std::move(now));
 }

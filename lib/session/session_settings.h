@@ -1,6 +1,6 @@
-// The settings of a session in transaction mode, which follow it to every server: what its startup packet
-// asked for, what it has SET since, its application_name. And what a server has of them, which the last
-// client left there. All names in lower case.
+// The settings of a session in transaction mode, which follow it to every server: what it has SET, and its
+// application_name. (What its startup packet asked for, its servers were dialed with.) And what a server has
+// of them, which the last client left there. All names in lower case.
 #pragma once
 
 #include <memory>
@@ -35,6 +35,7 @@ struct WantedSettings {
 
  private:
   ParameterMap all() const;
+  void add_identity(const ParameterMap& applied, const ParameterMap& wanted, SettingChanges& changes) const;
 };
 
 // Whether PostgreSQL parses again by itself what was parsed under `from`: another search_path.
@@ -53,8 +54,8 @@ SettingChanges parse_settings_between(std::string_view from, std::string_view to
 
 // What `before` becomes by the server's answer to what `watch` asked. `applied`, what the server was brought
 // to for this session, becomes what it has now: a setting that went back to the server's own value is not
-// there any more. (Of a custom setting that `greeting` gives, empty counts as that: docs/decisions.md, 7.)
-CarriedSettings carried_after(const CarriedSettings& before, const Greeting& greeting,
+// there any more. Of what the server does not tell where it comes from, `flavour` says what its own value is.
+CarriedSettings carried_after(const CarriedSettings& before, const StartupFlavour& flavour,
                               const SessionWatch& watch, const SessionState& state, const ParameterMap& base,
                               ParameterMap& applied);
 

@@ -93,7 +93,7 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
   }
   // What EXECUTE runs was read when it was prepared.
   if (traits.has_any({Trait::Dynamic, Trait::Unreadable, Trait::Executes})) {
-    note_everything(text, traits.has(Trait::Dynamic));
+    note_everything(text);
     may_be_gone_ = may_be_gone_ || !traits.has(Trait::Executes);
   }
   // What PostgreSQL lists of settings, a function sets unseen: that costs more than all the rest of the
@@ -113,14 +113,6 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
     for (const std::string& name : traits.settings) note_setting(name, text);
   }
   if (traits.has(Trait::AnySetting) || traits.has(Trait::ResetsSetting)) asks_all_settings_ = true;
-  if (traits.has(Trait::ResetsSetting)) {
-    const bool too_many = reset_settings_.size() >= kMostSettings;
-    saw_reset_of_role_ = saw_reset_of_role_ || too_many || traits.has(Trait::DiscardAll);
-    if (traits.has(Trait::AnySetting) || too_many)
-      saw_reset_ = true;
-    else
-      reset_settings_.insert(reset_settings_.end(), traits.settings.begin(), traits.settings.end());
-  }
   // If pg_temp comes first in the search_path.
   if (traits.has(Trait::Creates) && policy.on_state != OnState::Allow) suspect(bit(Pin::Temporary), text);
   // Whatever is known to be there may be gone now.
@@ -133,19 +125,6 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
     note_pin(Pin::Sequence, text);
   if (traits.has(Trait::NamesCurrentValue)) names_current_value_ = true;
   return std::nullopt;
-}
-
-void SessionWatch::reset_has_run() {
-  if (saw_reset_ || !reset_settings_.empty()) return;
-  saw_reset_ = saw_reset_of_role_ = true;
-}
-
-bool SessionWatch::saw_reset(std::string_view name) const {
-  const bool is_identity =
-      base::same_letters(name, "role") || base::same_letters(name, "session_authorization");
-  return (is_identity ? saw_reset_of_role_ : saw_reset_) ||
-         std::any_of(reset_settings_.begin(), reset_settings_.end(),
-                     [&](const std::string& reset) { return base::same_letters(reset, name); });
 }
 
 void SessionWatch::note_setting(std::string_view name, std::string_view text) {
@@ -163,9 +142,7 @@ void SessionWatch::note_setting(std::string_view name, std::string_view text) {
   asks_all_settings_ = true;
 }
 
-void SessionWatch::note_everything(std::string_view text, bool may_reset) {
-  saw_reset_ = saw_reset_ || may_reset;
-  saw_reset_of_role_ = saw_reset_of_role_ || may_reset;
+void SessionWatch::note_everything(std::string_view text) {
   asks_all_settings_ = asks_identity_ = true;
   doubt();
   suspect(kAskablePins, text);
@@ -206,10 +183,8 @@ void SessionWatch::answered(const SessionState& state) {
   pins_ = static_cast<Pins>((pins_ & ~(suspected_ | bit(Pin::Unknown))) | (state.pins & suspected_));
   suspected_ = 0;
   asks_identity_ = asks_statements_ = false;
-  asks_settings_ = asks_all_settings_ = sets_texts_ = sets_literals_ = saw_reset_ = saw_reset_of_role_ =
-      prepares_ = may_be_gone_ = false;
+  asks_settings_ = asks_all_settings_ = sets_texts_ = sets_literals_ = prepares_ = may_be_gone_ = false;
   settings_.clear();
-  reset_settings_.clear();
   if (pins_ == 0) suspect_.clear();
 }
 

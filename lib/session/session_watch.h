@@ -79,7 +79,7 @@ class SessionWatch {
   // It sets a setting whose name is not in the text (a parameter of set_config, or reported by the server).
   void note_setting(std::string_view name, std::string_view text);
   // It may have done anything.
-  void note_everything(std::string_view text, bool may_reset = true);
+  void note_everything(std::string_view text);
   // Its role or session authorization may be another.
   void note_identity(std::string_view text);
   void note_pin(Pin pin, std::string_view text);
@@ -117,12 +117,6 @@ class SessionWatch {
   // Custom ones that it has ever named: what it may have done again by a text that cannot be read.
   const std::vector<std::string>& custom_settings() const { return custom_settings_; }
   bool asks_all_settings() const { return asks_all_settings_; }
-  // It was RESET, perhaps: what stands at the server's own value may have gone back there. Else the client
-  // has SET it to that.
-  bool saw_reset(std::string_view name) const;
-  // The server says so, of a text that could not be read perhaps.
-  void reset_has_run();
-  bool saw_reset_of_all() const { return saw_reset_; }
   // It is pinned, and nothing that it ran since can have changed that: there is no need to ask yet.
   bool stays() const {
     return (pins_ & ~bit(Pin::Unknown)) != 0 &&
@@ -151,9 +145,6 @@ class SessionWatch {
   bool asks_statements_ = false;
   bool has_doubt_ = false;
   bool sets_texts_ = false, sets_literals_ = false;
-  bool saw_reset_ = false;  // of any, but for the role and the session authorization, which RESET ALL leaves
-  bool saw_reset_of_role_ = false;  // of any whatever
-  std::vector<std::string> reset_settings_;
   bool prepares_ = false;
   bool may_be_gone_ = false;          // what it is pinned by
   bool names_current_value_ = false;  // currval or lastval was named

@@ -1,4 +1,4 @@
-// The statements that bring a server to a client's startup settings, with their bind parameters: name, value,
+// The statements that bring a server to a client's settings, with their bind parameters: name, value,
 // name, value, ... Everything in them is schema-qualified, operators too: the search_path is the client's.
 #pragma once
 
@@ -22,8 +22,6 @@ struct SettingsStatement {
 // A startup packet holds more settings than one select list should.
 inline constexpr size_t kSettingsPerStatement = 100;
 
-using SettingEntries = std::vector<StartupSettings::Entry>;
-
 // A setting as it is to be; without a value: as it would be after RESET.
 struct SettingChange {
   std::string name;
@@ -37,12 +35,7 @@ using SettingChanges = std::vector<SettingChange>;
 // As a string constant, whatever standard_conforming_strings is: E'it''s'.
 void append_literal(std::string_view value, std::string& sql);
 
-// One row for each statement. In the order given, but `role` last: what it may not set any more, the login's
-// user may.
-std::vector<SettingsStatement> statements_that_set(const SettingEntries& settings);
-// The same for changes; a role or session authorization that ends does so first.
+// One row for each statement. In the order given.
 std::vector<SettingsStatement> statements_that_change(const SettingChanges& changes);
-// The same, for those that are at the server's own value now.
-std::vector<SettingsStatement> statements_that_restore(const SettingEntries& settings);
 
 }  // namespace tidepool::session

@@ -184,4 +184,33 @@ base::Status add_options(std::string_view options, StartupSettings& to) {
   return base::Done{};
 }
 
+// What counts as white space is the server's locale's to say: 85 and a0 do in some.
+std::string as_options(const StartupSettings& settings) {
+  std::string options;
+  const auto append = [&options](std::string_view text) {
+    for (const char c : text) {
+      if (is_space(c) || c == '\\' || c == '\x85' || c == '\xa0') options += '\\';
+      options += c;
+    }
+  };
+  for (const auto& [name, value] : settings.entries) {
+    options += options.empty() ? "-c " : " -c ";
+    append(name);
+    options += '=';
+    append(value);
+  }
+  return options;
+}
+
+base::Status check_names(const StartupSettings& settings) {
+  for (const auto& [name, value] : settings.entries) {
+    if (name.find_first_of("-=") == std::string::npos) continue;
+    if (name.find('.') == std::string::npos)
+      return base::Error{"42704", "unrecognized configuration parameter \"" + name + "\""};
+    return base::Error{"42602", "invalid configuration parameter name \"" + name + "\"",
+                       "Custom parameter names must be two or more simple identifiers separated by dots."};
+  }
+  return base::Done{};
+}
+
 }  // namespace tidepool::session

@@ -34,4 +34,9 @@ struct StartupSettings {
 // -d, which is for superusers and several settings at once.
 base::Status add_options(std::string_view options, StartupSettings& to);
 
+// The same settings as `options`, in order: "-c name=value -c ...", whatever is in a value.
+std::string as_options(const StartupSettings& settings);
+// Names that `options` would make others of ("work-mem") are no settings of PostgreSQL's: its words for them.
+base::Status check_names(const StartupSettings& settings);
+
 }  // namespace tidepool::session

@@ -436,6 +436,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   end_unnamed_by_query(client);
   see_what_lasts_for_the_transaction(traits);
   if (deallocates && tracker_.client_sent_marked('Q')) {
+    resets_ = traits.has(Trait::ResetsSetting);
     deallocate_all(client);
     return Pass::AsItIs;
   }

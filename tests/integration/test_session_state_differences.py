@@ -67,17 +67,6 @@ def test_a_custom_setting_that_no_text_names_in_time_is_not_there_on_another_ser
         assert client.value("select current_setting('app.unseen', true)") == ""
 
 
-@pytest.mark.parametrize("sql", ["reset all", "discard all"])
-def test_what_a_reset_of_all_brings_back_is_told_with_the_next_message(tidepool, postgres, sql):
-    session, _, direct = both(tidepool, postgres, TimeZone="Asia/Tokyo")
-    for client in (session, direct):
-        client.rows("set timezone = 'UTC'")
-        client.rows(sql)
-    assert (told_of(direct)["TimeZone"], told_of(session)["TimeZone"]) == ("Asia/Tokyo", "UTC")
-    assert session.value("show timezone") == "Asia/Tokyo"
-    assert told_of(session) == told_of(direct)
-
-
 def test_in_a_failed_transaction_a_statement_that_its_server_has_not_got_is_25p02(tidepool, postgres):
     session, _, direct = both(tidepool, postgres, size=2)
     statements = wire.parse("create table never()", "s") + wire.parse("select $1::int", "t")
@@ -94,13 +83,6 @@ def test_in_a_failed_transaction_a_statement_that_its_server_has_not_got_is_25p0
     assert outcome(session, of_no_rows) == "tnZ"
 
 
-def test_what_reset_all_brings_back_within_a_transaction_counts_as_its_first_query(tidepool, postgres):
-    session, _, direct = both(tidepool, postgres, TimeZone="Asia/Tokyo")
-    for client in (session, direct):
-        client.rows("begin")
-        client.rows("reset all")
-    assert outcome(direct, wire.query("set transaction isolation level serializable")) == "CZ"
-    assert outcome(session, wire.query("set transaction isolation level serializable")) == "25001"
 
 
 def test_a_query_that_a_batch_skips_takes_the_unnamed_statement(tidepool, postgres):
@@ -267,3 +249,15 @@ def test_in_session_mode_a_statement_of_before_does_not_see_the_first_temporary_
         answers_to(client, prepare("select v from t", "anew"))
         assert outcome(client, run((), "anew")) == "temporary"
     assert heard == ["temporary", "permanent"]
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_within_the_text_of_a_reset_the_application_name_is_its_servers(tidepool, mode):
+    daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 0, "max_size": 1}})
+    with daemon.wire("bench", application_name="the first") as first:
+        first.rows("select 1")
+        first.terminate()
+    with daemon.wire("bench", application_name="mine") as session:
+        own = session.value("reset application_name; show application_name")
+        assert own == ("the first" if mode == "session" else "")
+        assert session.value("show application_name") == session.parameters["application_name"] == "mine"

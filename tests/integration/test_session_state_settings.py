@@ -134,32 +134,34 @@ def test_startup_parameters_and_options_hold_on_every_server_and_come_back_after
     startup = {"TimeZone": "Asia/Tokyo", "application_name": "me", "app.tenant": "7", "extra_float_digits": "2",
                "options": "-c work_mem=5MB --statement-timeout=44s -c search_path=mine,\\ yours"}
     session = same_as_directly(daemon, postgres, shown, shown, "set work_mem = '9MB'; set app.tenant = '8'; set timezone = 'UTC'", shown, shown, "reset work_mem",
-                               shown, shown, "reset all", "select 1", shown, shown, "set app.tenant = '9'; set statement_timeout = 0", shown, shown, "discard all",
+                               shown, shown, "reset all", shown, shown, "set app.tenant = '9'; set statement_timeout = 0", shown, shown, "discard all",
                                "select 1", shown, shown, **startup)
     assert session.neighbours.one.value("show work_mem") == "3MB"
 
 
 @pytest.mark.parametrize("pinned", [False, True])
-def test_what_comes_back_by_reset_all_is_told_with_the_next_message(tidepool, pinned):
-    """On a server that has it by itself, or from another client of the same startup settings, too, where nothing need be set."""
+def test_what_comes_back_by_reset_all_is_told_with_its_own_answer(tidepool, pinned):
+    """Whatever another client of the same startup settings had there meanwhile."""
     daemon = tidepool(pools=transaction_pool(1))
     session, twin = (daemon.wire("bench", DateStyle="German") for _ in range(2))
     if pinned:
         session.rows("listen here")
     for name, other, own in (("application_name", "one", ""), ("TimeZone", "Asia/Tokyo", "Etc/UTC"), ("DateStyle", "ISO, DMY", "German, DMY")):
         session.rows(f"set {name} to '{other}'")
-        session.rows("reset all")
         if not pinned:
             twin.rows("select 1")
-        session.rows("select 1")
+        session.rows("reset all")
         assert session.parameters[name] == own, name
+        if not pinned:
+            twin.rows(f"set {name} to '{other}'")
+        assert session.value(f"show {name}") == session.parameters[name] == own, name
 
 
 def test_reset_all_and_discard_all_end_all_settings_of_the_session(tidepool, postgres):
     daemon = tidepool(pools=transaction_pool())
     some = "set work_mem = '7MB'; set timezone = 'UTC'; set app.mine = 'x'; set search_path = 'mine'"
     shown = SHOWN + ", coalesce(current_setting('app.mine', true), '')"
-    same_as_directly(daemon, postgres, some, shown, "reset all", "select 1", shown, shown, some, shown, "discard all", "select 1", shown, shown,
+    same_as_directly(daemon, postgres, some, shown, "reset all", shown, shown, some, shown, "discard all", shown, shown,
                      some, "begin", "reset all", shown, "rollback", shown, shown)
 
 

@@ -53,20 +53,25 @@ def both(of_one, postgres):
 
 
 @also_cut
-def test_settings_of_every_kind_are_those_of_a_direct_connection_and_gone_for_the_next_client(both):
+def test_settings_of_every_kind_are_those_of_a_direct_connection_and_met_by_nobody_else(both):
     plain_direct, plain = both()
-    expected, server = fingerprint(plain_direct), backend_of(plain)
+    expected = fingerprint(plain_direct)
     assert differences(expected, fingerprint(plain)) == []
     plain.terminate()
     for how in (wire.WireClient.terminate, wire.WireClient.close):
         direct, pooled = both(application_name="me", **ALL_KINDS)
+        alike, server = fingerprint(direct), backend_of(pooled)
         assert pooled.parameters == direct.parameters
         assert shown(pooled) == shown(direct)
-        assert backend_of(pooled) == server
+        pooled.ask("set work_mem to '11MB'; set app.tenant to 'eight'; set search_path to public")
         how(pooled)
+        _, twin = both(application_name="me", **ALL_KINDS)
+        assert differences(alike, fingerprint(twin)) == []
+        assert backend_of(twin) == server
+        twin.terminate()
         _, following = both()
         assert differences(expected, fingerprint(following)) == []
-        assert backend_of(following) == server
+        assert backend_of(following) != server
         following.terminate()
 
 
@@ -140,31 +145,113 @@ def test_a_bad_one_is_fatal_at_login_in_postgresqls_own_words(of_one, postgres, 
         assert client.value("select 1") == "1"
 
 
-@pytest.mark.parametrize("name", ["log_connections", "post_auth_delay", "ignore_system_indexes"])
-def test_what_only_start_up_can_set_is_fatal_55P02(of_one, name):
-    with pytest.raises(LoginFailed) as refused:
-        of_one().wire("bench", **{name: "1"})
-    assert refused.value.sqlstate == "55P02" and refused.value.fields["S"] == "FATAL"
+@pytest.mark.parametrize("name, sqlstate", [("log_connections", "42501"), ("post_auth_delay", None), ("ignore_system_indexes", None)])
+def test_what_only_start_up_can_set_is_as_directly(of_one, postgres, name, sqlstate):
+    daemon = of_one()
+    for connect in (lambda: directly(postgres, daemon.databases["bench"], **{name: "1"}), lambda: daemon.wire("bench", **{name: "1"})):
+        if sqlstate is None:
+            with connect() as client:
+                assert client.value(f"show {name}") in ("1s", "on")
+            continue
+        with pytest.raises(LoginFailed) as refused:
+            connect()
+        assert refused.value.sqlstate == sqlstate and refused.value.fields["S"] == "FATAL"
 
 
-def test_a_set_of_settings_is_tried_once_and_its_result_kept(tidepool, new_postgres):
+def test_a_server_is_dialed_once_for_clients_with_the_same_settings_and_nothing_goes_in_front(tidepool, new_postgres):
     server = new_postgres(settings={"log_statement": "all", "log_min_duration_statement": "-1"})
-    daemon = tidepool(server=server, pools={"bench": {"min_size": 1, "max_size": 1}})
+    daemon = tidepool(server=server, pools={"bench": {"min_size": 0, "max_size": 2}})
+    servers = set()
     for _ in range(5):
-        daemon.wire("bench", work_mem="7MB").terminate()
-    wait_until(lambda: "set_config" in server.log(), "the trial is in the server's log")
-    assert server.log().count("set_config") == 1
+        with daemon.wire("bench", work_mem="7MB") as client:
+            servers.add(backend_of(client))
+            assert client.value("show work_mem") == "7MB"
+            client.terminate()
+    assert len(servers) == 1 and "set_config" not in server.log()
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_startup_settings_that_postgres_does_not_take_any_more_are_their_clients_error_and_nobody_elses(tidepool, new_postgres, mode):
+    """A role that was dropped: its clients hear so, and neither the servers of others nor the pool's dials suffer."""
+    server = new_postgres()
+    server.create_role("shortlived")
+    server.execute("grant shortlived to app")
+    daemon = tidepool(server=server, pools={"bench": {"mode": mode, "min_size": 0, "max_size": 2, "timeout": "20s"}})
+    other = daemon.wire("bench")
+    others = backend_of(other)
+    session = daemon.wire("bench", role="shortlived")
+    assert session.value("select current_user") == "shortlived"
+    late = daemon.wire("bench", role="shortlived")
+    if mode == "session":
+        session.terminate()
+    resting = 2 if mode == "transaction" else 1
+    wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == resting, "the role's server rests")
+    server.execute("drop role shortlived")
+    server.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid <> %s and application_name = '' and usename = 'app'", [others])
+    wait_until(lambda: daemon.pool_stats("bench")["pool_size"] == 1, "the role's servers are gone")
+    for _ in range(2):
+        assert late.error("select 1")["C"] == "22023"
+        with pytest.raises(LoginFailed) as refused:
+            daemon.wire("bench", role="shortlived")
+        assert refused.value.sqlstate == "22023" and "shortlived" in refused.value.fields["M"]
+    assert backend_of(other) == others
+    with daemon.wire("bench") as client:
+        assert client.value("select 1") == "1"
+    assert "server cannot be reached" not in daemon.log()
+
+
+def test_names_that_are_no_names_of_settings_are_refused_as_directly(of_one, postgres):
+    daemon = of_one()
+    for name in ("work-mem", "app.x-y", "a=b", "a b", "1x", "app..x", "app.1x"):
+        with pytest.raises(LoginFailed) as theirs:
+            directly(postgres, daemon.databases["bench"], **{name: "1"})
+        with pytest.raises(LoginFailed) as ours:
+            daemon.wire("bench", **{name: "1"})
+        for field in "SCM":
+            assert ours.value.fields[field] == theirs.value.fields[field], name
+
+
+def test_values_arrive_whatever_is_in_them(of_one, postgres):
+    """They travel as `options`, whose words are split at white space."""
+    daemon = of_one()
+    for value in (" a  b ", "tab\tline\nend", "back\\slash \\\\ \\", "-c work_mem=1MB", "--x=y", "it's \"quoted\"", "ä€ \u00a0 \u0085 Å", "=", "", "x" * 3000):
+        for connect in (lambda: directly(postgres, daemon.databases["bench"], **{"app.own": value}), lambda: daemon.wire("bench", **{"app.own": value})):
+            with connect() as client:
+                assert client.value("show app.own") == value
+                client.ask("set app.own to 'other'")
+                client.ask("reset app.own")
+                assert client.value("show app.own") == value
+                client.terminate()
+
+
+def test_a_startup_packet_too_long_to_be_passed_on_is_refused(of_one):
+    """PostgreSQL reads 10,000 bytes, and would hang up on more."""
+    with pytest.raises(LoginFailed) as refused:
+        of_one().wire("bench", **{"app.own": "\\" * 6000})
+    assert refused.value.sqlstate == "54000" and refused.value.fields["S"] == "FATAL"
+
+
+def test_the_conninfos_encoding_gives_way_to_the_clients(tidepool, postgres):
+    daemon = tidepool(pools={"bench": {"conninfo": postgres.conninfo("postgres", "app", client_encoding="LATIN1", options="-c work_mem=3MB"),
+                                       "min_size": 0, "max_size": 2}})
+    for startup, expected in (({}, ["LATIN1", "3MB"]), ({"client_encoding": "utf-8", "work_mem": "5MB"}, ["UTF8", "5MB"])):
+        with daemon.wire("bench", **startup) as client:
+            assert client.parameters["client_encoding"] == expected[0]
+            client.ask("set client_encoding to 'SQL_ASCII'; set work_mem to '1MB'")
+            client.ask("reset all")
+            assert [client.value("show client_encoding"), client.value("show work_mem")] == expected
 
 
 def test_a_client_whose_settings_are_known_logs_in_without_a_server(of_one):
     daemon = of_one()
     daemon.wire("bench", work_mem="7MB").terminate()
+    daemon.wire("bench").terminate()
     holder = daemon.wire("bench")
     holder.ask("select 1")
     with daemon.wire("bench", work_mem="7MB") as client:
         assert client.status == "I"
-    with daemon.wire("bench", application_name="needs no trial") as client:
-        assert client.parameters["application_name"] == "needs no trial"
+    with daemon.wire("bench", application_name="needs no server") as client:
+        assert client.parameters["application_name"] == "needs no server"
 
 
 def test_libpqs_environment_takes_effect_on_a_database_of_another_encoding(tidepool, postgres):

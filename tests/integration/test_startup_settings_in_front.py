@@ -83,7 +83,7 @@ def test_the_first_query_of_a_client_that_vanishes_is_cancelled(tidepool, postgr
     wait_until_running(postgres, "pg_sleep", database=daemon.databases["bench"])
     server = daemon.backends("bench")[0]["pid"]
     client.close()
-    with daemon.wire("bench") as following:
+    with daemon.wire("bench", **MINE) as following:
         assert backend_of(following) == server
 
 

@@ -1,5 +1,6 @@
 // Clients with different startup settings share a pool: each is lent only a server that was dialed with its
 // own.
+#include "lib/pool/giving_way.h"
 #include "tests/unit/pool/conversation.h"
 
 namespace tidepool::pool {
@@ -196,6 +197,28 @@ TEST_CASE("a refusal of settings says that the server is there again") {
         "back; refuse t2: startup settings refused");
 }
 
+TEST_CASE("a server that its own startup settings make useless says nothing about the others") {
+  Conversation with(sizes(0, 2));
+  const base::Error by_settings{"57014", "canceling statement due to statement timeout"};
+  for (uint64_t i = 1; i <= 4; ++i) {
+    CHECK(with.checkout(i, 0, kRed) == words("dial ", i, " ~1 @0 for t", i));
+    CHECK(with.dialed(i) == words("grant t", i, " c", i));
+    with.ledger.lose(with.id(i), CloseReason::Bad, with.now, with.out, &by_settings);
+    CHECK(with.out.empty());
+    CHECK(with.closed(i) == "");
+  }
+  CHECK_FALSE(with.stats().down);
+  // One that hangs up does.
+  const base::Error hung_up{"08006", "the server hung up"};
+  for (uint64_t i = 5; i <= 6; ++i) {
+    with.checkout(i, 0, kRed);
+    with.dialed(i);
+    with.ledger.lose(with.id(i), CloseReason::Bad, with.now, with.out, &hung_up);
+    with.closed(i);
+  }
+  CHECK(with.stats().down);
+}
+
 TEST_CASE("while the server is ill nobody gives way") {
   Conversation with(sizes(1, 1));
   with.open(1);
@@ -219,6 +242,16 @@ TEST_CASE("who wants a login that is refused hears of it, though others of the p
   CHECK(with.closed(2) == "dial 3 ~1 @0 for t3");
   CHECK(with.dial_fails(3, DialFailure::LoginRefused, {"28P01", "wrong"}) ==
         "down; refuse t3: login refused");
+}
+
+TEST_CASE("more servers that gave way within a minute than the pool has are worth a word, once a minute") {
+  GivingWay giving_way(base::TimePoint{});
+  base::TimePoint now{};
+  CHECK_FALSE(giving_way.look(now += 59s, 100, 4));
+  CHECK(giving_way.look(now += 1s, 105, 4) == 105);
+  CHECK_FALSE(giving_way.look(now += 30s, 200, 4));
+  CHECK_FALSE(giving_way.look(now += 30s, 109, 4));
+  CHECK(giving_way.look(now += 60s, 114, 4) == 5);
 }
 
 }  // namespace tidepool::pool

@@ -428,5 +428,12 @@ TEST_CASE("a server that says FATAL is closed") {
   }
 }
 
+TEST_CASE("DISCARD ALL brings the startup packet's role back, on servers that are new enough") {
+  for (const char* version : {"12.22", "13.18", "14.15", "15.10 (Debian 15.10-0+deb12u1)", "16.6", "17.2", "18.0", "19beta1"})
+    CHECK(ServerCleanup::keeps_startup_role(version));
+  for (const char* version : {"12.21", "13.17", "14.14", "15.9", "15", "16.5", "17.1", "11.22", "9.6.24", "", "devel"})
+    CHECK_FALSE(ServerCleanup::keeps_startup_role(version));
+}
+
 }  // namespace
 }  // namespace tidepool::session

@@ -53,10 +53,10 @@ void expects(const ServerPrelude& prelude, const std::string& answers) {
   }
 }
 
-const ServerPrelude::Entries kTwo{{"search_path", "a, \"$user\""}, {"DateStyle", "german"}};
+const SettingChanges kTwo{{"search_path", "a, \"$user\""}, {"DateStyle", "german"}};
 
 TEST_CASE("settings go in front of a client's message without a Sync, in a transaction of their own") {
-  const ServerPrelude prelude = ServerPrelude::set(kTwo, 'I');
+  const ServerPrelude prelude = ServerPrelude::change(kTwo);
   CHECK(wire::trace_client(prelude.bytes()) ==
         "Parse \"\" \"BEGIN ISOLATION LEVEL READ COMMITTED\" 0\n"
         "Bind \"\" \"\" 0 0 0\n"
@@ -72,45 +72,31 @@ TEST_CASE("settings go in front of a client's message without a Sync, in a trans
   expects(prelude, "12C12DC12C33");
 }
 
-TEST_CASE("inside a client's transaction settings join it") {
-  const ServerPrelude prelude = ServerPrelude::set({{"work_mem", "1MB"}}, 'T');
-  CHECK(wire::trace_client(prelude.bytes()) ==
-        "Parse \"\" \"SELECT pg_catalog.set_config($1,$2,false)\" 0\n"
-        "Bind \"\" \"\" 0 2 \"work_mem\" \"1MB\" 0\n"
-        "Execute \"\" 0\n"
-        "Close P \"\"\n"
-        "Close S \"\"\n");
-  expects(prelude, "12DC33");
-}
-
-TEST_CASE("the role is set last, when nothing else needs the login's rights any more") {
-  const ServerPrelude prelude =
-      ServerPrelude::set({{"Role", "a"}, {"log_statement", "all"}, {"session_authorization", "b"}}, 'T');
-  const std::string trace = wire::trace_client(prelude.bytes());
-  CHECK(trace.find("6 \"log_statement\" \"all\" \"session_authorization\" \"b\" \"Role\" \"a\"") !=
-        std::string::npos);
-}
-
 TEST_CASE(
-    "settings are restored under a name of ours, so that the client's unnamed statement and portal live") {
-  for (char status : {'I', 'T'}) {
-    const ServerPrelude prelude = ServerPrelude::restore(kTwo, status);
-    const std::string trace = wire::trace_client(prelude.bytes());
-    for (const char* unnamed : {"Parse \"\"", "Bind \"\"", "Execute \"\"", "Close S \"\"", "Close P \"\""})
-      CHECK(trace.find(unnamed) == std::string::npos);
-    CHECK(trace.find("4 \"search_path\" \"a, \\\"$user\\\"\" \"DateStyle\" \"german\"") != std::string::npos);
-    CHECK((trace.find("COMMIT") != std::string::npos) == (status == 'I'));
-    expects(prelude, status == 'I' ? "12C3312DC3312C33" : "12DC33");
+    "the application_name comes back under a name of ours, so that the client's unnamed statement and portal "
+    "live") {
+  for (const bool if_reset : {false, true}) {
+    for (char status : {'I', 'T'}) {
+      const ServerPrelude prelude = ServerPrelude::rename("it's \\me", status, if_reset);
+      const std::string trace = wire::trace_client(prelude.bytes());
+      for (const char* unnamed : {"Parse \"\"", "Bind \"\"", "Execute \"\"", "Close S \"\"", "Close P \"\""})
+        CHECK(trace.find(unnamed) == std::string::npos);
+      CHECK((trace.find("COMMIT") != std::string::npos) == (status == 'I'));
+      CHECK((trace.find("pg_settings") != std::string::npos) == if_reset);
+      CHECK((trace.find("SET application_name TO E'it''s") != std::string::npos) == !if_reset);
+      const std::string one = if_reset ? "12DC33" : "12C33";
+      expects(prelude, status == 'I' ? "12C33" + one + "12C33" : one);
+    }
   }
 }
 
 TEST_CASE("a reset goes in front of everything") {
-  const ServerPrelude alone = ServerPrelude::reset_and_set({});
+  const ServerPrelude alone = ServerPrelude::change({}, true);
   const std::string trace = wire::trace_client(alone.bytes());
   CHECK(trace.find("DISCARD ALL") != std::string::npos);
   CHECK(trace.find("Sync") == std::string::npos);
   expects(alone, "12C33");
-  const ServerPrelude both = ServerPrelude::reset_and_set(kTwo);
+  const ServerPrelude both = ServerPrelude::change(kTwo, true);
   const std::string traced = wire::trace_client(both.bytes());
   CHECK(traced.find("DISCARD ALL") < traced.find("BEGIN"));
   expects(both, "12C12C12DC12C33");
@@ -133,23 +119,21 @@ TEST_CASE("what a client may have set unseen is undone first, and BEGIN and COMM
 }
 
 TEST_CASE("hundreds of settings go in several statements") {
-  ServerPrelude::Entries settings;
-  for (int i = 0; i < 250; ++i) settings.emplace_back("app.x" + std::to_string(i), "1");
-  expects(ServerPrelude::set(settings, 'I'), "12C12DC12DC12DC12C33");
-  expects(ServerPrelude::restore(settings, 'T'), "12DC3312DC3312DC33");
+  SettingChanges settings;
+  for (int i = 0; i < 250; ++i) settings.push_back({"app.x" + std::to_string(i), "1"});
+  expects(ServerPrelude::change(settings), "12C12DC12DC12DC12C33");
 }
 
 TEST_CASE("without settings nothing is sent and nothing awaited") {
-  for (const ServerPrelude& prelude :
-       {ServerPrelude(), ServerPrelude::set({}, 'I'), ServerPrelude::restore({}, 'T')}) {
+  for (const ServerPrelude& prelude : {ServerPrelude(), ServerPrelude::change({})}) {
     CHECK(prelude.bytes().empty());
     CHECK(prelude.is_done());
   }
 }
 
 TEST_CASE("an answer behind the last one is not for the prelude") {
-  ServerPrelude prelude = ServerPrelude::set(kTwo, 'T');
-  REQUIRE(hear(prelude, "12DC33") == Step::Done);
+  ServerPrelude prelude = ServerPrelude::change(kTwo);
+  REQUIRE(hear(prelude, "12C12DC12C33") == Step::Done);
   CHECK(hear(prelude, "C") == Step::Failed);
 }
 

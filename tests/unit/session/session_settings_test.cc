@@ -23,11 +23,13 @@ std::string words(const SettingChanges& changes) {
 }
 
 struct Session {
-  // `reported`: the server reports it.
-  Session& wishes(std::string_view name, std::string_view value, std::string_view reported_name = "",
-                  std::string_view reported = "") {
-    greeting.wishes.push_back(
-        {{std::string(name), std::string(value)}, std::string(reported_name), std::string(reported)});
+  // In its startup packet. `reported`: the server says so, by the name that is in it.
+  Session& begins_with(std::string_view name, std::string_view value, std::string_view reported_name = "",
+                       std::string_view reported = "") {
+    auto more = std::make_shared<StartupFlavour>(*greeting.flavour);
+    more->settings.set(name, value);
+    greeting.flavour = std::move(more);
+    if (!reported_name.empty()) greeting.told.set(reported_name, reported);
     return *this;
   }
   Session& carries(const Entries& entries) {
@@ -39,7 +41,7 @@ struct Session {
     return words(wanted().changes_on(applied, base));
   }
 
-  Greeting greeting;
+  Greeting greeting{std::make_shared<StartupFlavour>(), {}, {}};
   std::string application_name = "shop";
   CarriedSettings carried;
 };
@@ -49,9 +51,9 @@ const ParameterMap kBase =
 
 // -- Bringing a server to a session's settings
 
-TEST_CASE("a server that has all by itself needs nothing") {
+TEST_CASE("a server that was dialed with a session's settings needs nothing") {
   Session session;
-  session.wishes("DateStyle", "iso", "DateStyle", "ISO, MDY").wishes("timezone", "utc", "TimeZone", "UTC");
+  session.begins_with("DateStyle", "iso", "DateStyle", "ISO, MDY").begins_with("search_path", "a");
   ParameterMap applied;
   CHECK(session.brings(applied, kBase) == "");
   CHECK(applied.entries().empty());
@@ -59,12 +61,10 @@ TEST_CASE("a server that has all by itself needs nothing") {
 
 TEST_CASE("what is missing is set once, and not again for the same session") {
   Session session;
-  session.wishes("search_path", "a, b").wishes("TimeZone", "Asia/Tokyo", "TimeZone", "Asia/Tokyo");
   session.application_name = "mine";
-  session.carries({{"app.user", "5"}});
+  session.carries({{"app.user", "5"}, {"search_path", "a, b"}});
   ParameterMap applied;
-  CHECK(session.brings(applied, kBase) ==
-        "app.user=5; application_name=mine; search_path=a, b; timezone=Asia/Tokyo");
+  CHECK(session.brings(applied, kBase) == "app.user=5; application_name=mine; search_path=a, b");
   CHECK(session.brings(applied, kBase) == "");
 }
 
@@ -94,24 +94,22 @@ TEST_CASE("what a server has is never taken for what it had before, by its versi
   CHECK(applied.version() > empty);
 }
 
-TEST_CASE("half a value is set as the server completed it") {
+TEST_CASE("half a value means what the server completed it to") {
   Session half, dmy;
-  half.wishes("datestyle", "ISO", "DateStyle", "ISO, MDY");
+  half.begins_with("datestyle", "ISO", "DateStyle", "ISO, MDY");
   dmy.carries({{"datestyle", "SQL, DMY"}});
   ParameterMap applied;
   dmy.brings(applied, kBase);
-  CHECK(half.brings(applied, kBase) == "datestyle=ISO, MDY");
+  CHECK(half.brings(applied, kBase) == "datestyle");
   CHECK(words(parse_settings_between(dmy.wanted().fingerprint(), half.wanted().fingerprint())) ==
         "datestyle=ISO, MDY");
 }
 
-TEST_CASE("what a session carries stands for its wish of the same name") {
+TEST_CASE("an application_name that was SET stands for the session's own") {
   Session session;
-  session.wishes("DateStyle", "German", "DateStyle", "German, DMY").carries({{"datestyle", "ISO, MDY"}});
+  session.application_name = "mine";
+  session.carries({{"application_name", "by SET"}});
   ParameterMap applied;
-  CHECK(session.brings(applied, kBase) == "datestyle=ISO, MDY");
-  session.wishes("Application_Name", "x")
-      .carries({{"application_name", "by SET"}, {"datestyle", "ISO, MDY"}});
   CHECK(session.brings(applied, kBase) == "application_name=by SET");
 }
 
@@ -122,45 +120,70 @@ TEST_CASE("a role ends before anything is set, and begins when all is") {
   other.carries({{"role", "other"}, {"work_mem", "2MB"}});
   both.carries({{"role", "worker"}, {"session_authorization", "other"}, {"work_mem", "2MB"}});
   ParameterMap applied;
-  CHECK(worker.brings(applied, kBase) == "role=worker; work_mem=2MB");
+  CHECK(worker.brings(applied, kBase) == "work_mem=2MB; role=worker");
   CHECK(other.brings(applied, kBase) == "role; role=other");
   CHECK(plain.brings(applied, kBase) == "role; work_mem=1MB");
-  CHECK(both.brings(applied, kBase) == "role=worker; session_authorization=other; work_mem=2MB");
+  CHECK(both.brings(applied, kBase) == "work_mem=2MB; session_authorization=other; role=worker");
   // The session authorization takes the role back: both begin anew.
   CHECK(worker.brings(applied, kBase) == "session_authorization; role; role=worker");
-  const auto order = [](const SettingChanges& changes) {
-    std::string all;
-    for (const auto& statement : statements_that_change(changes))
-      for (size_t i = 0; i < statement.parameters.size(); i += 2)
-        all += std::string(*statement.parameters[i]) + (statement.parameters[i + 1] ? "+ " : "- ");
-    return all;
-  };
   ParameterMap again;
-  CHECK(order(both.wanted().changes_on(again, kBase)) == "work_mem+ session_authorization+ role+ ");
-  CHECK(order(plain.wanted().changes_on(again, kBase)) == "session_authorization- role- work_mem+ ");
+  CHECK(both.brings(again, kBase) == "work_mem=2MB; session_authorization=other; role=worker");
+  CHECK(plain.brings(again, kBase) == "session_authorization; role; work_mem=1MB");
 }
 
-TEST_CASE("values that the client gave are UTF-8 if they can be; those that a server told are") {
-  Session session;
-  session.application_name = "shop";
-  session.wishes("app.a", "\xc3\xa4")
-      .wishes("app.b", "\xe4")
-      .wishes("app.c", "\xc3")
-      .carries({{"app.d", "\xe4"}});
+TEST_CASE("a role that stays ends for the moment in which something is set, which it may not be allowed to") {
+  Session one, two;
+  one.carries({{"role", "worker"}, {"log_statement", "all"}});
+  two.carries({{"role", "worker"}, {"log_statement", "none"}});
   ParameterMap applied;
-  std::string utf8;
-  for (const auto& change : session.wanted().changes_on(applied, kBase))
-    if (change.is_utf8) utf8 += change.name + " ";
-  CHECK(utf8 == "app.a app.d ");
+  one.brings(applied, kBase);
+  CHECK(two.brings(applied, kBase) == "role; log_statement=none; role=worker");
+  CHECK(two.brings(applied, kBase) == "");
+}
+
+TEST_CASE("so does the role of the startup packet") {
+  Session session;
+  session.begins_with("role", "worker");
+  ParameterMap applied;
+  CHECK(session.brings(applied, kBase) == "");
+  session.application_name = "mine";
+  CHECK(session.brings(applied, kBase) == "application_name=mine");
+  session.carries({{"work_mem", "1MB"}});
+  CHECK(session.brings(applied, kBase) == "role=none; work_mem=1MB; role");
+  CHECK(session.brings(applied, kBase) == "");
+  session.carries({{"work_mem", "1MB"}, {"role", "none"}});
+  CHECK(session.brings(applied, kBase) == "role=none");
+  session.carries({{"work_mem", "2MB"}, {"role", "other"}});
+  CHECK(session.brings(applied, kBase) == "role; role=none; work_mem=2MB; role=other");
+  session.carries({{"work_mem", "2MB"}, {"role", "none"}, {"session_authorization", "other"}});
+  CHECK(session.brings(applied, kBase) == "role; session_authorization=other; role=none");
+  // A role that another user was not given, as RESET ROLE leaves it.
+  session.carries({{"work_mem", "2MB"}, {"role", "worker"}, {"session_authorization", "other"}});
+  CHECK(session.brings(applied, kBase) == "session_authorization; role; session_authorization=other; role");
+  session.carries({{"work_mem", "2MB"}});
+  CHECK(session.brings(applied, kBase) == "session_authorization; role");
+}
+
+TEST_CASE("an application_name is UTF-8 if it can be; what a server told is") {
+  Session session;
+  session.carries({{"app.d", "\xe4"}});
+  for (const auto& [name, is_utf8] : {std::pair("\xc3\xa4", true), {"\xe4", false}, {"\xc3", false}}) {
+    session.application_name = name;
+    ParameterMap applied;
+    std::string utf8;
+    for (const auto& change : session.wanted().changes_on(applied, kBase))
+      if (change.is_utf8) utf8 += change.name + " ";
+    CHECK(utf8 == (is_utf8 ? "app.d application_name " : "app.d "));
+  }
 }
 
 // -- What a text means
 
 TEST_CASE("a fingerprint is of what PostgreSQL's parser may look at") {
   Session session, same;
-  session.wishes("DateStyle", "ISO", "DateStyle", "ISO, MDY")
+  session.begins_with("DateStyle", "ISO", "DateStyle", "ISO, MDY")
       .carries({{"app.user", "5"}, {"search_path", "a"}});
-  same.wishes("datestyle", "ISO", "DateStyle", "ISO, MDY").carries({{"app.user", "6"}, {"search_path", "a"}});
+  same.begins_with("datestyle", "ISO", "DateStyle", "ISO, MDY").carries({{"app.user", "6"}, {"search_path", "a"}});
   same.application_name = "other";
   CHECK(session.wanted().fingerprint() == same.wanted().fingerprint());
   same.carries({{"search_path", "b"}});
@@ -201,7 +224,7 @@ struct Asked {
   }
   // "name=value; ..." of what the session carries then.
   std::string leaves(Session& session, ParameterMap& applied, const ParameterMap& base = kBase) {
-    session.carried = carried_after(session.carried, session.greeting, watch, state, base, applied);
+    session.carried = carried_after(session.carried, *session.greeting.flavour, watch, state, base, applied);
     if (!session.carried) return "";
     std::string text;
     for (const auto& [name, value] : session.carried->entries())
@@ -264,42 +287,51 @@ TEST_CASE("RESET, and RESET ALL, leave the server's own value") {
   CHECK(applied.find("search_path") == nullptr);
 }
 
-TEST_CASE("a wish comes back after a RESET, and stays away after a SET to the server's own value") {
+TEST_CASE("what a session began with is not carried, and anything else is") {
   Session session;
-  session.wishes("app.user", "42").wishes("role", "worker");
-  ParameterMap applied = map({{"app.user", "42"}, {"role", "worker"}});
+  session.begins_with("app.user", "42").begins_with("role", "worker");
+  ParameterMap applied;
   SUBCASE("a RESET of a custom setting") {
-    CHECK(Asked("reset app.user").told("app.user", "").told("role", "worker").leaves(session, applied) == "");
-    CHECK(session.brings(applied, map({{"application_name", "shop"}})) == "app.user=42");
+    CHECK(Asked("set app.user to '43'").told("app.user", "43").leaves(session, applied) == "app.user=43");
+    CHECK(Asked("reset app.user").told("app.user", "42").told("role", "worker").leaves(session, applied) == "");
+    CHECK(applied.entries().empty());
   }
   SUBCASE("a SET of a custom setting to nothing") {
     CHECK(Asked("set app.user to ''").told("app.user", "").told("role", "worker").leaves(session, applied) ==
           "app.user=");
     CHECK(session.brings(applied, kBase) == "");
   }
-  SUBCASE("a RESET of the role") {
-    CHECK(Asked("reset role").told("role", "none").leaves(session, applied) == "");
-    CHECK(session.brings(applied, kBase) == "role=worker");
+  SUBCASE("RESET ALL; RESET ROLE in one text") {
+    CHECK(Asked("set role none").told("role", "none").leaves(session, applied) == "role=none");
+    CHECK(Asked("reset all; reset role")
+              .told("app.user", "42")
+              .told("role", "worker")
+              .leaves(session, applied) == "");
+    CHECK(applied.entries().empty());
   }
   SUBCASE("RESET ALL leaves the role as it is") {
     CHECK(Asked("set role none").told("role", "none").leaves(session, applied) == "role=none");
-    CHECK(Asked("reset all").told("role", "none").leaves(session, applied) == "role=none");
-  }
-  SUBCASE("DISCARD ALL does not") {
-    CHECK(Asked("set role none").told("role", "none").leaves(session, applied) == "role=none");
-    CHECK(Asked("discard all").told("app.user", "").told("role", "none").leaves(session, applied) == "");
-    CHECK(session.brings(applied, kBase) == "app.user=42; role=worker");
+    CHECK(Asked("reset all").told("app.user", "42").told("role", "none").leaves(session, applied) ==
+          "role=none");
   }
   SUBCASE("SET ROLE none") {
     CHECK(Asked("set role none").told("role", "none").leaves(session, applied) == "role=none");
     CHECK(session.brings(applied, kBase) == "");
   }
-  SUBCASE("a SET to the wish itself") {
-    CHECK(Asked("set app.user to '42'").told("app.user", "42").leaves(session, applied) == "");
+  SUBCASE("another user has no role, which is carried beside it") {
+    const ParameterMap base = map({{"session_authorization", "login"}, {"application_name", "shop"}});
+    CHECK(Asked("set session authorization guest")
+              .told("role", "none")
+              .told("session_authorization", "guest")
+              .leaves(session, applied, base) == "role=none; session_authorization=guest");
+    CHECK(Asked("reset session authorization")
+              .told("role", "worker")
+              .told("session_authorization", "login")
+              .leaves(session, applied, base) == "");
+    CHECK(applied.entries().empty());
   }
-  SUBCASE("a SET to something else") {
-    CHECK(Asked("set app.user to '43'").told("app.user", "43").leaves(session, applied) == "app.user=43");
-    CHECK(session.brings(applied, kBase) == "");
+  SUBCASE("a SET to what it began with") {
+    CHECK(Asked("set app.user to '42'").told("app.user", "42").leaves(session, applied) == "");
   }
 }
 
@@ -318,7 +350,7 @@ TEST_CASE("a session authorization, and the login's own again") {
   CHECK(Asked("set session authorization worker")
             .told("role", "none")
             .told("session_authorization", "worker")
-            .leaves(session, applied, base) == "session_authorization=worker");
+            .leaves(session, applied, base) == "role=none; session_authorization=worker");
   CHECK(Asked("reset session authorization")
             .told("role", "none")
             .told("session_authorization", "login")

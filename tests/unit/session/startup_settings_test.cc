@@ -26,6 +26,36 @@ std::string error_of(std::string_view options) {
   return status.error().message;
 }
 
+TEST_CASE("settings written as options are the same settings, whatever is in them") {
+  StartupSettings settings;
+  settings.set("search_path", "\"$user\", \"a b\\c\", '--x'");
+  settings.set("app.text", " tab\t line\n back\\slash -c x=y \xc3\x85 \xc2\xa0=");
+  settings.set("work_mem", "");
+  settings.set("role", "-x");
+  StartupSettings again;
+  REQUIRE(add_options(as_options(settings), again));
+  CHECK(again == settings);
+  CHECK(as_options({}) == "");
+  StartupSettings one;
+  one.set("TimeZone", "Europe/Berlin");
+  one.set("app.x", "a b");
+  CHECK(as_options(one) == "-c TimeZone=Europe/Berlin -c app.x=a\\ b");
+}
+
+TEST_CASE("names that options would make others of are refused in PostgreSQL's words") {
+  const auto error_of = [](std::string_view name) {
+    StartupSettings settings;
+    settings.set(name, "1");
+    const auto status = check_names(settings);
+    return status ? "" : status.error().sqlstate + " " + status.error().message;
+  };
+  CHECK(error_of("work_mem") == "");
+  CHECK(error_of("app.x$1") == "");
+  CHECK(error_of("work-mem") == "42704 unrecognized configuration parameter \"work-mem\"");
+  CHECK(error_of("a=b") == "42704 unrecognized configuration parameter \"a=b\"");
+  CHECK(error_of("app.work-mem") == "42602 invalid configuration parameter name \"app.work-mem\"");
+}
+
 }  // namespace
 
 TEST_CASE("settings keep their order, and the last of a name wins whatever its case") {
