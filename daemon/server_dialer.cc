@@ -1,5 +1,6 @@
 #include "daemon/server_dialer.h"
 
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -83,6 +84,10 @@ void ServerDialer::Shop::work() {
     ++idle;
   }
   --idle;
+  // The process may end before this thread does: what OpenSSL keeps for the thread would count as lost then.
+  lock.unlock();
+  OPENSSL_thread_stop();
+  lock.lock();
   --running;
   changed.notify_all();
 }
