@@ -166,7 +166,8 @@ def start(name, server, setup, programs, prefix=()):
 
 def _start_tidepoold(name, binary, server, setup, prefix=()):
     daemon = Tidepool("", binary=binary, prefix=prefix)
-    pool = {"conninfo": f"host={server.folder} port={server.port} dbname=bench user=app",
+    name = f" application_name={setup.application_name}" if setup.application_name else ""
+    pool = {"conninfo": f"host={server.folder} port={server.port} dbname=bench user=app{name}",
             "min_size": setup.pool_size, "max_size": setup.pool_size, "reset": setup.reset}
     if setup.mode != "session":             # a build of before there were modes does not know the setting
         pool["mode"] = setup.mode

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -23,9 +23,11 @@ from harness.postgres import PrivatePostgres  # noqa: E402
 from load import Load  # noqa: E402
 
 MOST = 1.02                                 # of new to old
-WARM_UP = 200
-TRANSACTION, SESSION = Setup(4, mode="transaction"), Setup(16)
-DISCARDS = Setup(4, "discard_all")
+WARM_UP = 100
+# The clients' own name: servers that have another one are given it, or replaced in the end, and how many have been by then is not the same each time.
+NAME = {"application_name": "load"}
+TRANSACTION, SESSION = Setup(4, mode="transaction", **NAME), Setup(16, **NAME)
+DISCARDS = Setup(4, "discard_all", **NAME)
 
 
 @dataclass
@@ -94,13 +96,14 @@ def read_arguments():
     parser.add_argument("--tidepool", metavar="PATH", type=Path, default=ROOT / "build/release/daemon/tidepoold", help="another than build/release")
     parser.add_argument("--only", metavar="WORDS", default="", help="kinds whose name matches this regular expression")
     parser.add_argument("--samples", type=int, default=5)
+    parser.add_argument("--transactions", type=int, help="of each sample, in place of what each kind has")
     parser.add_argument("--functions", action="store_true", help="those that cost more than before, of every kind; else where it is too much")
     return parser.parse_args()
 
 
 def main():
     options = read_arguments()
-    works = [work for work in WORKS if re.search(options.only, work.name)]
+    works = [replace(work, transactions=options.transactions or work.transactions) for work in WORKS if re.search(options.only, work.name)]
     tidepoolds = {OLD: options.old.resolve()} if options.old else {}
     tidepoolds["tidepoold"] = options.tidepool.resolve()
     programs = Programs(ROOT / "build/release", {}, tidepoolds)

@@ -17,6 +17,7 @@ class Setup:
     auth: str = "trust"                     # or scram-sha-256
     mode: str = "session"                   # or transaction
     workers: int = 1                        # PgBouncer and the relay have one, whatever it says
+    application_name: str = ""              # which tidepoold's servers log in with
 
 
 def scram_secret(password, rounds):
