@@ -38,6 +38,10 @@ class Proxy:
             self._listener.listen(128)
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def socket_path(self):
+        return self.folder / f".s.PGSQL.{self.port}"
+
     def conninfo(self, dbname="postgres", user="app", **others):
         host = "127.0.0.1" if self.tcp else self.folder
         others = {"host": host, "port": self.port, "dbname": dbname, "user": user, **others}
@@ -86,8 +90,11 @@ class Proxy:
                 continue
             self.accepted += 1
             self._pairs.append((client, server))
-            for source, sink, answers in ((client, server, False), (server, client, True)):
-                threading.Thread(target=self._pass_on, args=[source, sink, answers], daemon=True).start()
+            self._begin(client, server)
+
+    def _begin(self, client, server):
+        for source, sink, answers in ((client, server, False), (server, client, True)):
+            threading.Thread(target=self._pass_on, args=[source, sink, answers], daemon=True).start()
 
     def _pass_on(self, source, sink, answers):
         passed = 0
