@@ -182,7 +182,7 @@ StatementRelay::Entry* StatementRelay::unnamed_entry(Client& client) {
   if (own.unnamed_shape != RowShape::kUnknown) statement.parameters = own.unnamed_parameters;
   statement.shape = statement.text->is_analysed ? own.unnamed_shape : RowShape::kNotCompared;
   if (!statement.text->is_analysed) statement.parameters.assign(2, '\0');
-  own.unnamed_elsewhere.emplace();
+  own.unnamed_elsewhere = Entry{};
   own.unnamed_elsewhere->statement = statement.is_known()
                                          ? client.source.share(statement)
                                          : std::make_shared<const PreparedStatement>(std::move(statement));

@@ -201,8 +201,10 @@ def test_describe_of_a_statement_whose_table_is_gone_says_so_at_once(tidepool, p
 
 
 def test_a_statement_that_is_prepared_later_elsewhere_names_what_is_there_then(tidepool, postgres):
-    session, other, direct = both(tidepool, postgres, size=2, search_path="front, public")
+    session, other, direct = both(tidepool, postgres, size=2)
     other.rows("create schema front; create table public.work as select 'behind' as v")
+    for client in (session, direct):
+        client.rows("set search_path = front, public")
     answers_to(direct, prepare("select v from work"))
     server = say_at(session, wire.parse("select v from work", "s"))
     directly(postgres, session.daemon.databases["bench"]).rows("create table front.work as select 'in front' as v")
