@@ -23,7 +23,10 @@ constexpr base::Duration kCancelGrace{5'000'000};
 void ClientSession::refuse_request(const base::Error& error) {
   set_state(State::Refusing);
   refusal_.emplace(error);
-  if (pooled_) pooled_->waits = false;
+  if (pooled_) {
+    pooled_->waits = false;
+    forget_place();
+  }
   from_client_ = {};
   travelled_ = 0;
   request_runs_ = false;

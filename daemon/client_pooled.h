@@ -42,10 +42,17 @@ struct ClientSession::Pooled final : session::StatementSource {
   bool may_ask = false;  // the client has run something since the last question
   bool compares_at_ready = false;
   bool is_pinned = false;          // counted in max_pinned
+  bool has_place = false;          // the same, for what its next transaction is about to leave
+  bool wants_place = false;        // waits for one, without a server
   bool spoils_statements = false;  // those of the pool on its server are not what they were
   session::ClientStatements statements;
   session::SessionWatch watch;
   session::CarriedSettings carried;
+  // A server has refused them. A request that takes such a setting back runs without it: if it fails, all is
+  // as it was, `carried_before`.
+  bool settings_are_refused = false;
+  session::CarriedSettings carried_before;
+  bool request_failed = false;
   session::SessionWatch::Policy policy;
   sql::Options options;
   std::shared_ptr<const config::PoolSettings> read_with;  // whose pin_functions they have

@@ -130,7 +130,7 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
   }
   auto client = relay_client();
   pooled_->policy = {on_state_of(settings.on_session_state), pooled_->mode == config::PoolMode::Statement,
-                     pool_->shared->pinned() < settings.max_pinned, database_};
+                     pooled_->has_place || pool_->shared->pinned() < settings.max_pinned, database_};
   pooled_->may_ask = true;
   if (server_->relay.wants_client_rest())
     server_->relay.client_sent_rest(bytes.substr(0, from_client_.body_left()), client);
@@ -157,6 +157,10 @@ ClientSession::Passed ClientSession::pass_on_pooled(base::Bytes bytes, std::stri
         return waits || pass == session::StatementRelay::Pass::NeedsMore ? wire::Walk::StopBefore
                                                                          : wire::Walk::Go;
       });
+  if (pooled_->watch.take_wish_to_pin() && !pooled_->is_pinned && !pooled_->has_place)
+    pooled_->has_place = pool_->shared->pin();
+  if (const auto refusal = pooled_->watch.take_refusal())
+    log::info(shown() + " refused: " + refusal->sqlstate + " " + log::shown(refusal->message));
   if (is_changed) out.append(bytes.substr(kept_from, walked.consumed - kept_from));
   if (server_->from_server.between_messages() && server_->tail.empty()) {
     std::string due;
@@ -357,13 +361,62 @@ void ClientSession::update_pin() {
   const session::Pins pins = pooled_->watch.pins();
   if (pins == 0) return end_pin();
   if (pooled_->is_pinned) return;
-  if (!pool_->shared->pin(pool_->settings->max_pinned))
+  if (!std::exchange(pooled_->has_place, false) && !pool_->shared->pin())
     return end({"53400", "the session would keep a server of pool \"" + database_ + "\" because of " +
                              session::words_of(pins) + ", and max_pinned of them are kept already"});
   pooled_->is_pinned = true;
   pooled_->pinned_since_us = now_wall_us();
   log::info(shown() + " keeps server_pid=" + std::to_string(server_->open().process_id) + " because of " +
             session::words_of(pins) + ": " + log::shown(pooled_->watch.suspect()));
+}
+
+// The first message of a request that would keep a server, while others keep as many as may be: its turn comes
+// like a server's. (Within a transaction it would hold what others may wait for.)
+bool ClientSession::waits_for_place(const wire::Message& first, base::Bytes bytes, bool takes_one) {
+  const config::PoolSettings& settings = *pool_->settings;
+  if (pooled_->has_place || settings.max_pinned == 0) return false;
+  if (!takes_one && pool_->shared->pinned() < settings.max_pinned) return false;
+  base::Bytes body = bytes.substr(wire::kHeaderSize, first.size - wire::kHeaderSize);
+  sql::StatementTraits traits;
+  if (first.type == 'Q' || first.type == 'P') {
+    if (first.type == 'P') body.remove_prefix(std::min(body.find('\0') + 1, body.size()));
+    pooled_->options.pin_functions = settings.pin_functions;
+    traits = sql::classify(base::until_nul(body), pooled_->options);
+  } else if (first.type == 'B') {
+    body.remove_prefix(std::min(body.find('\0') + 1, body.size()));
+    const std::string_view name = base::until_nul(body);
+    if (const auto* entry = pooled_->statements.find(name)) traits = entry->statement->traits();
+    else if (name.empty()) traits = pooled_->statements.unnamed_traits;
+  }
+  if (!pooled_->watch.would_pin(traits, on_state_of(settings.on_session_state))) return false;
+  pooled_->has_place = pool_->shared->await_place(id_);
+  if (pooled_->has_place) return false;
+  pooled_->wants_place = true;
+  set_state(State::Waiting);
+  worker_.need_tick();
+  return true;
+}
+
+bool ClientSession::on_place() {
+  if (!pooled_ || !std::exchange(pooled_->wants_place, false)) return false;
+  pool_->shared->forget_place(id_);  // if this was meant for an earlier wait
+  pooled_->has_place = true;
+  set_state(State::Idle);
+  replay(pending_.take());
+  return true;
+}
+
+void ClientSession::forget_place() {
+  if (std::exchange(pooled_->wants_place, false)) pool_->shared->forget_place(id_);
+  if (std::exchange(pooled_->has_place, false)) pool_->shared->unpin();
+}
+
+void ClientSession::refuse_place(base::TimePoint now) {
+  forget_place();
+  const auto error = session::waited_for_pin(
+      database_, std::to_string((now - asked_since_).count() / 1'000'000) + " s");
+  log::info(shown() + " refused: " + error.sqlstate + " " + log::shown(error.message));
+  refuse_request(error);
 }
 
 void ClientSession::end_pin() {
@@ -375,6 +428,8 @@ void ClientSession::end_pin() {
 void ClientSession::release_server() {
   ServerConnection* server = server_.part();
   server->relay.leave();
+  see_request_end();
+  forget_place();  // nothing was left there after all
   if (pooled_->watch.take_doubt()) server->doubt(pooled_->number);
   const bool spoils_statements = std::exchange(pooled_->spoils_statements, false);
   if (extras_) extras_->rename = Extras::Rename::No;

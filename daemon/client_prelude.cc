@@ -101,7 +101,7 @@ bool ClientSession::see_prelude_reply(const wire::Message& message) {
   return false;
 }
 
-void ClientSession::prelude_went_wrong() {
+void ClientSession::prelude_went_wrong(base::Bytes rest) {
   const base::Error error = extras_->prelude.error();
   extras_->prelude_failed = false;
   if (pooled_) server_->relay.take_back(pooled_->statements);
@@ -110,6 +110,8 @@ void ClientSession::prelude_went_wrong() {
     server_.part()->leave_client(session::ServerCleanup::Leave::Vanished, true);
     return refuse_request({"57014", "canceling statement due to user request"});
   }
+  if (may_move_ && !vanished_ && extras_->prelude.failed_by_settings())
+    return refuse_for_settings(error, rest);
   log::warning(shown() + " what goes in front of its request failed on server_pid=" +
                std::to_string(server_->open().process_id) + ": " + error.sqlstate + " " +
                log::shown(error.message));
@@ -120,6 +122,53 @@ void ClientSession::prelude_went_wrong() {
   extras_->prelude_runs = false;
   server_.part()->leave_client(session::ServerCleanup::Leave::Vanished, true);
   end(error);
+}
+
+// A setting of the client's cannot be set any more: its role was dropped, say. That is its error, for this
+// request and the next ones, until it takes the setting back; the server is well, and another would say the same.
+void ClientSession::refuse_for_settings(const base::Error& error, base::Bytes rest) {
+  log::info(shown() + " refused: a setting of the session's cannot be set: " + error.sqlstate + " " +
+            log::shown(error.message));
+  char last = '\0';
+  wire::FrameCursor cursor;
+  cursor.walk(base::Bytes(pending_).substr(0, travelled_), {}, [&last](const wire::Message& message) {
+    last = message.type;
+    return wire::Walk::Go;
+  });
+  extras_->prelude_runs = false;
+  if (pooled_) {
+    pooled_->compares_at_ready = false;
+    pooled_->told_all = {};
+    pooled_->settings_are_refused = true;
+    if (auto before = std::exchange(pooled_->carried_before, nullptr)) pooled_->carried = std::move(before);
+  }
+  server_.part()->leave_refused(last != 'S', std::string(rest));
+  moves_ = 0;
+  refuse_request(error);
+}
+
+// The next request of a session whose settings a server has refused: what it takes back needs not be set.
+void ClientSession::leave_out_what_is_reset(base::Bytes request) {
+  pooled_->settings_are_refused = false;
+  if (end_of_first_request(request) == 0) return;
+  const auto length = base::read_u32(request.data() + 1);
+  base::Bytes text = request.substr(wire::kHeaderSize, length - sizeof length);
+  if (request.front() == 'P') text.remove_prefix(std::min(text.find('\0') + 1, text.size()));
+  if (request.front() != 'P' && request.front() != 'Q') return;
+  auto left = session::without_what_is_reset(pooled_->carried, base::until_nul(text), pooled_->options);
+  if (left == pooled_->carried) return;
+  pooled_->carried_before = std::exchange(pooled_->carried, std::move(left));
+  pooled_->request_failed = false;
+}
+
+// The server goes back. If what would have taken a setting back has failed, the session has it still.
+void ClientSession::see_request_end() {
+  auto before = std::exchange(pooled_->carried_before, nullptr);
+  if (!before || !std::exchange(pooled_->request_failed, false)) return;
+  pooled_->carried = std::move(before);
+  pooled_->settings_are_refused = true;
+  const session::WantedSettings wanted{*greeting_, "", pooled_->carried.get()};
+  pooled_->statements.settings_are(wanted.fingerprint());
 }
 
 // Black holes and stopped servers: what is ours has a time limit. True: it still runs, or runs elsewhere now.

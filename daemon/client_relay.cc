@@ -54,11 +54,20 @@ void ClientSession::on_request(base::Bytes bytes) {
     return;
   }
   asked_since_ = worker_.now();
+  if (pooled_ && waits_for_place(first, bytes, false)) return static_cast<void>(keep(bytes));
+  if (pooled_ && pooled_->settings_are_refused) leave_out_what_is_reset(bytes);
   ticket_ = worker_.new_ticket(*this);
   set_state(State::Waiting);
   const std::string& application_name = wanted_application_name();
   const auto granted = pool_->shared->checkout(ticket_, worker_.id(), *flavour_, application_name, asked_since_);
-  if (!granted) return static_cast<void>(keep(bytes));
+  if (!granted) {
+    // Its place is taken while it waits for a server: others would take it meanwhile.
+    if (pooled_ && waits_for_place(first, bytes, true)) {
+      pool_->shared->withdraw(ticket_, asked_since_);  // a grant that is on its way finds no session
+      ticket_ = {};
+    }
+    return static_cast<void>(keep(bytes));
+  }
   ServerConnection* server = worker_.find_server(*pool_, granted->connection);
   if (server == nullptr || !server->may_be_lent()) {
     if (keep(bytes)) ask_pool_again();
@@ -371,7 +380,7 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     at += walked.consumed;
     if (prelude_ran && !extras_->prelude_runs) prelude_ended = true;
     if ((is_broken = walked.broken)) break;  // what came before it is the client's
-    if (prelude_ran && extras_->prelude_failed) return prelude_went_wrong();
+    if (prelude_ran && extras_->prelude_failed) return prelude_went_wrong(bytes.substr(at));
     if (walked.needed > event::ReadBuffer::kHeadroom) {
       if (bytes[at] == 'S') server.parameters_unknown = true;
       walked = server.from_server.walk(bytes.substr(at), {}, [&](const wire::Message& message) {
@@ -457,6 +466,7 @@ bool ClientSession::see_server_message(const wire::Message& message, std::string
     tracker.server_sent(message.type, message.type == 'Z' ? message.body : base::Bytes{});
   }
   const bool failed = std::exchange(error_was_last_, message.type == 'E');
+  if (pooled_ && error_was_last_) pooled_->request_failed = true;
   if (message.type != 'Z' || !is_passed) return is_passed;
   if (!failed) server_->note_answer();
   if (extras_ && watch_name_) check_name_at_ready();

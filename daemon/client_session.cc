@@ -216,7 +216,11 @@ void ClientSession::on_cancel_finished(bool matched) {
 
 bool ClientSession::cancel(std::string_view secret, std::function<void()> done) {
   if (secret_.empty() || !secrets_match(secret, secret_)) return false;
-  if (state_ == State::Waiting) {
+  if (state_ == State::Waiting && pooled_ && pooled_->wants_place) {
+    forget_place();
+    refuse_request({"57014", "canceling statement due to user request", "",
+                    "It was waiting until fewer sessions keep servers of the pool."});
+  } else if (state_ == State::Waiting) {
     if (pool_->shared->withdraw(ticket_, worker_.now())) {
       ticket_ = {};
       refuse_request({"57014", "canceling statement due to user request", "",
@@ -282,6 +286,7 @@ void ClientSession::leave(session::ServerCleanup::Leave how) {
 }
 
 void ClientSession::let_server_go(session::ServerCleanup::Leave how) {
+  if (pooled_) forget_place();
   if (ticket_ != pool::Ticket{}) {
     // A grant that is on its way finds no session and goes back.
     pool_->shared->withdraw(ticket_, worker_.now());
@@ -340,7 +345,10 @@ void ClientSession::retire() {
   state_ = State::Ending;
   socket_.pause_reading();
   if (std::exchange(counted_, false)) worker_.client_count().leave();
-  if (pooled_) end_pin();
+  if (pooled_) {
+    forget_place();
+    end_pin();
+  }
   if (pool_ != nullptr) --pool_->sessions;
   worker_.retire(*this);
 }
@@ -362,6 +370,8 @@ bool ClientSession::tick(base::TimePoint now) {
       // Its bytes are not read any more: all that it can do is leave.
       if (!gone_ && !socket_.is_reading() && socket_.peer_has_left())
         leave(session::ServerCleanup::Leave::Vanished);
+      else if (pooled_ && pooled_->wants_place && now - asked_since_ >= pool_->settings->timeout)
+        refuse_place(now);
       return true;
     case State::Linked:
       return tick_linked(now);

@@ -63,6 +63,8 @@ class ClientSession final : public event::ClientSocketEvents {
   void on_server_granted(ServerConnection& server, base::Duration waited);
   void on_refused(const pool::Refuse& refuse);
   void on_notice(base::Duration waited);
+  // It may keep a server. False: it does not wait for that any more.
+  bool on_place();
   void on_granted_server_dead();
 
   // From its server.
@@ -117,6 +119,9 @@ class ClientSession final : public event::ClientSocketEvents {
   void on_request(base::Bytes bytes);
   // False: they cannot be followed, and it is over.
   bool keep(base::Bytes bytes);
+  bool waits_for_place(const wire::Message& first, base::Bytes bytes, bool takes_one);
+  void forget_place();
+  void refuse_place(base::TimePoint now);
   std::optional<session::ServerPrelude> link(ServerConnection& server, const std::string& application_name);
   void relay_from_client(base::Bytes bytes);
   bool see_server_message(const wire::Message& message, std::string& ours);
@@ -147,7 +152,10 @@ class ClientSession final : public event::ClientSocketEvents {
   // What travels in front of them (client_prelude.cc).
   void send_with_prelude(session::ServerPrelude prelude);
   bool see_prelude_reply(const wire::Message& message);
-  void prelude_went_wrong();
+  void prelude_went_wrong(base::Bytes rest);
+  void refuse_for_settings(const base::Error& error, base::Bytes rest);
+  void leave_out_what_is_reset(base::Bytes request);
+  void see_request_end();
   bool prelude_timed_out();
   bool prelude_runs() const { return extras_ && extras_->prelude_runs; }
   void try_another_server();

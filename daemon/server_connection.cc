@@ -154,6 +154,20 @@ void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent, 
   if (state_ == State::Cleaning) socket_.resume_reading();
 }
 
+void ServerConnection::leave_refused(bool needs_sync, std::string rest) {
+  tracker = session::TransactionTracker();
+  tracker.client_sent('S');
+  if (needs_sync) {
+    std::string out;
+    wire::append_sync(out);
+    socket_.write(out);
+  }
+  tail = std::move(rest);
+  relay.leave();
+  leave_client(ServerCleanup::Leave::Terminated, false, Left::Unknown);
+  if (state_ == State::Cleaning && !tail.empty()) on_server_bytes({worker_->read_buffer().data(), 0});
+}
+
 // Nothing is owed and no transaction is open: all that there is to do is the reset.
 void ServerConnection::clean(Then then) {
   set_state(State::Cleaning);

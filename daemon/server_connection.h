@@ -54,6 +54,9 @@ class ServerConnection final : public event::ServerSocketEvents {
   // if all that the client did is known, and to DISCARD ALL if it is not. What no statement undoes ends it.
   enum class Left : uint8_t { Session, Known, Unknown, Lasting };
   void leave_client(session::ServerCleanup::Leave leave, bool half_sent, Left left = Left::Session);
+  // Lent -> Cleaning: an error in what went in front of its client's request has kept that from running.
+  // `needs_sync`: nothing that was sent ends what the server skips. `rest`: what came behind the error.
+  void leave_refused(bool needs_sync, std::string rest);
   // Lent -> given back, between two transactions. What `applied` and the relay's statements say is all that
   // is left of the client.
   void release();

@@ -88,6 +88,7 @@ SharedPool::SharedPool(std::shared_ptr<const config::PoolSettings> settings, Swi
       settings_(std::move(settings)),
       ledger_(name_, limits_of(*settings_), random_seed(), now),
       giving_way_(now),
+      places_(settings_->max_pinned),
       statements_(settings_->statement_memory) {}
 
 std::optional<pool::Grant> SharedPool::checkout(pool::Ticket ticket, pool::WorkerId worker,
@@ -188,6 +189,7 @@ std::optional<base::TimePoint> SharedPool::tick(base::TimePoint now) {
 }
 
 void SharedPool::change(std::shared_ptr<const config::PoolSettings> settings, base::TimePoint now) {
+  change_places(settings->max_pinned);
   Turn turn(*this);
   const bool replace = dialed_otherwise(*settings_, *settings);
   settings_ = std::move(settings);
@@ -211,6 +213,7 @@ void SharedPool::replace_all(base::TimePoint now) {
 }
 
 void SharedPool::remove(base::TimePoint now) {
+  change_places(UINT32_MAX);  // who waits for one is told with the rest that the pool is gone
   Turn turn(*this);
   ledger_.remove(now, turn.actions);
 }
@@ -260,11 +263,62 @@ session::StatementPtr SharedPool::share_statement(const session::PreparedStateme
   return statements_.share(statement);
 }
 
-bool SharedPool::pin(uint32_t most) {
-  uint32_t now = pinned();
-  while (now < most)
-    if (pinned_.compare_exchange_weak(now, now + 1, std::memory_order_relaxed)) return true;
+bool SharedPool::pin() {
+  const std::lock_guard lock(places_mutex_);
+  if (pinned() >= places_) return false;
+  pinned_.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+void SharedPool::unpin() {
+  std::vector<SessionId> next;
+  {
+    const std::lock_guard lock(places_mutex_);
+    pinned_.fetch_sub(1, std::memory_order_relaxed);
+    next = give_places();
+  }
+  tell_places(next);
+}
+
+bool SharedPool::await_place(SessionId session) {
+  const std::lock_guard lock(places_mutex_);
+  if (want_a_place_.empty() && pinned() < places_) {
+    pinned_.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+  want_a_place_.push_back(session);
   return false;
+}
+
+// If its place is on its way already, it comes back from there.
+void SharedPool::forget_place(SessionId session) {
+  const std::lock_guard lock(places_mutex_);
+  std::erase(want_a_place_, session);
+}
+
+void SharedPool::change_places(uint32_t places) {
+  std::vector<SessionId> next;
+  {
+    const std::lock_guard lock(places_mutex_);
+    places_ = places;
+    next = give_places();
+  }
+  tell_places(next);
+}
+
+std::vector<SessionId> SharedPool::give_places() {
+  std::vector<SessionId> sessions;
+  while (!want_a_place_.empty() && pinned() < places_) {
+    pinned_.fetch_add(1, std::memory_order_relaxed);
+    sessions.push_back(want_a_place_.front());
+    want_a_place_.pop_front();
+  }
+  return sessions;
+}
+
+void SharedPool::tell_places(const std::vector<SessionId>& sessions) {
+  for (const SessionId& session : sessions)
+    switchboard_.tell_worker(session.worker, to_worker::HasPlace{shared_from_this(), session});
 }
 
 std::optional<base::Error> SharedPool::why_down(pool::WorkerId worker, base::TimePoint now) {

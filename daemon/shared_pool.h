@@ -4,10 +4,12 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/switchboard.h"
 #include "lib/config/settings.h"
@@ -64,9 +66,14 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   // What all sessions share of prepared statements. Null: they take too much memory.
   session::TextPtr statement_text(std::string_view text, std::string_view types, const sql::Options& options);
   session::StatementPtr share_statement(const session::PreparedStatement& statement);
-  // Sessions that keep a server beyond their transactions. pin() says whether there is room for one more.
-  bool pin(uint32_t most);
-  void unpin() { pinned_.fetch_sub(1, std::memory_order_relaxed); }
+  // Sessions that keep a server beyond their transactions: each has a place, of which there are max_pinned.
+  // pin() says whether there was one.
+  bool pin();
+  void unpin();
+  // The same for one that waits until there is: to_worker::HasPlace follows, in order of arrival, unless
+  // forget_place() comes first. True: it has one already.
+  bool await_place(SessionId session);
+  void forget_place(SessionId session);
   uint32_t pinned() const { return pinned_.load(std::memory_order_relaxed); }
   // What a login of `worker` is to be told instead of a greeting, if anything. Its asking sends a probe if
   // one is due.
@@ -80,6 +87,10 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   void tell(pool::PoolActions& actions);
   void tell(pool::PoolAction& action);
   void dial(const pool::Dial& dial);
+  void change_places(uint32_t places);
+  // Takes from the queue who has a place now. Under places_mutex_.
+  std::vector<SessionId> give_places();
+  void tell_places(const std::vector<SessionId>& sessions);
 
   const std::string name_;
   Switchboard& switchboard_;
@@ -91,7 +102,10 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   session::GreetingBook greetings_;
   std::optional<std::string> application_name_;  // the one asked for last
   std::optional<base::TimePoint> wanted_tick_;
-  std::atomic<uint32_t> pinned_ = 0;
+  std::mutex places_mutex_;
+  std::atomic<uint32_t> pinned_ = 0;  // written under places_mutex_
+  uint32_t places_;                   // guarded by it, as what follows
+  std::deque<SessionId> want_a_place_;
   std::mutex statements_mutex_;
   session::StatementBook statements_;  // guarded by statements_mutex_
 };

@@ -50,6 +50,10 @@ struct ServerWasDead {  // the granted server turned out dead at its owner: ask 
   std::shared_ptr<SharedPool> pool;
   pool::Ticket ticket;
 };
+struct HasPlace {  // among those who keep a server of the pool's; it has waited for that
+  std::shared_ptr<SharedPool> pool;
+  SessionId session;
+};
 struct DialFinished {
   std::shared_ptr<SharedPool> pool;
   pool::DialId dial;
@@ -91,7 +95,7 @@ struct Stop {     // no new clients; the old ones are told 57P01. Told again, th
 };
 }  // namespace to_worker
 
-using WorkerMessage = std::variant<to_worker::CarryOut, to_worker::Granted, to_worker::TakeServer, to_worker::ServerWasDead,
+using WorkerMessage = std::variant<to_worker::CarryOut, to_worker::Granted, to_worker::TakeServer, to_worker::ServerWasDead, to_worker::HasPlace,
                                    to_worker::DialFinished, to_worker::CancelWanted,
                                    to_worker::CancelFinished, to_worker::NewWorld, to_worker::Collect,
                                    to_worker::Collected, to_worker::EffectDone, to_worker::Beat, to_worker::Drain,

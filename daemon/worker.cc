@@ -311,6 +311,11 @@ void Worker::on(to_worker::ServerWasDead&& message) {
   if (ClientSession* session = find(message.ticket)) session->on_granted_server_dead();
 }
 
+void Worker::on(to_worker::HasPlace&& message) {
+  ClientSession* session = find(message.session);
+  if (session == nullptr || !session->on_place()) message.pool->unpin();
+}
+
 void Worker::carry_out(PoolHere&, const pool::Refuse& refuse) {
   if (ClientSession* session = find(refuse.ticket)) session->on_refused(refuse);
 }

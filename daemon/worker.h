@@ -124,6 +124,7 @@ class Worker {
   void on(to_worker::Granted&& message);
   void on(to_worker::TakeServer&& message);
   void on(to_worker::ServerWasDead&& message);
+  void on(to_worker::HasPlace&& message);
   void on(to_worker::DialFinished&& message);
   void on(to_worker::CancelWanted&& message);
   void on(to_worker::CancelFinished&& message);

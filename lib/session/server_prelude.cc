@@ -111,4 +111,12 @@ ServerPrelude::Step ServerPrelude::server_sent(const wire::Message& message) {
   return is_done() ? Step::Done : Step::More;
 }
 
+// Not connection, resources, operator's intervention (a cancel too), system, internal.
+bool ServerPrelude::failed_by_settings() const {
+  const std::string_view error_class = std::string_view(error_.sqlstate).substr(0, 2);
+  for (std::string_view of_the_server : {"", "08", "53", "57", "58", "XX"})
+    if (error_class == of_the_server) return false;
+  return true;
+}
+
 }  // namespace tidepool::session

@@ -49,6 +49,8 @@ class ServerPrelude {
   // NotificationResponse excepted, which are the caller's. Needs whole bodies of ErrorResponse only.
   Step server_sent(const wire::Message& message);
   const base::Error& error() const { return error_; }
+  // The error says something about the settings, and not about the server at this moment.
+  bool failed_by_settings() const;
 
  private:
   enum class First : uint8_t { Nothing, Reset, Undo };

@@ -271,4 +271,42 @@ CarriedSettings carried_after(const CarriedSettings& before, const StartupFlavou
   return now.entries().empty() ? nullptr : std::make_shared<const ParameterMap>(std::move(now));
 }
 
+namespace {
+
+std::string next_word(std::string_view& text) {
+  constexpr std::string_view kBlanks = " \t\r\n\f\v";
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  const std::string_view word = text.substr(0, text.find_first_of(" \t\r\n\f\v;"));
+  text.remove_prefix(word.size());
+  return base::lower(word);
+}
+
+}  // namespace
+
+CarriedSettings without_what_is_reset(const CarriedSettings& carried, std::string_view text,
+                                      const sql::Options& options) {
+  using sql::Trait;
+  const size_t end = text.find(';');
+  const bool is_one = end == std::string_view::npos ||
+                      text.find_first_not_of("; \t\r\n\f\v", end) == std::string_view::npos;
+  std::string_view left = text;
+  const std::string head = next_word(left), second = next_word(left);
+  const bool is_such =
+      head == "reset" || head == "discard" || (head == "set" && second != "local" && second != "transaction");
+  const auto traits = sql::classify(text, options);
+  if (!carried || !is_one || !is_such || !traits.has_any({Trait::Settings, Trait::ResetsSetting}))
+    return carried;
+  const bool takes_all = traits.has(Trait::AnySetting) && traits.has(Trait::ResetsSetting);
+  auto rest = std::make_shared<ParameterMap>();
+  for (const auto& [name, value] : carried->entries()) {
+    const bool is_identity = name == "role" || name == "session_authorization";
+    const bool is_named = std::any_of(traits.settings.begin(), traits.settings.end(),
+                                      [&name = name](const std::string& set) { return base::same_letters(set, name); });
+    if (is_named || (takes_all && (!is_identity || traits.has(Trait::DiscardAll)))) continue;
+    rest->set(name, value);
+  }
+  if (rest->entries().size() == carried->entries().size()) return carried;
+  return rest;
+}
+
 }  // namespace tidepool::session

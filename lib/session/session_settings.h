@@ -59,4 +59,9 @@ CarriedSettings carried_after(const CarriedSettings& before, const StartupFlavou
                               const SessionWatch& watch, const SessionState& state, const ParameterMap& base,
                               ParameterMap& applied);
 
+// `carried` without the settings that `text` takes back, if that is all that it does: RESET x, SET x, RESET ALL,
+// DISCARD ALL. Else `carried` itself.
+CarriedSettings without_what_is_reset(const CarriedSettings& carried, std::string_view text,
+                                      const sql::Options& options);
+
 }  // namespace tidepool::session

@@ -77,6 +77,18 @@ std::string words_of(Pins pins) {
   return words;
 }
 
+base::Error waited_for_pin(std::string_view pool, std::string_view waited) {
+  return {"53400",
+          "the session would keep a server of pool \"" + std::string(pool) +
+              "\", and max_pinned of them were kept by others for " + std::string(waited) + " (timeout)",
+          "",
+          "SHOW PINS on the console says who keeps them; raise max_pinned, or use a pool in session mode."};
+}
+
+bool SessionWatch::would_pin(const StatementTraits& traits, OnState on_state) const {
+  return on_state == OnState::Pin && pins_ == 0 && pins_of(traits) != 0;
+}
+
 std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std::string_view text,
                                               const Policy& policy) {
   if (traits.is_empty()) return std::nullopt;
@@ -84,8 +96,9 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
 
   const Pins pins = policy.on_state == OnState::Allow ? Pins{0} : pins_of(traits);
   if (pins != 0) {
-    if (policy.on_state == OnState::Error) return refused_state(pins, policy);
-    if (!policy.may_pin && pins_ == 0) return refused_pin(pins, policy);
+    if (policy.on_state == OnState::Error) return refusal_ = refused_state(pins, policy);
+    if (!policy.may_pin && pins_ == 0) return refusal_ = refused_pin(pins, policy);
+    wishes_to_pin_ = true;
     suspect(pins & kAskablePins, text);
     prepares_ = prepares_ || (pins & bit(Pin::Prepared)) != 0;
     for (Pin pin : {Pin::Load, Pin::Function, Pin::Setting})

@@ -44,6 +44,8 @@ inline constexpr Pins kAskablePins = bit(Pin::Listen) | bit(Pin::Temporary) | bi
                                      bit(Pin::HoldCursor) | bit(Pin::Prepared);
 // "LISTEN, advisory locks": for logs, the console and errors.
 std::string words_of(Pins pins);
+// What a session is told that has waited in vain for `waited` until fewer keep servers of `pool`.
+base::Error waited_for_pin(std::string_view pool, std::string_view waited);
 
 // What the server answered.
 struct SessionState {
@@ -76,6 +78,13 @@ class SessionWatch {
   // The client is about to run this. An error: it must not.
   std::optional<base::Error> note(const sql::StatementTraits& traits, std::string_view text,
                                   const Policy& policy);
+  // It would keep a server that the session does not keep yet. Such a session may wait for its turn in front
+  // of its transaction.
+  bool would_pin(const sql::StatementTraits& traits, OnState on_state) const;
+  // note() has let something pass that is to keep the server: its place is taken at once.
+  bool take_wish_to_pin() { return std::exchange(wishes_to_pin_, false); }
+  // What note() refused last, for logs: without the statement, whose literals are nobody's business.
+  std::optional<base::Error> take_refusal() { return std::exchange(refusal_, std::nullopt); }
   // It sets a setting whose name is not in the text (a parameter of set_config, or reported by the server).
   void note_setting(std::string_view name, std::string_view text);
   // It may have done anything.
@@ -145,6 +154,8 @@ class SessionWatch {
   bool asks_statements_ = false;
   bool has_doubt_ = false;
   bool sets_texts_ = false, sets_literals_ = false;
+  std::optional<base::Error> refusal_;
+  bool wishes_to_pin_ = false;
   bool prepares_ = false;
   bool may_be_gone_ = false;          // what it is pinned by
   bool names_current_value_ = false;  // currval or lastval was named

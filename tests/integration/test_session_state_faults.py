@@ -193,7 +193,7 @@ def test_sessions_on_two_workers_keep_their_settings_and_statements_and_meet_no_
 
 @pytest.mark.workers
 def test_pins_are_counted_over_two_workers(tidepool):
-    daemon = tidepool(pools=transaction_pool(6, max_pinned=3), workers=2)
+    daemon = tidepool(pools=transaction_pool(6, max_pinned=3, timeout="300ms"), workers=2)
     clients = [daemon.wire("bench") for _ in range(6)]
     for client in clients:
         client.ask("listen here")

@@ -1,6 +1,8 @@
 """What on_session_state, max_pinned, user_modes, statement mode and a reload do to sessions that make state. Rows of
 docs/transaction-mode.md."""
 
+import threading
+
 import pytest
 from harness import wire
 from harness.sessions import differences, directly, fingerprint
@@ -131,7 +133,8 @@ def test_under_allow_settings_follow_their_session_nevertheless(tidepool):
 
 
 def test_one_more_than_max_pinned_is_refused_with_53400_until_another_lets_go(tidepool):
-    daemon = tidepool(pools=transaction_pool(3, max_pinned=1))
+    """It waits for the pool's timeout before."""
+    daemon = tidepool(pools=transaction_pool(3, max_pinned=1, timeout="300ms"))
     one, other = daemon.wire("bench"), daemon.wire("bench")
     one.rows("listen here")
     one.rows("")
@@ -153,13 +156,123 @@ def test_one_more_than_max_pinned_is_refused_with_53400_until_another_lets_go(ti
 
 
 def test_max_pinned_leaves_a_server_to_the_others(tidepool):
-    daemon = tidepool(pools=transaction_pool(3))                       # 2 by default
+    daemon = tidepool(pools=transaction_pool(3, timeout="300ms"))      # 2 by default
     clients = [daemon.wire("bench") for _ in range(3)]
     for client in clients[:2]:
         client.rows("listen here")
         client.rows("")
     assert clients[2].error("listen here")["C"] == "53400"
     assert daemon.wire("bench").value("select 42") == "42"
+
+
+def keeps(client, statement="listen here"):
+    client.rows(statement)
+    client.rows("")
+    return client
+
+
+def wait_until_it_waits(daemon, count=1):
+    wait_until(lambda: sum(int(row["cl_waiting"]) for row in daemon.console("show pools")) == count, f"{count} wait")
+
+
+@pytest.mark.parametrize("batch", [
+    wire.query("listen here"), wire.extended("listen here") + wire.SYNC, wire.query("begin; listen here; commit"),
+    wire.query("declare c cursor with hold for select 1"), wire.extended("declare c cursor with hold for select 1") + wire.SYNC],
+    ids=["a query", "a batch", "a transaction in one text", "a cursor", "a cursor in a batch"])
+def test_who_would_be_one_more_than_max_pinned_waits_without_a_server_until_another_lets_go(tidepool, batch):
+    daemon = tidepool(pools=transaction_pool(2, max_pinned=1))
+    one = keeps(daemon.wire("bench"))
+    others = [daemon.wire("bench") for _ in range(2)]
+    for number, other in enumerate(others):
+        other.send(batch)
+        wait_until_it_waits(daemon, number + 1)
+    assert daemon.wire("bench").value("select 42") == "42"              # they hold nothing
+    one.rows("unlisten *")
+    assert "E" not in kinds(others[0].read_until_ready())               # in order of arrival
+    assert others[1].is_silent(0.1)
+    others[0].terminate()
+    assert "E" not in kinds(others[1].read_until_ready())
+
+
+def test_who_waits_to_be_pinned_is_told_so_after_the_pools_timeout_and_it_is_logged(tidepool):
+    daemon = tidepool(pools=transaction_pool(2, max_pinned=1, timeout="1s"))
+    one = keeps(daemon.wire("bench"))
+    other = daemon.wire("bench")
+    other.send(wire.query("create temp table secret (a text default 'do not tell')") + wire.query("select 42"))
+    answers = other.read_until_ready()
+    assert kinds(answers) == "EZ" and errors(answers)[0]["C"] == "53400" and "for 1 s" in errors(answers)[0]["M"]
+    assert kinds(other.read_until_ready()) == "TDCZ"
+    daemon.wait_for_log(f"client={other.process_id} .*refused: 53400 the session would keep a server")
+    one.close()
+    assert "do not tell" not in daemon.log()
+
+
+def test_who_would_be_pinned_within_a_transaction_is_refused_at_once_and_it_is_logged(tidepool):
+    daemon = tidepool(pools=transaction_pool(2, max_pinned=1))
+    one = keeps(daemon.wire("bench"))
+    other = daemon.wire("bench")
+    other.rows("begin")
+    assert other.error("listen \"do not tell\"")["C"] == "53400"
+    assert other.status == "E"
+    daemon.wait_for_log(f"client={other.process_id} .*refused: 53400 LISTEN would keep a server")
+    one.close()
+    assert "do not tell" not in daemon.log()
+
+
+def test_who_waits_to_be_pinned_may_be_cancelled_and_may_leave(tidepool):
+    daemon = tidepool(pools=transaction_pool(2, max_pinned=1))
+    one = keeps(daemon.wire("bench"))
+    cancelled, leaves, stays = (daemon.wire("bench") for _ in range(3))
+    for number, client in enumerate((cancelled, leaves, stays)):
+        client.send(wire.query("listen here"))
+        wait_until_it_waits(daemon, number + 1)
+    cancelled.cancel()
+    answers = cancelled.read_until_ready()
+    assert kinds(answers) == "EZ" and errors(answers)[0]["C"] == "57014"
+    leaves.close()
+    wait_until_it_waits(daemon, 1)
+    one.terminate()
+    assert "E" not in kinds(stays.read_until_ready())
+    assert cancelled.value("select 42") == "42"
+
+
+def test_who_waits_to_be_pinned_goes_on_when_a_reload_allows_more(tidepool):
+    daemon = tidepool(pools=transaction_pool(3, max_pinned=1))
+    one = keeps(daemon.wire("bench"))
+    others = [daemon.wire("bench") for _ in range(2)]
+    for number, client in enumerate(others):
+        client.send(wire.query("listen here"))
+        wait_until_it_waits(daemon, number + 1)
+    reload(daemon, max_pinned=3)
+    for client in others:
+        assert "E" not in kinds(client.read_until_ready())
+    wait_until(lambda: len(pins(daemon)) == 3, "all are pinned")
+    one.close()
+
+
+@pytest.mark.workers
+def test_cursors_with_hold_of_sixteen_threads_on_five_servers_all_work(tidepool):
+    """As Django's iterator() declares them, outside transactions."""
+    daemon = tidepool(pools=transaction_pool(5), workers=2)
+    wrong = []
+
+    def iterate(number):
+        try:
+            with daemon.connect("bench") as connection:
+                for turn in range(5):
+                    connection.execute(f"declare c{number} cursor with hold for select generate_series(1, 100)")
+                    rows = [connection.execute(f"fetch 50 from c{number}").fetchall() for _ in range(2)]
+                    assert sum(len(each) for each in rows) == 100
+                    connection.execute(f"close c{number}")
+        except Exception as error:
+            wrong.append(f"{number}: {error!r}")
+
+    threads = [threading.Thread(target=iterate, args=[number]) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 def test_max_pinned_0_allows_none(tidepool):
@@ -185,9 +298,10 @@ def test_two_that_pin_at_the_same_moment_are_not_more_than_max_pinned(tidepool):
     daemon = tidepool(pools=transaction_pool(4, max_pinned=1))
     clients = [daemon.wire("bench") for _ in range(3)]
     for client in clients:
-        client.send(wire.query("begin; listen here"))
+        client.rows("begin")
     for client in clients:
-        client.read_until_ready()
+        client.send(wire.query("listen here"))
+    assert sorted(kinds(client.read_until_ready()) for client in clients) == ["CZ", "EZ", "EZ"]
     for client in clients:
         client.send(wire.query("commit"))
     wait_until(lambda: pins(daemon) == ["LISTEN"], "one of them is pinned")
@@ -333,7 +447,7 @@ def test_a_reload_to_statement_mode_lets_a_transaction_finish(tidepool):
 
 
 def test_max_pinned_and_on_session_state_change_for_who_is_in(tidepool):
-    daemon = tidepool(pools=transaction_pool(3, max_pinned=1))
+    daemon = tidepool(pools=transaction_pool(3, max_pinned=1, timeout="300ms"))
     one, other = daemon.wire("bench"), daemon.wire("bench")
     one.rows("listen here")
     one.rows("")

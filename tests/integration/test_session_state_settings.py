@@ -292,3 +292,33 @@ def test_what_comes_back_is_told_on_a_server_that_has_it_already(tidepool, postg
     twin.rows("commit")                     # its server is lent next
     assert session.rows("select pg_backend_pid(), current_setting('timezone')") == [[twins, "Pacific/Chatham"]]
     assert session.parameters["TimeZone"] == "Pacific/Chatham"
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["queries", "batches"])
+def test_a_setting_that_cannot_be_set_any_more_is_its_clients_error_and_closes_no_server(tidepool, postgres, extended):
+    daemon = tidepool(pools=transaction_pool(1))
+    database = daemon.databases["bench"]
+    session, other = daemon.wire("bench"), daemon.wire("bench")
+
+    def ask(sql):
+        session.send(wire.extended(sql) + wire.SYNC if extended else wire.query(sql))
+        answers = session.read_until_ready()
+        assert session.status == "I"
+        return next((answer.fields for answer in answers if answer.type == "E"), None)
+
+    postgres.query("drop role if exists brief; create role brief; grant brief to app")
+    session.rows("set app.kept = 'kept'")
+    session.rows("set role brief")
+    assert other.value("select current_user") == "app"
+    backends = [row["pid"] for row in postgres.backends(database=database)]
+    postgres.query("drop role brief")
+    for _ in range(3):
+        for sql in ("create table never (a int)", "set role nobody_either", "begin", "select 1; reset role", "set local role none"):
+            told = ask(sql)
+            assert told["C"] == "22023" and ("brief" in told["M"] or "nobody_either" in told["M"]), told
+        assert other.rows("select current_user, to_regclass('never')") == [["app", None]]
+    assert [row["pid"] for row in postgres.backends(database=database)] == backends
+    assert ask("reset role") is None
+    assert session.rows("select current_user, current_setting('app.kept')") == [["app", "kept"]]
+    assert other.value("select current_user") == "app"
+    assert [row["pid"] for row in postgres.backends(database=database)] == backends
