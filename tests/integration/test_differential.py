@@ -141,5 +141,6 @@ def test_nothing_is_forgiven_but_what_a_row_of_the_table_describes():
     assert first_difference(some, [[idle], [DESCRIBED, ("n", b""), idle]], [[idle], [changed, idle]]) == 1
     impossible, value = ("E", b"C42883\0\0"), ("E", b"C22P02\0Wunnamed portal parameter $1\0\0")
     assert first_difference(Script("impossible"), [[idle], [value, idle]], [[idle], [impossible, idle]]) is None
+    assert first_difference(Script("impossible"), [[idle], [value, idle]], [[idle], [changed, idle]]) is None
     assert first_difference(some, [[idle], [value, idle]], [[idle], [impossible, idle]]) == 1
     assert first_difference(Script("impossible"), [[idle], [("E", b"C22P02\0\0"), idle]], [[idle], [impossible, idle]]) == 1

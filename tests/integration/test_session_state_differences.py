@@ -236,6 +236,18 @@ def test_a_statement_that_ddl_has_made_impossible_says_so_before_its_values_are_
     assert [outcome(client, run(["1"])) for client in (direct, session)] == ["42883", "42883"]
 
 
+def test_a_statement_that_ddl_gave_other_rows_says_so_before_its_values_are_looked_at(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres, size=2)
+    other.rows("create table t as select 1 as a, 2 as b")
+    text = "select b from t where a = $1"
+    answers_to(direct, prepare(text))
+    server = say_at(session, wire.parse(text, "s"))
+    other.rows("alter table t alter b type text")
+    hold(session, server)
+    assert [outcome(client, run(["x"])) for client in (direct, session)] == ["22P02", "0A000"]
+    assert [outcome(client, run(["1"])) for client in (direct, session)] == ["0A000", "0A000"]
+
+
 def test_in_session_mode_a_statement_of_before_does_not_see_the_first_temporary_table_on_a_used_server(tidepool, postgres):
     """Nothing takes a process its temporary schema: a new one changes the search path, and PostgreSQL resolves names again."""
     daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 1}})

@@ -45,7 +45,7 @@ ROWS = {
     "late": "ParameterStatus behind RESET ALL and DISCARD ALL",
     "failed": "in a failed transaction, a Bind or Describe of a statement that is not prepared on that server",
     "gone": "Describe of a statement whose table is gone, or whose rows have changed, on a server that has not prepared it",
-    "impossible": "a Bind of a statement that DDL has made impossible, on a server that has not prepared it",
+    "impossible": "a Bind of a statement that DDL has made impossible, or given other rows, on a server that has not prepared it",
 }
 
 
@@ -117,11 +117,12 @@ def _describes_what_is_gone(ours, theirs):
 
 
 def _looks_at_values_first(ours, theirs):
-    """A value that is none of its type is noticed first, where the statement is prepared already. What else is wrong is of class 42, or a type that is gone."""
+    """A value that is none of its type is noticed first, where the statement is prepared already. What else is wrong is of class 42, a type that is gone, or rows that have changed."""
     before = theirs[:-2]
     if _is_error(theirs[-2:-1], b"XX000") and ours == [*before, ("E", theirs[-2][1] + b"\0Wunnamed portal parameter $1"), theirs[-1]]:
         return True
-    return (len(ours) == len(theirs) and ours[:-2] == before and ours[-1] == theirs[-1] and _is_error(theirs[-2:-1], b"42") and b"Wunnamed portal parameter" in ours[-2][1]
+    return (len(ours) == len(theirs) and ours[:-2] == before and ours[-1] == theirs[-1] and (_is_error(theirs[-2:-1], b"42") or _is_error(theirs[-2:-1], b"0A000"))
+            and b"Wunnamed portal parameter" in ours[-2][1]
             and _is_error(ours[-2:-1], b"22"))
 
 
