@@ -275,3 +275,13 @@ def test_within_the_text_of_a_reset_the_application_name_is_its_servers(tidepool
         own = session.value("reset application_name; show application_name")
         assert own == ("the first" if mode == "session" else "")
         assert session.value("show application_name") == session.parameters["application_name"] == "mine"
+
+
+@pytest.mark.parametrize("sql", ["do $$ begin execute 'deallocate \"s\"'; end $$", "do $$ begin deallocate s; end $$", "deallocate U&\"\\0073\""])
+def test_a_single_name_is_not_deallocated_where_no_text_shows_it(tidepool, postgres, sql):
+    session, _, direct = both(tidepool, postgres)
+    for client in (session, direct):
+        answers_to(client, prepare("select 42"))
+    assert outcome(direct, wire.query(sql)) == "CZ"
+    assert outcome(session, wire.query(sql)) == "26000"
+    assert (outcome(direct, run()), outcome(session, run())) == ("26000", "42")
