@@ -17,7 +17,8 @@ constexpr Duration kProbeEvery = 500ms;
 constexpr Duration kLoginRetry = 5s;
 // A server that is lost so soon after its login is one that never was of use.
 constexpr Duration kTrial = 5s;
-// Accidents that lie further apart have nothing to do with each other. More than the slowest retry and a trial.
+// Accidents that lie further apart have nothing to do with each other. More than the slowest retry and a
+// first use.
 constexpr Duration kApart = 60s;
 
 }  // namespace

@@ -42,7 +42,7 @@ class ServerHealth {
   // A server that was logged in to at `opened` is lost by its own doing and has answered nobody.
   std::optional<Health::Event> lost_untried(const base::Error& error, base::TimePoint opened,
                                             bool has_connections, base::TimePoint now);
-  // A server has answered its first client, or its trial is over.
+  // A server has answered its first client.
   std::optional<Health::Event> is_of_use();
   // A server that is logged in to while others were lost has proved itself then. Else max().
   base::TimePoint trial_ends_at() const { return trial_ends_at_; }

@@ -256,7 +256,7 @@ def test_fact_10_a_waiting_clients_requests_in_front_of_its_terminate_are_run(fu
     holder.ask("create table done (who int)")
     if startup:
         holder.terminate()
-        daemon.wire("bench", **startup).terminate()      # these settings have had their trial now
+        daemon.wire("bench", **startup).terminate()      # what they are greeted with is known now
         holder = daemon.wire("bench")
         holder.value("select 42")
     client = daemon.wire("bench", **startup)

@@ -147,7 +147,7 @@ def test_trap_5_3_a_set_that_was_rolled_back_is_forgotten(tidepool):
 @pytest.mark.parametrize("search_path", ["", '""', '"A b", c', "pg_catalog", '"$user", public', "'quoted'", 'a,"b""c"'])
 def test_trap_5_3_a_search_path_is_never_quoted_again(tidepool, postgres, search_path):
     daemon = tidepool(pools=ONE)
-    for _ in range(2):                              # by a trial, then from the book
+    for _ in range(2):                              # by a dial, then from the book
         with daemon.wire("bench", search_path=search_path) as pooled, \
                 directly(postgres, daemon.databases["bench"], search_path=search_path) as direct:
             for sql in ("show search_path", "select current_schemas(true)::text"):
