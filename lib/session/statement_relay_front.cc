@@ -151,7 +151,7 @@ void StatementRelay::begin_parse_under(const PreparedStatement& statement, bool 
   if (status == 'E') return;
   if (!is_unsure)
     return set_for_parse(*statement.text, client.statements.fingerprint, statement.fingerprint, "SET ", out);
-  if (status != 'T') return;
+  if (status != 'T' || !statement.text->is_analysed) return;
   run_unseen("SAVEPOINT tidepool", out);
   set_for_parse(*statement.text, {}, statement.fingerprint, "SET LOCAL ", out);
 }
@@ -162,7 +162,7 @@ void StatementRelay::end_parse_under(const PreparedStatement& statement, bool is
   if (status == 'E') return;
   if (!is_unsure)
     return set_for_parse(*statement.text, statement.fingerprint, client.statements.fingerprint, "SET ", out);
-  if (status != 'T') return;
+  if (status != 'T' || !statement.text->is_analysed) return;
   run_unseen("ROLLBACK TO SAVEPOINT tidepool", out);
   run_unseen("RELEASE SAVEPOINT tidepool", out);
 }
@@ -171,7 +171,8 @@ SettingChanges StatementRelay::settings_for_parse(const StatementText& text, std
                                                   std::string_view to) {
   SettingChanges changes = parse_settings_between(from, to);
   std::erase_if(changes, [&](const SettingChange& change) {
-    return sql::decides_letters(change.name) ? !text.has_odd_letters : !text.has_literals;
+    return sql::decides_letters(change.name) ? !text.has_odd_letters
+                                             : !text.has_literals || !text.is_analysed;
   });
   return changes;
 }

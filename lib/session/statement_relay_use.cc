@@ -317,9 +317,12 @@ bool StatementRelay::mind_settings(std::string_view name, Entry& entry, Client& 
 void StatementRelay::mind_temporary_objects(std::string_view name, Entry& entry, Client& client) {
   if (!hides_names_ && !has_temporary_objects(client)) return;
   const PreparedStatement& statement = *entry.statement;
-  if (!statement.is_known() || !statement.text->is_analysed || is_private(statement.fingerprint)) return;
+  const std::string id = std::to_string(client.id) + ".temporary";
+  if (!statement.is_known() || !statement.text->is_analysed ||
+      statement.fingerprint.find(id) != std::string::npos)
+    return;
   PreparedStatement own = statement;
-  make_private(std::to_string(client.id) + ".temporary", own.fingerprint);
+  make_private(id, own.fingerprint);
   client.statements.becomes(name, entry, client.source.share(own));
 }
 
