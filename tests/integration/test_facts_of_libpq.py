@@ -31,13 +31,6 @@ def test_fact_05_the_servers_idle_timeout_does_not_end_resting_servers(tidepool,
         assert backend_of(client) == first
 
 
-@pytest.mark.parametrize("name", ["log_connections", "post_auth_delay", "ignore_system_indexes"])
-def test_fact_08_what_only_start_up_can_set_is_fatal_at_login(of_one, name):
-    with pytest.raises(wire.LoginFailed) as refused:
-        of_one().wire("bench", **{name: "1"})
-    assert refused.value.sqlstate == "55P02"
-
-
 def test_fact_09_a_message_forwarded_by_half_costs_the_server(of_one):
     daemon = of_one()
     client = daemon.wire("bench")

@@ -454,6 +454,7 @@ def test_max_pinned_and_on_session_state_change_for_who_is_in(tidepool):
     assert other.error("listen here")["C"] == "53400"
     reload(daemon, max_pinned=2)
     other.rows("listen here")
+    other.rows("")
     reload(daemon, max_pinned=1)
     assert one.value("select 42") == other.value("select 42") == "42"
     assert len(pins(daemon)) == 2, "who is pinned stays so"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from harness import wire
 from harness.sessions import backend_of, directly
-from harness.shared_servers import OTHERS_STARTUP, transaction_pool
+from harness.shared_servers import OTHERS_SETTINGS, transaction_pool
 from harness.waiting import wait_until
 
 CHANGED = "cached plan must not change result type"
@@ -17,9 +17,11 @@ USED = wire.bind((), "s") + wire.describe() + wire.execute() + wire.SYNC
 class Servers:
     """Both servers of a pool, each kept by a client of ours, so that all others get the one that is lent."""
 
-    def __init__(self, daemon, **startup):
-        self.keepers = [daemon.wire("bench", **startup) for _ in range(2)]
+    def __init__(self, daemon, settings=()):
+        self.keepers = [daemon.wire("bench") for _ in range(2)]
         for keeper in self.keepers:
+            for text in settings:
+                keeper.rows(text)
             keeper.rows("listen kept")
         self.pids = [backend_of(keeper) for keeper in self.keepers]
         assert len(set(self.pids)) == 2
@@ -62,7 +64,7 @@ def errors_in(answers):
 each_way = pytest.mark.parametrize("pieces", [None, 1], ids=["whole", "byte by byte"])
 both_modes = pytest.mark.parametrize("mode", ["transaction", "statement"])
 # Whether the session's settings have to be set in front of its message, since others had the server.
-in_front = pytest.mark.parametrize("others", [{}, OTHERS_STARTUP], ids=["as they are", "settings in front"])
+in_front = pytest.mark.parametrize("others", [(), (OTHERS_SETTINGS,)], ids=["as they are", "settings in front"])
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def place(tidepool, postgres):
         database = daemon.databases["bench"]
         owner = directly(postgres, database)
         owner.rows("create table t as select 1 as a, 'x'::varchar(5) as c")
-        return Servers(daemon, **dict(others)), Side(daemon.wire("bench"), pieces), Side(directly(postgres, database), pieces), owner
+        return Servers(daemon, others), Side(daemon.wire("bench"), pieces), Side(directly(postgres, database), pieces), owner
     return make
 
 

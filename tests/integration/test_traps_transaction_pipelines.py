@@ -24,10 +24,10 @@ def test_trap_5_4_a_flush_is_answered_and_keeps_the_server_until_the_sync(pair):
     client, other = pair
     client.send(parse("select generate_series(1, 5)", "s") + describe("S", "s") + FLUSH)
     assert [answer.type for answer in client.read_until("T")] == ["1", "t", "T"]
-    other.send(query("select 'other'"))
-    assert other.is_silent(0.1)
     client.send(bind((), "s", "p") + FLUSH)
     client.read_until("2")
+    other.send(query("select 'other'"))
+    assert other.is_silent(0.3)
     for _ in range(2):
         client.send(execute("p", 2) + FLUSH)
         assert [answer.type for answer in client.read_until("s")] == ["D", "D", "s"]
