@@ -202,7 +202,9 @@ void ClientSession::check_name_at_ready() {
   if (!std::exchange(extras_->checks_name, false)) return;
   const std::string* reported = server_->parameters.find(kApplicationName);
   const std::string* before = told().find(kApplicationName);
-  const bool has_own = reported != nullptr && *reported == server_->own_name();
+  // What reports no changes (a pooler behind this one) is believed to do as it was told.
+  const bool is_known = server_->reports_name || extras_->last_tag == Extras::Tag::Reset;
+  const bool has_own = is_known && reported != nullptr && *reported == server_->own_name();
   extras_->name_is_lost = has_own && (before == nullptr || *before != server_->own_name());
   // The client had given itself that very name, and something was reset: the server knows whether it was that.
   if (has_own && !extras_->name_is_lost && !pooled_) extras_->rename = Extras::Rename::IfReset;

@@ -257,7 +257,7 @@ void ClientSession::relay_from_client(base::Bytes bytes) {
   if (extras_ && extras_->prelude_runs) return static_cast<void>(keep(bytes));
   if (pooled_ && pooled_waits()) return static_cast<void>(keep(bytes));
   if (holds_) return static_cast<void>(keep(bytes));
-  if (extras_ && may_rename()) {
+  if (extras_ && may_rename() && !(pending_.empty() && bytes.front() == 'X')) {
     auto prelude = renaming_prelude();
     pending_.append(bytes);
     return send_with_prelude(std::move(prelude));
@@ -516,6 +516,7 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
     return true;
   }
   server_->parameters.set(status->name, status->value);
+  if (status->name == kApplicationName) server_->reports_name = true;
   if (prelude_runs()) return false;
   session::ParameterMap& known = told();
   const std::string* before = known.find(status->name);

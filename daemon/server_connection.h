@@ -183,6 +183,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   wire::FrameCursor from_server;
   session::ParameterMap parameters;
   std::string tail;  // what was read but not consumed: an unfinished header or ParameterStatus
+  bool reports_name = false;  // a change of its application_name, as PostgreSQL does
   bool parameters_unknown =
       false;  // a ParameterStatus too long to be read: close it rather than lend it again
 
