@@ -25,6 +25,13 @@ uint64_t number(DialId dial) {
   return static_cast<uint64_t>(dial);
 }
 
+// Connection, resources, system, internal: no setting of a client's brings such an error about.
+bool is_whatever_is_set(std::string_view sqlstate) {
+  for (std::string_view error_class : {"08", "53", "58", "XX"})
+    if (sqlstate.starts_with(error_class)) return true;
+  return false;
+}
+
 int64_t milliseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
@@ -189,7 +196,7 @@ void PoolLedger::lose(ConnectionId connection, CloseReason reason, TimePoint now
   if (fault != nullptr && !server.has_answered && !server.doom) {
     // What startup settings can bring about (a statement_timeout of 1 ms) is not the server's fault.
     const Flavour flavour = lanes_[server.lane];
-    if (flavour == kNeutral || fault->sqlstate.starts_with("08"))
+    if (flavour == kNeutral || is_whatever_is_set(fault->sqlstate))
       tell(health_.lost_untried(*fault, server.opened, servers_.open() > 0, now), out);
     else if (wanted_ == flavour)
       wanted_ = kNeutral;

@@ -59,7 +59,7 @@ def try_again_and_again(daemon, until, told, **startup):
 @pytest.mark.parametrize("fault, startup, pool", [
     (hangs_up, {}, {}), (hangs_up, {"TimeZone": "Asia/Tokyo"}, {}), (hangs_up, {}, {"server_application_name": "of the pool"}),
     (hangs_up, {}, {"check": "always", "min_size": 1}), (hangs_up_at_rest, {}, {"min_size": 1}), (talks_nonsense, {}, {}),
-    (says_fatal, {}, {}),
+    (says_fatal, {}, {}), (refuses_everything, {}, {"server_application_name": "of the pool"}),
     (refuses_everything, {}, {"check": "always", "min_size": 1})],
     ids=lambda value: value.__name__ if callable(value) else " ".join(f"{key}={each}" for key, each in value.items()) or "plain")
 def test_a_server_that_fails_at_its_first_use_is_dialed_as_seldom_as_one_that_refuses(tidepool, fake_server, mode, fault, startup, pool):
