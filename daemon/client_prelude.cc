@@ -191,7 +191,17 @@ void ClientSession::see_command_tag(base::Bytes body) {
   const bool sets = tag == "SET";
   const bool resets = tag == "RESET" || tag == "DISCARD ALL" || (pooled_ && sets && server_->relay.resets());
   if (sets || resets || extras_) extras().tag = resets ? Tag::Reset : sets ? Tag::Set : Tag::Other;
-  if (resets) extras_->checks_name = true;
+  if (resets) extras_->checks_name = extras_->was_reset = true;
+}
+
+// Nothing was reported: PostgreSQL set the name and reset it again in one request. A server that reports no
+// changes (a pooler behind this one) is given the name once more, and believed to have it from then on.
+bool ClientSession::name_may_be_lost() {
+  using NameReports = ServerConnection::NameReports;
+  if (std::exchange(extras_->was_reset, false)) return true;
+  if (server_->name_reports == NameReports::Missing) return false;
+  if (server_->name_reports == NameReports::Expected) server_->name_reports = NameReports::Missing;
+  return true;
 }
 
 // A RESET leads to the name that the server was dialed with. If that is what it reported last, and the client
@@ -202,9 +212,7 @@ void ClientSession::check_name_at_ready() {
   if (!std::exchange(extras_->checks_name, false)) return;
   const std::string* reported = server_->parameters.find(kApplicationName);
   const std::string* before = told().find(kApplicationName);
-  // What reports no changes (a pooler behind this one) is believed to do as it was told.
-  const bool is_known = server_->reports_name || extras_->last_tag == Extras::Tag::Reset;
-  const bool has_own = is_known && reported != nullptr && *reported == server_->own_name();
+  const bool has_own = reported != nullptr && *reported == server_->own_name() && name_may_be_lost();
   extras_->name_is_lost = has_own && (before == nullptr || *before != server_->own_name());
   // The client had given itself that very name, and something was reset: the server knows whether it was that.
   if (has_own && !extras_->name_is_lost && !pooled_) extras_->rename = Extras::Rename::IfReset;

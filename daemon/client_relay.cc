@@ -516,7 +516,7 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
     return true;
   }
   server_->parameters.set(status->name, status->value);
-  if (status->name == kApplicationName) server_->reports_name = true;
+  if (status->name == kApplicationName) server_->name_reports = ServerConnection::NameReports::Seen;
   if (prelude_runs()) return false;
   session::ParameterMap& known = told();
   const std::string* before = known.find(status->name);

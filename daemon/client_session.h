@@ -161,6 +161,7 @@ class ClientSession final : public event::ClientSocketEvents {
   void try_another_server();
   void see_command_tag(base::Bytes body);
   void check_name_at_ready();
+  bool name_may_be_lost();
   void tell_name_at_ready(std::string& out);
   bool may_rename() const;
   session::ServerPrelude renaming_prelude();
@@ -260,6 +261,7 @@ class ClientSession final : public event::ClientSocketEvents {
     Tag last_tag = Tag::Other;                                        // and of the one that is answered
     bool saw_default = false;   // in its text, of SET x TO DEFAULT perhaps
     bool checks_name = false;   // the next ReadyForQuery says whether its name is lost
+    bool was_reset = false;     // something, says a tag of this request
     bool name_is_lost = false;
     bool prelude_runs = false;
     base::TimePoint prelude_since{};
@@ -269,7 +271,7 @@ class ClientSession final : public event::ClientSocketEvents {
     void forget_all_but_told() {
       rename = Rename::No;
       tag = last_tag = Tag::Other;
-      prelude_runs = prelude_failed = cancelled = saw_default = checks_name = name_is_lost = false;
+      prelude_runs = prelude_failed = cancelled = saw_default = checks_name = was_reset = name_is_lost = false;
     }
   };
   Extras& extras() {

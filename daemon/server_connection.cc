@@ -165,7 +165,7 @@ void ServerConnection::leave_refused(bool needs_sync, std::string rest) {
   tail = std::move(rest);
   relay.leave();
   leave_client(ServerCleanup::Leave::Terminated, false, Left::Unknown);
-  if (state_ == State::Cleaning && !tail.empty()) on_server_bytes({worker_->read_buffer().data(), 0});
+  if (state_ == State::Cleaning && !tail.empty()) on_server_bytes({});
 }
 
 // Nothing is owed and no transaction is open: all that there is to do is the reset.

@@ -183,7 +183,9 @@ class ServerConnection final : public event::ServerSocketEvents {
   wire::FrameCursor from_server;
   session::ParameterMap parameters;
   std::string tail;  // what was read but not consumed: an unfinished header or ParameterStatus
-  bool reports_name = false;  // a change of its application_name, as PostgreSQL does
+  // Whether it reports a change of its application_name, as PostgreSQL does: seen; to be seen when it is set the
+  // next time; or not so, it seems.
+  enum class NameReports : uint8_t { Expected, Missing, Seen } name_reports = NameReports::Expected;
   bool parameters_unknown =
       false;  // a ParameterStatus too long to be read: close it rather than lend it again
 

@@ -224,7 +224,7 @@ Attempt Login::try_address(const DialTarget& target, const std::string& session_
   if (!login.last_error().message.empty()) return refusal_by_error(login.last_error());
 
   auto server = std::make_unique<OpenServer>(connection.get());
-  connection.release();
+  static_cast<void>(connection.release());
   server->dialed_name = application_name();
   server->parameters = login.parameters();
   if (login.key()) {

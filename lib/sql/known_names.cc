@@ -65,7 +65,7 @@ class Table {
 }  // namespace
 
 KnownName find_known_name(std::string_view name, bool is_quoted, unsigned server_major) {
-  static const Table table;
+  static const Table kTable;
   if (name.size() > kLongest) return KnownName::None;
   std::array<char, kLongest> lower;
   Hash hash;
@@ -74,7 +74,7 @@ KnownName find_known_name(std::string_view name, bool is_quoted, unsigned server
     hash.add(lower[i]);
   }
   KnownName found = KnownName::None;
-  table.each({lower.data(), name.size()}, hash.sum(), [&](const Table::Entry& entry) {
+  kTable.each({lower.data(), name.size()}, hash.sum(), [&](const Table::Entry& entry) {
     if (entry.since > server_major || (entry.is_keyword && is_quoted)) return;
     if (found != KnownName::Function) found = entry.is_keyword ? KnownName::Keyword : KnownName::Function;
   });
