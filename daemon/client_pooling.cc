@@ -370,12 +370,11 @@ void ClientSession::update_pin() {
             session::words_of(pins) + ": " + log::shown(pooled_->watch.suspect()));
 }
 
-// The first message of a request that would keep a server, while others keep as many as may be: its turn comes
-// like a server's. (Within a transaction it would hold what others may wait for.)
-bool ClientSession::waits_for_place(const wire::Message& first, base::Bytes bytes, bool takes_one) {
+// The first message of a request that would keep a server, while others keep as many as may be: its turn
+// comes like a server's. (Within a transaction it would hold what others may wait for.)
+bool ClientSession::waits_for_place(const wire::Message& first, base::Bytes bytes) {
   const config::PoolSettings& settings = *pool_->settings;
-  if (pooled_->has_place || settings.max_pinned == 0) return false;
-  if (!takes_one && pool_->shared->pinned() < settings.max_pinned) return false;
+  if (pooled_->has_place) return false;
   base::Bytes body = bytes.substr(wire::kHeaderSize, first.size - wire::kHeaderSize);
   sql::StatementTraits traits;
   if (first.type == 'Q' || first.type == 'P') {
@@ -385,8 +384,10 @@ bool ClientSession::waits_for_place(const wire::Message& first, base::Bytes byte
   } else if (first.type == 'B') {
     body.remove_prefix(std::min(body.find('\0') + 1, body.size()));
     const std::string_view name = base::until_nul(body);
-    if (const auto* entry = pooled_->statements.find(name)) traits = entry->statement->traits();
-    else if (name.empty()) traits = pooled_->statements.unnamed_traits;
+    if (const auto* entry = pooled_->statements.find(name))
+      traits = entry->statement->traits();
+    else if (name.empty())
+      traits = pooled_->statements.unnamed_traits;
   }
   if (!pooled_->watch.would_pin(traits, on_state_of(settings.on_session_state))) return false;
   pooled_->has_place = pool_->shared->await_place(id_);
@@ -413,8 +414,8 @@ void ClientSession::forget_place() {
 
 void ClientSession::refuse_place(base::TimePoint now) {
   forget_place();
-  const auto error = session::waited_for_pin(
-      database_, std::to_string((now - asked_since_).count() / 1'000'000) + " s");
+  const auto error =
+      session::waited_for_pin(database_, std::to_string((now - asked_since_).count() / 1'000'000) + " s");
   log::info(shown() + " refused: " + error.sqlstate + " " + log::shown(error.message));
   refuse_request(error);
 }
@@ -428,7 +429,7 @@ void ClientSession::end_pin() {
 void ClientSession::release_server() {
   ServerConnection* server = server_.part();
   server->relay.leave();
-  see_request_end();
+  if (pooled_->carried_before) see_request_end();
   forget_place();  // nothing was left there after all
   if (pooled_->watch.take_doubt()) server->doubt(pooled_->number);
   const bool spoils_statements = std::exchange(pooled_->spoils_statements, false);

@@ -1,6 +1,6 @@
 // What travels in front of a client's message: the DISCARD ALL that its server lacks, its settings in
-// transaction mode, its application_name, and that again after a RESET of the client's own. As long as that is unanswered, nothing of the client's
-// has run, and its request may move to another server, unseen.
+// transaction mode, its application_name, and that again after a RESET of the client's own. As long as that
+// is unanswered, nothing of the client's has run, and its request may move to another server, unseen.
 #include <algorithm>
 #include <utility>
 
@@ -125,7 +125,8 @@ void ClientSession::prelude_went_wrong(base::Bytes rest) {
 }
 
 // A setting of the client's cannot be set any more: its role was dropped, say. That is its error, for this
-// request and the next ones, until it takes the setting back; the server is well, and another would say the same.
+// request and the next ones, until it takes the setting back; the server is well, and another would say the
+// same.
 void ClientSession::refuse_for_settings(const base::Error& error, base::Bytes rest) {
   log::info(shown() + " refused: a setting of the session's cannot be set: " + error.sqlstate + " " +
             log::shown(error.message));
@@ -161,10 +162,11 @@ void ClientSession::leave_out_what_is_reset(base::Bytes request) {
   pooled_->request_failed = false;
 }
 
-// The server goes back. If what would have taken a setting back has failed, the session has it still.
+// The server goes back, and the request was to take settings back. If what would have taken a setting back
+// has failed, the session has it still.
 void ClientSession::see_request_end() {
   auto before = std::exchange(pooled_->carried_before, nullptr);
-  if (!before || !std::exchange(pooled_->request_failed, false)) return;
+  if (!std::exchange(pooled_->request_failed, false)) return;
   pooled_->carried = std::move(before);
   pooled_->settings_are_refused = true;
   const session::WantedSettings wanted{*greeting_, "", pooled_->carried.get()};
@@ -214,12 +216,13 @@ void ClientSession::check_name_at_ready() {
   const std::string* before = told().find(kApplicationName);
   const bool has_own = reported != nullptr && *reported == server_->own_name() && name_may_be_lost();
   extras_->name_is_lost = has_own && (before == nullptr || *before != server_->own_name());
-  // The client had given itself that very name, and something was reset: the server knows whether it was that.
+  // The client had given itself that very name, and something was reset: the server knows whether it was
+  // that.
   if (has_own && !extras_->name_is_lost && !pooled_) extras_->rename = Extras::Rename::IfReset;
 }
 
-// The client is told its own name where PostgreSQL would tell it, and has it again before anything else of the
-// client's runs; unless it has SET that of the server itself.
+// The client is told its own name where PostgreSQL would tell it, and has it again before anything else of
+// the client's runs; unless it has SET that of the server itself.
 void ClientSession::tell_name_at_ready(std::string& out) {
   using Tag = Extras::Tag;
   extras_->name_is_lost = false;

@@ -54,21 +54,22 @@ void ClientSession::on_request(base::Bytes bytes) {
     return;
   }
   asked_since_ = worker_.now();
-  if (pooled_ && waits_for_place(first, bytes, false)) return static_cast<void>(keep(bytes));
+  if (pooled_ && places_are_taken() && waits_for_place(first, bytes)) return static_cast<void>(keep(bytes));
   if (pooled_ && pooled_->settings_are_refused) leave_out_what_is_reset(bytes);
   ticket_ = worker_.new_ticket(*this);
   set_state(State::Waiting);
   const std::string& application_name = wanted_application_name();
-  const auto granted = pool_->shared->checkout(ticket_, worker_.id(), *flavour_, application_name, asked_since_);
+  const auto granted =
+      pool_->shared->checkout(ticket_, worker_.id(), *flavour_, application_name, asked_since_);
   if (!granted) {
     // Its place is taken while it waits for a server: others would take it meanwhile.
-    if (pooled_ && waits_for_place(first, bytes, true)) {
+    if (pooled_ && pool_->settings->max_pinned != 0 && waits_for_place(first, bytes)) {
       pool_->shared->withdraw(ticket_, asked_since_);  // a grant that is on its way finds no session
       ticket_ = {};
     }
     return static_cast<void>(keep(bytes));
   }
-  ServerConnection* server = worker_.find_server(*pool_, granted->connection);
+  ServerConnection* server = worker_.find_server(*pool_, *granted);
   if (server == nullptr || !server->may_be_lent()) {
     if (keep(bytes)) ask_pool_again();
     return;
@@ -77,6 +78,12 @@ void ClientSession::on_request(base::Bytes bytes) {
   if (!prelude) return relay_from_client(bytes);
   pending_.assign(bytes);
   send_with_prelude(std::move(*prelude));
+}
+
+// As many clients keep a server as may.
+inline bool ClientSession::places_are_taken() const {
+  const uint32_t places = pool_->settings->max_pinned;
+  return places != 0 && pool_->shared->pinned() >= places;
 }
 
 bool ClientSession::keep(base::Bytes bytes) {
@@ -155,7 +162,7 @@ std::string_view ClientSession::server_encoding() const {
   return encoding != nullptr ? std::string_view(*encoding) : "UTF8";
 }
 
-void ClientSession::on_server_granted(ServerConnection& server, base::Duration) {
+void ClientSession::on_server_granted(ServerConnection& server) {
   ticket_ = {};
   if (state_ == State::AskingServer) {
     server.lend_to(server_);

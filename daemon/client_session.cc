@@ -155,8 +155,8 @@ void ClientSession::greet_or_ask_server() {
   const auto granted =
       pool_->shared->checkout(ticket_, worker_.id(), *flavour_, wanted_application_name(), asked_since_);
   if (!granted) return;
-  auto* server = worker_.find_server(*pool_, granted->connection);
-  if (server != nullptr && server->may_be_lent()) return on_server_granted(*server, granted->waited);
+  auto* server = worker_.find_server(*pool_, *granted);
+  if (server != nullptr && server->may_be_lent()) return on_server_granted(*server);
   on_granted_server_dead();
 }
 

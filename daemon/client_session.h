@@ -60,7 +60,7 @@ class ClientSession final : public event::ClientSocketEvents {
   int open() { return socket_.open(); }
 
   // From the pool: the answer to this session's ticket.
-  void on_server_granted(ServerConnection& server, base::Duration waited);
+  void on_server_granted(ServerConnection& server);
   void on_refused(const pool::Refuse& refuse);
   void on_notice(base::Duration waited);
   // It may keep a server. False: it does not wait for that any more.
@@ -119,7 +119,8 @@ class ClientSession final : public event::ClientSocketEvents {
   void on_request(base::Bytes bytes);
   // False: they cannot be followed, and it is over.
   bool keep(base::Bytes bytes);
-  bool waits_for_place(const wire::Message& first, base::Bytes bytes, bool takes_one);
+  bool places_are_taken() const;
+  bool waits_for_place(const wire::Message& first, base::Bytes bytes);
   void forget_place();
   void refuse_place(base::TimePoint now);
   std::optional<session::ServerPrelude> link(ServerConnection& server, const std::string& application_name);
@@ -217,10 +218,10 @@ class ClientSession final : public event::ClientSocketEvents {
   bool counted_ = false;  // in max_clients
   bool gone_ =
       false;  // said Terminate and closed while its request waited: the request is finished all the same
-  bool vanished_ = false;        // hung up while what goes in front of its request was unanswered
-  bool request_runs_ = false;    // since requested_at_
-  bool cancel_sent_ = false;     // by the query time limit
-  bool watch_name_ = false;      // RESET would lead to its server's application_name, not to the client's own
+  bool vanished_ = false;      // hung up while what goes in front of its request was unanswered
+  bool request_runs_ = false;  // since requested_at_
+  bool cancel_sent_ = false;   // by the query time limit
+  bool watch_name_ = false;    // RESET would lead to its server's application_name, not to the client's own
   bool batch_may_reset_ = false, holds_ = false;  // what follows waits until the name is back
   bool may_move_ = false;        // nothing of the client's can have run yet: another server will do
   bool error_was_last_ = false;  // the server's last message: if it closes now, that was its FATAL
@@ -259,9 +260,9 @@ class ClientSession final : public event::ClientSocketEvents {
     enum class Rename : uint8_t { No, IfReset, Now } rename = Rename::No;
     enum class Tag : uint8_t { Other, Set, Reset } tag = Tag::Other;  // the last of this request
     Tag last_tag = Tag::Other;                                        // and of the one that is answered
-    bool saw_default = false;   // in its text, of SET x TO DEFAULT perhaps
-    bool checks_name = false;   // the next ReadyForQuery says whether its name is lost
-    bool was_reset = false;     // something, says a tag of this request
+    bool saw_default = false;  // in its text, of SET x TO DEFAULT perhaps
+    bool checks_name = false;  // the next ReadyForQuery says whether its name is lost
+    bool was_reset = false;    // something, says a tag of this request
     bool name_is_lost = false;
     bool prelude_runs = false;
     base::TimePoint prelude_since{};
@@ -271,7 +272,8 @@ class ClientSession final : public event::ClientSocketEvents {
     void forget_all_but_told() {
       rename = Rename::No;
       tag = last_tag = Tag::Other;
-      prelude_runs = prelude_failed = cancelled = saw_default = checks_name = was_reset = name_is_lost = false;
+      prelude_runs = prelude_failed = cancelled = saw_default = checks_name = was_reset = name_is_lost =
+          false;
     }
   };
   Extras& extras() {

@@ -20,6 +20,11 @@ pool::PoolActions& this_threads_actions() {
   return actions;
 }
 
+// In transaction mode every client would find the name below its own, when it says RESET.
+bool gives_names(const config::PoolSettings& settings) {
+  return settings.mode == config::PoolMode::Session;
+}
+
 bool dialed_otherwise(const config::PoolSettings& a, const config::PoolSettings& b) {
   return a.conninfo != b.conninfo || a.configure != b.configure;
 }
@@ -86,21 +91,27 @@ SharedPool::SharedPool(std::shared_ptr<const config::PoolSettings> settings, Swi
     : name_(settings->name),
       switchboard_(switchboard),
       settings_(std::move(settings)),
+      names_servers_(gives_names(*settings_)),
       ledger_(name_, limits_of(*settings_), random_seed(), now),
       giving_way_(now),
       places_(settings_->max_pinned),
       statements_(settings_->statement_memory) {}
 
-std::optional<pool::Grant> SharedPool::checkout(pool::Ticket ticket, pool::WorkerId worker,
-                                                const session::StartupFlavour& flavour,
-                                                const std::string& application_name, base::TimePoint now) {
+std::optional<pool::ConnectionId> SharedPool::checkout(pool::Ticket ticket, pool::WorkerId worker,
+                                                       const session::StartupFlavour& flavour,
+                                                       const std::string& application_name,
+                                                       base::TimePoint now) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (names_servers_ && application_name_ != application_name) application_name_ = application_name;
+    if (const auto lent = ledger_.lend_at_once(worker, pool::Flavour{flavour.number}, now)) return lent;
+  }
   Turn turn(*this);
-  if (application_name_ != application_name) application_name_ = application_name;
   ledger_.checkout(ticket, worker, pool::Flavour{flavour.number}, now, turn.actions);
   if (turn.actions.size() == 1) {
     const auto* grant = std::get_if<pool::Grant>(&turn.actions.front());
     if (grant != nullptr && grant->ticket == ticket && grant->owner == worker) {
-      const pool::Grant at_once = *grant;
+      const pool::ConnectionId at_once = grant->connection;
       turn.actions.clear();
       return at_once;
     }
@@ -182,8 +193,8 @@ std::optional<base::TimePoint> SharedPool::tick(base::TimePoint now) {
     gave_way = giving_way_.look(now, ledger_.gave_way(), ledger_.limits().max_size);
   }
   if (gave_way)
-    log::warning("pool=" + name_ + " is full of clients with many different startup settings: " +
-                 std::to_string(*gave_way) +
+    log::warning("pool=" + name_ +
+                 " is full of clients with many different startup settings: " + std::to_string(*gave_way) +
                  " servers were closed within a minute to make room for ones with other settings");
   return next;
 }
@@ -193,6 +204,7 @@ void SharedPool::change(std::shared_ptr<const config::PoolSettings> settings, ba
   Turn turn(*this);
   const bool replace = dialed_otherwise(*settings_, *settings);
   settings_ = std::move(settings);
+  names_servers_ = gives_names(*settings_);
   {
     std::lock_guard lock(statements_mutex_);
     statements_.set_most_bytes(settings_->statement_memory);
@@ -379,8 +391,7 @@ void SharedPool::dial(const pool::Dial& dial) {
     order.conninfo = settings_->conninfo;
     order.configure = settings_->configure;
     order.configure_timeout = settings_->check_timeout;
-    // In transaction mode every client would find the name below its own, when it says RESET.
-    if (settings_->mode == config::PoolMode::Session) order.application_name = application_name_;
+    if (names_servers_) order.application_name = application_name_;
     flavour = greetings_.find(static_cast<uint32_t>(dial.flavour));
   }
   DialDone done = [self = shared_from_this(), dial, flavour](DialResult result, base::Duration took) {

@@ -29,9 +29,9 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   // What a client of `worker` wants. A server of its own worker may be granted at once; else the answer comes
   // as CarryOut, TakeServer or ServerWasDead. `application_name`: what its server should be logged in with,
   // if one has to be dialed.
-  std::optional<pool::Grant> checkout(pool::Ticket ticket, pool::WorkerId worker,
-                                      const session::StartupFlavour& flavour,
-                                      const std::string& application_name, base::TimePoint now);
+  std::optional<pool::ConnectionId> checkout(pool::Ticket ticket, pool::WorkerId worker,
+                                             const session::StartupFlavour& flavour,
+                                             const std::string& application_name, base::TimePoint now);
   void checkout_again(pool::Ticket ticket, pool::WorkerId worker, const session::StartupFlavour& flavour,
                       base::TimePoint since, base::TimePoint now);
   bool withdraw(pool::Ticket ticket, base::TimePoint now);
@@ -97,6 +97,7 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   mutable std::mutex mutex_;
   // Guarded by mutex_.
   std::shared_ptr<const config::PoolSettings> settings_;
+  bool names_servers_;  // logs them in with the application_name that was asked for last
   pool::PoolLedger ledger_;
   pool::GivingWay giving_way_;
   session::GreetingBook greetings_;

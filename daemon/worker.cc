@@ -295,7 +295,7 @@ void Worker::tell_or_handle(pool::WorkerId worker, WorkerMessage message) {
 }
 
 void Worker::hand_to_client(PoolHere& pool, ServerConnection& server, const pool::Grant& grant) {
-  if (ClientSession* session = find(grant.ticket)) return session->on_server_granted(server, grant.waited);
+  if (ClientSession* session = find(grant.ticket)) return session->on_server_granted(server);
   pool.shared->give_back(server.id(), false, false, now());
 }
 
@@ -346,8 +346,8 @@ void Worker::on(to_worker::DialFinished&& message) {
   const pool::ConnectionId id =
       message.pool->dial_succeeded(message.dial, message.flavour, parameters, message.took, now());
   const uint64_t number = uint64_t{id_} << kServerNumberBits | ++server_number_;
-  auto server = std::make_unique<ServerConnection>(std::move(open), std::move(message.flavour), id, number,
-                                                    holders());
+  auto server =
+      std::make_unique<ServerConnection>(std::move(open), std::move(message.flavour), id, number, holders());
   server->arrive(*this, pool);
   pool.servers.emplace(id, std::move(server));
 }

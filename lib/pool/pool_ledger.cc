@@ -50,6 +50,19 @@ PoolLedger::PoolLedger(std::string name, const PoolLimits& limits, uint64_t seed
 
 // -- Clients --------------------------------------------------------------------------------------
 
+std::optional<ConnectionId> PoolLedger::lend_at_once(WorkerId worker, Flavour flavour, TimePoint now) {
+  if (removed_ || now >= next_expiry_) return std::nullopt;
+  const Lane lane = lanes_.find(flavour);
+  if (lane == kNoLane || waiting_.size(lane) != 0) return std::nullopt;
+  const Place at = ready_on(worker, lane, now);
+  if (at == kNowhere) return std::nullopt;
+  ++counted_.requests_num;
+  wanted_ = flavour;
+  servers_.enter(at, ServerState::Lent, now);
+  idle_windows_.note(idle());
+  return ConnectionId{servers_[at].id};
+}
+
 void PoolLedger::checkout(Ticket ticket, WorkerId worker, Flavour flavour, TimePoint now, PoolActions& out) {
   ++counted_.requests_num;
   if (removed_) {
@@ -125,7 +138,8 @@ void PoolLedger::give_back(ConnectionId connection, bool used, bool outgrown, Ti
   }
   if (outgrown && !servers_[at].doom && may_replace_one()) servers_[at].doom = CloseReason::Outgrown;
   offer(at, false, now, out);
-  settle(now, out);
+  // Nobody waits, and there is one idle server more: nothing else has changed.
+  if (!waiting_.empty() || servers_[at].state != ServerState::Resting || draining_) settle(now, out);
 }
 
 // -- Servers --------------------------------------------------------------------------------------
@@ -399,10 +413,8 @@ bool PoolLedger::count_lost(Place at, CloseReason reason, TimePoint now) {
 // counts on them meanwhile.
 void PoolLedger::cast_doubt(TimePoint then, TimePoint now, PoolActions& out) {
   if (!limits_.check || removed_) return;
-  for (Place at = servers_.oldest_resting(); at != kNowhere;) {
-    const Place newer = servers_.newer_resting(at);
-    if (servers_[at].proven <= then) check(at, false, now, out);
-    at = newer;
+  for (Place at = 0; at < servers_.places(); ++at) {
+    if (servers_[at].state == ServerState::Resting && servers_[at].proven <= then) check(at, false, now, out);
   }
 }
 
@@ -414,25 +426,37 @@ bool PoolLedger::needs_check(const Server& server, TimePoint now) const {
   return limits_.check && now - server.proven >= *limits_.check;
 }
 
-// One that rests on this worker, or else anywhere, and may be lent as it is: the newest of those. In the
-// usual case the first looked at; if the newest is stale, one that rested longer may have passed a check
-// since.
+// One that rests on this worker, or else anywhere, and may be lent as it is: the newest of those.
 Place PoolLedger::ready_for(WorkerId worker, Lane lane, TimePoint now) const {
+  if (const Place local = ready_on(worker, lane, now); local != kNowhere) return local;
+  return newest(lane, [&](WorkerId other) { return ready_on(other, lane, now); });
+}
+
+// In the usual case the first looked at; if the newest is stale, one that rested longer may have passed a
+// check since.
+Place PoolLedger::ready_on(WorkerId worker, Lane lane, TimePoint now) const {
   if (limits_.check == Duration(0)) return kNowhere;
-  for (Place at = servers_.newest_resting(lane, worker); at != kNowhere;
-       at = servers_.older_resting_on_its_worker(at)) {
-    if (!needs_check(servers_[at], now)) return at;
-  }
-  for (Place at = servers_.newest_resting(lane); at != kNowhere;
-       at = servers_.older_resting_in_its_lane(at)) {
-    if (!needs_check(servers_[at], now)) return at;
-  }
-  return kNowhere;
+  Place at = servers_.newest_resting(lane, worker);
+  while (at != kNowhere && needs_check(servers_[at], now)) at = servers_.older_resting(at);
+  return at;
 }
 
 Place PoolLedger::resting_for(WorkerId worker, Lane lane) const {
   const Place local = servers_.newest_resting(lane, worker);
-  return local != kNowhere ? local : servers_.newest_resting(lane);
+  if (local != kNowhere) return local;
+  return newest(lane, [&](WorkerId other) { return servers_.newest_resting(lane, other); });
+}
+
+// Of what place_on(worker) finds on the lane's workers, what rests since last.
+template <class PlaceOn>
+Place PoolLedger::newest(Lane lane, PlaceOn&& place_on) const {
+  Place newest = kNowhere;
+  for (WorkerId worker = 0; worker < servers_.workers(lane); ++worker) {
+    const Place at = place_on(worker);
+    if (at == kNowhere) continue;
+    if (newest == kNowhere || servers_[at].rested_since > servers_[newest].rested_since) newest = at;
+  }
+  return newest;
 }
 
 Lane PoolLedger::lane_of(Flavour flavour) {

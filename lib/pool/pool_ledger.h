@@ -40,6 +40,9 @@ class PoolLedger {
   PoolLedger(const PoolLedger&) = delete;
   PoolLedger& operator=(const PoolLedger&) = delete;
 
+  // A client on `worker` wants a server, and has one of those that rest there; no Grant follows. Nothing:
+  // nobody was lent anything, and checkout() decides.
+  std::optional<ConnectionId> lend_at_once(WorkerId worker, Flavour flavour, base::TimePoint now);
   // A client on `worker` wants a server. Exactly one Grant or Refuse for `ticket` follows, now or from a
   // later call, unless it is withdrawn. If the first action appended is a Grant, it is this one's.
   void checkout(Ticket ticket, WorkerId worker, Flavour flavour, base::TimePoint now, PoolActions& out);
@@ -130,7 +133,10 @@ class PoolLedger {
   void settings_refused(Flavour flavour, const base::Error& error, base::TimePoint now, PoolActions& out);
   bool needs_check(const Server& server, base::TimePoint now) const;
   Place ready_for(WorkerId worker, Lane lane, base::TimePoint now) const;
+  Place ready_on(WorkerId worker, Lane lane, base::TimePoint now) const;
   Place resting_for(WorkerId worker, Lane lane) const;
+  template <class PlaceOn>
+  Place newest(Lane lane, PlaceOn&& place_on) const;
   Lane lane_of(Flavour flavour);
   bool refuses_all() const;
 

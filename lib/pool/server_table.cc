@@ -33,7 +33,7 @@ Place ServerTable::add_dialing(WorkerId worker, Lane lane, TimePoint now) {
   // Here rather than in rest(): giving back allocates nothing.
   if (lanes_.size() <= lane) lanes_.resize(lane + 1u);
   OfLane& of_lane = lanes_[lane];
-  if (of_lane.of_workers.size() <= worker) of_lane.of_workers.resize(worker + 1u);
+  if (of_lane.resting.size() <= worker) of_lane.resting.resize(worker + 1u);
   ++of_lane.size;
   ++of_lane.useful_dials;
   Server& server = servers_[at] = Server{};
@@ -60,11 +60,7 @@ Place ServerTable::find(uint64_t id, ServerState state) const {
 void ServerTable::leave_state(Place at) {
   Server& server = servers_[at];
   OfLane& lane = lanes_[server.lane];
-  if (server.state == ServerState::Resting) {
-    resting_.erase(servers_, at);
-    lane.resting.erase(servers_, at);
-    lane.of_workers[server.worker].erase(servers_, at);
-  }
+  if (server.state == ServerState::Resting) lane.resting[server.worker].erase(servers_, at);
   if (server.covers) stop_covering(at);
   if (is_open(server.state)) --lane.open;
   if (server.state == ServerState::Dialing) --(server.doom ? doomed_dials_ : lane.useful_dials);
@@ -90,19 +86,24 @@ void ServerTable::rest(Place at, TimePoint now) {
 
   OfLane& lane = lanes_[server.lane];
   ++lane.open;
-  if (lane.of_workers.size() <= server.worker) lane.of_workers.resize(server.worker + 1u);
-  insert_sorted(resting_, at);
-  insert_sorted(lane.resting, at);
-  insert_sorted(lane.of_workers[server.worker], at);
+  if (lane.resting.size() <= server.worker) lane.resting.resize(server.worker + 1u);
+  Resting& resting = lane.resting[server.worker];
+  Place successor = resting.front();
+  while (successor != kNowhere && servers_[successor].rested_since > server.rested_since)
+    successor = Resting::after(servers_, successor);
+  resting.insert(servers_, at, successor);
 }
 
-template <class Chain>
-void ServerTable::insert_sorted(Chain& chain, Place at) {
-  Place successor = chain.front();
-  while (successor != kNowhere && servers_[successor].rested_since > servers_[at].rested_since) {
-    successor = Chain::after(servers_, successor);
+Place ServerTable::oldest_resting() const {
+  Place oldest = kNowhere;
+  for (const OfLane& lane : lanes_) {
+    for (const Resting& resting : lane.resting) {
+      const Place at = resting.back();
+      if (at == kNowhere) continue;
+      if (oldest == kNowhere || servers_[at].rested_since < servers_[oldest].rested_since) oldest = at;
+    }
   }
-  chain.insert(servers_, at, successor);
+  return oldest;
 }
 
 void ServerTable::check(Place at, bool covers, TimePoint now) {

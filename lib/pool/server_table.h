@@ -31,7 +31,7 @@ struct Server {
   base::TimePoint expires;
   base::TimePoint proven;        // last seen alive: given back after use, or checked, or logged in
   base::TimePoint rested_since;  // last given back after use
-  Link in_resting, in_lane_resting, in_worker_resting, in_covering;
+  Link in_resting, in_covering;
 };
 
 class ServerTable {
@@ -69,19 +69,19 @@ class ServerTable {
   uint32_t useful_dials(Lane lane) const { return lane < lanes_.size() ? lanes_[lane].useful_dials : 0; }
   uint32_t covering(Lane lane) const { return lane < lanes_.size() ? lanes_[lane].covering : 0; }
 
-  // kNowhere: none.
-  Place newest_resting(Lane lane) const {
-    return lane < lanes_.size() ? lanes_[lane].resting.front() : kNowhere;
-  }
+  // kNowhere: none. Of one lane and worker, from the newest to the oldest.
   Place newest_resting(Lane lane, WorkerId worker) const {
     if (lane >= lanes_.size()) return kNowhere;
-    const auto& of_workers = lanes_[lane].of_workers;
-    return worker < of_workers.size() ? of_workers[worker].front() : kNowhere;
+    const auto& resting = lanes_[lane].resting;
+    return worker < resting.size() ? resting[worker].front() : kNowhere;
   }
-  Place oldest_resting() const { return resting_.back(); }
-  Place newer_resting(Place at) const { return Resting::before(servers_, at); }
-  Place older_resting_in_its_lane(Place at) const { return LaneResting::after(servers_, at); }
-  Place older_resting_on_its_worker(Place at) const { return WorkerResting::after(servers_, at); }
+  Place older_resting(Place at) const { return Resting::after(servers_, at); }
+  // Of all: the one that rests longest.
+  Place oldest_resting() const;
+  // The workers that ever had a server of the lane: 0 .. workers().
+  WorkerId workers(Lane lane) const {
+    return lane < lanes_.size() ? static_cast<WorkerId>(lanes_[lane].resting.size()) : WorkerId{0};
+  }
   Place oldest_covering() const { return covering_.front(); }
 
   // Every place, also of those gone: 0 .. places().
@@ -89,23 +89,17 @@ class ServerTable {
 
  private:
   using Resting = Chain<Server, &Server::in_resting>;
-  using LaneResting = Chain<Server, &Server::in_lane_resting>;
-  using WorkerResting = Chain<Server, &Server::in_worker_resting>;  // within a lane
   using Covering = Chain<Server, &Server::in_covering>;
 
   struct OfLane {
-    LaneResting resting;
-    std::vector<WorkerResting> of_workers;
+    std::vector<Resting> resting;  // by worker; newest first
     uint32_t size = 0, open = 0, useful_dials = 0, covering = 0;
   };
 
   void leave_state(Place at);
-  template <class Chain>
-  void insert_sorted(Chain& chain, Place at);
 
   std::vector<Server> servers_;
   std::vector<Place> unused_;
-  Resting resting_;  // newest first
   std::vector<OfLane> lanes_;
   Covering covering_;  // as they began
   std::array<uint32_t, 6> counts_{};

@@ -1,6 +1,6 @@
-// Bytes of a client's that wait, from the beginning of a message on: for a server, for an answer, for the rest
-// of a header. They are looked at as they come, so that a length that no message can have ends its client
-// while it waits, and not only when its turn comes.
+// Bytes of a client's that wait, from the beginning of a message on: for a server, for an answer, for the
+// rest of a header. They are looked at as they come, so that a length that no message can have ends its
+// client while it waits, and not only when its turn comes.
 //
 //   |<---------- held ---------->|
 //   header body | header body | he
@@ -27,6 +27,7 @@ class HeldMessages {
   size_t size() const { return bytes_.size(); }
 
   void assign(base::Bytes bytes) {
+    if (bytes.empty() && bytes_.empty()) return;
     bytes_.assign(bytes);
     next_header_ = 0;
   }

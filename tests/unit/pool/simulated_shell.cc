@@ -65,7 +65,11 @@ void SimulatedShell::client_asks() {
   const auto worker = static_cast<WorkerId>(below(kWorkers));
   ++expected_.requests_num;
   const Flavour flavour{static_cast<uint32_t>(below(flavours_))};
-  ledger_.checkout(ticket, worker, flavour, now_, out_);
+  // As SharedPool does.
+  if (const auto lent = ledger_.lend_at_once(worker, flavour, now_))
+    out_.emplace_back(Grant{ticket, *lent, worker, worker, Duration(0)});
+  else
+    ledger_.checkout(ticket, worker, flavour, now_, out_);
   if (removed_) {
     const Refuse* refuse = out_.size() == 1 ? std::get_if<Refuse>(&out_.front()) : nullptr;
     must(refuse != nullptr && refuse->reason == RefuseReason::PoolRemoved, "a removed pool does not refuse");
@@ -422,8 +426,8 @@ void SimulatedShell::note_dial(std::optional<Ticket> ticket, bool is_under_way) 
 }
 
 uint32_t SimulatedShell::waiting(Flavour flavour) const {
-  return static_cast<uint32_t>(std::count_if(queue_.begin(), queue_.end(),
-                                             [&](const auto& one) { return one.flavour == flavour; }));
+  return static_cast<uint32_t>(
+      std::count_if(queue_.begin(), queue_.end(), [&](const auto& one) { return one.flavour == flavour; }));
 }
 
 uint32_t SimulatedShell::unprovided(Flavour flavour) const {
