@@ -2,7 +2,6 @@
 // one must not meet. The client's settings are brought to each server it gets, its prepared statements have
 // names of ours there, and what cannot travel keeps the server with the client. lib/session knows how; here
 // it is carried out.
-#include <charconv>
 #include <utility>
 
 #include "daemon/client_pooled.h"
@@ -12,7 +11,6 @@
 #include "daemon/server_connection.h"
 #include "daemon/worker.h"
 #include "lib/base/ascii.h"
-#include "lib/sql/encodings.h"
 #include "lib/wire/message_writer.h"
 
 namespace tidepool::daemon {
@@ -20,22 +18,6 @@ namespace tidepool::daemon {
 namespace {
 
 constexpr std::string_view kApplicationName = "application_name";
-constexpr std::string_view kConformingStrings = "standard_conforming_strings";
-constexpr std::string_view kClientEncoding = "client_encoding";
-constexpr std::string_view kServerVersion = "server_version";
-
-// Whether `name` is one of those that decide how a text is read.
-bool read_option(std::string_view name, std::string_view value, sql::Options& options) {
-  if (name == kConformingStrings)
-    options.standard_conforming_strings = value != "off";
-  else if (name == kClientEncoding)
-    options.has_doubtful_letters = sql::has_doubtful_letters(value);
-  else if (name == kServerVersion)
-    std::from_chars(value.data(), value.data() + value.size(), options.server_major);
-  else
-    return false;
-  return true;
-}
 
 session::SessionWatch::OnState on_state_of(config::OnSessionState setting) {
   switch (setting) {
@@ -64,10 +46,9 @@ void ClientSession::become_pooled() {
 }
 
 void ClientSession::greeted_pooled() {
-  const session::WantedSettings wanted{*greeting_, "", nullptr};
-  pooled_->statements.settings_are(wanted.fingerprint(), wanted.custom());
-  for (std::string_view name : {kConformingStrings, kClientEncoding, kServerVersion})
-    if (const std::string* value = greeting_->told.find(name)) read_option(name, *value, pooled_->options);
+  pooled_->statements.settings_are(greeting_->parse_settings);
+  pooled_->options = greeting_->options;
+  pooled_->read_with = nullptr;
 }
 
 // -- A server for one transaction -----------------------------------------------------------------
@@ -193,7 +174,7 @@ bool ClientSession::pooled_waits() const {
 // A parameter has another value than the client was told last. If that is still so at the end of the
 // transaction, the session has set it.
 void ClientSession::note_parameter(std::string_view name, std::string_view value) {
-  if (read_option(name, value, pooled_->options)) pooled_->statements.unnamed_is_read = false;
+  if (session::read_option(name, value, pooled_->options)) pooled_->statements.unnamed_is_read = false;
   server_->relay.parameter_changed(name);
   if (pooled_->reported_before.find(name) != nullptr) return;
   const std::string* before = told().find(name);
@@ -318,7 +299,7 @@ void ClientSession::question_answered(bool is_answered) {
       pooled_->carried = session::carried_after(pooled_->carried, *flavour_, watch, state,
                                                 server_->parameters_of_its_own(), server_->applied);
       const session::WantedSettings wanted{*greeting_, "", pooled_->carried.get()};
-      pooled_->statements.settings_are(wanted.fingerprint(), wanted.custom());
+      pooled_->statements.settings_are(wanted.parse_settings());
       pooled_->told_all = {};  // what the client was told of something that it has RESET is not so any more
     }
     see_statements(state);

@@ -170,7 +170,7 @@ void ClientSession::see_request_end() {
   pooled_->carried = std::move(before);
   pooled_->settings_are_refused = true;
   const session::WantedSettings wanted{*greeting_, "", pooled_->carried.get()};
-  pooled_->statements.settings_are(wanted.fingerprint());
+  pooled_->statements.settings_are(wanted.parse_settings());
 }
 
 // Black holes and stopped servers: what is ours has a time limit. True: it still runs, or runs elsewhere now.

@@ -120,7 +120,7 @@ const std::string& ClientSession::wanted_application_name() {
 
 std::string ClientSession::made_application_name() const {
   const std::string& form = pool_->settings->server_application_name;
-  const std::string own = settings_.application_name.value_or(pool_->application_name);
+  const std::string& own = settings_.application_name ? *settings_.application_name : pool_->application_name;
   if (form == "%a") return name_on_server(own);
   std::string name;
   for (size_t at = 0; at < form.size(); ++at) {
@@ -146,20 +146,20 @@ std::string ClientSession::made_application_name() const {
         name.push_back(form[at]);
     }
   }
-  return name_on_server(name);
+  return name_on_server(std::move(name));
 }
 
 // A longer one in the startup packet of a login of ours could make that longer than PostgreSQL reads, and
 // look like a server that is gone.
-std::string ClientSession::name_on_server(std::string_view name) const {
+std::string ClientSession::name_on_server(std::string name) const {
+  if (session::is_plain_name(name)) return name;
   std::string clipped = session::clipped_name(name, server_encoding());
-  const std::string* version = greeting_ ? greeting_->told.find("server_version") : nullptr;
-  return version != nullptr ? session::shown_application_name(std::move(clipped), *version) : clipped;
+  const bool is_known = greeting_ && !greeting_->server_version.empty();
+  return is_known ? session::shown_application_name(std::move(clipped), greeting_->server_version) : clipped;
 }
 
 std::string_view ClientSession::server_encoding() const {
-  const std::string* encoding = greeting_ ? greeting_->told.find("server_encoding") : nullptr;
-  return encoding != nullptr ? std::string_view(*encoding) : "UTF8";
+  return greeting_ ? std::string_view(greeting_->server_encoding) : "UTF8";
 }
 
 void ClientSession::on_server_granted(ServerConnection& server) {

@@ -146,7 +146,7 @@ class ClientSession final : public event::ClientSocketEvents {
   session::ParameterMap& told();
   const std::string& wanted_application_name();
   std::string made_application_name() const;
-  std::string name_on_server(std::string_view name) const;
+  std::string name_on_server(std::string name) const;
   std::string_view server_encoding() const;
   bool terminate_is_kept() const;
 

@@ -31,6 +31,10 @@ size_t length_of(unsigned char first, std::string_view encoding) {
   return first == 0x8f && (encoding.starts_with("EUC_J") || encoding == "EUC_TW") ? 3 : 2;
 }
 
+bool is_shown(unsigned char c) {
+  return c >= ' ' && c <= '~';
+}
+
 int major_of(std::string_view version) {
   int major = 0;
   std::from_chars(version.data(), version.data() + version.size(), major);
@@ -38,6 +42,10 @@ int major_of(std::string_view version) {
 }
 
 }  // namespace
+
+bool is_plain_name(std::string_view name) {
+  return name.size() <= kLongestName && std::all_of(name.begin(), name.end(), is_shown);
+}
 
 std::string clipped_name(std::string_view name, std::string_view server_encoding) {
   if (name.size() <= kLongestName) return std::string(name);
@@ -51,8 +59,7 @@ std::string clipped_name(std::string_view name, std::string_view server_encoding
 }
 
 std::string shown_application_name(std::string name, std::string_view server_version) {
-  const auto is_shown = [](unsigned char c) { return c >= ' ' && c <= '~'; };
-  if (std::all_of(name.begin(), name.end(), is_shown)) return name;
+  if (is_plain_name(name)) return name;
   std::string shown;
   if (major_of(server_version) < kFirstWithHexadecimals) {
     for (const char c : name) shown += is_shown(static_cast<unsigned char>(c)) ? c : '?';

@@ -11,9 +11,9 @@
 #include <unordered_map>
 #include <utility>
 
+#include "lib/session/parse_settings.h"
 #include "lib/session/prepared_statement.h"
 #include "lib/session/row_shape.h"
-#include "lib/session/session_settings.h"
 
 namespace tidepool::session {
 
@@ -93,16 +93,18 @@ class ClientStatements {
   // It was parsed behind a SET of the same transaction.
   void is_unsure_of(Entry& entry) { has_unsure_ = entry.is_unsure = true; }
   // What the session has SET is known now: so is what was parsed since.
-  void settings_are(std::string known, std::string known_custom = {}) {
-    if (literals_in(known) != literals_in(fingerprint) || known_custom != custom) ++settings_version_;
-    fingerprint = std::move(known);
-    custom = std::move(known_custom);
-    if (std::exchange(unnamed_is_unsure, false)) unnamed_fingerprint = fingerprint;
+  void settings_are(ParseSettingsPtr known) {
+    if (known == settings_ && !has_unsure_ && !unnamed_is_unsure) return;
+    if (known->literals != settings_->literals || known->custom != settings_->custom) ++settings_version_;
+    settings_ = std::move(known);
+    if (std::exchange(unnamed_is_unsure, false)) unnamed_fingerprint = settings_->fingerprint;
     if (!std::exchange(has_unsure_, false)) return;
-    const auto shared = std::make_shared<const std::string>(fingerprint);
+    const std::shared_ptr<const std::string> fingerprint(settings_, &settings_->fingerprint);
     for (auto& [name, entry] : entries_)
-      if (std::exchange(entry.is_unsure, false)) entry.parsed_under = shared;
+      if (std::exchange(entry.is_unsure, false)) entry.parsed_under = fingerprint;
   }
+  // Those that the client has now.
+  const ParseSettings& settings() const { return *settings_; }
 
   // Another one than at any time when literals meant something else.
   uint64_t settings_version() const { return settings_version_; }
@@ -135,14 +137,11 @@ class ClientStatements {
     unnamed_elsewhere.reset();
   }
   // As it is used on servers that have not got it as their unnamed one: under a name of ours, as others are.
-  std::optional<Entry> unnamed_elsewhere;
+  std::unique_ptr<Entry> unnamed_elsewhere;
   bool unnamed_is_unsure = false;  // as in Entry
   bool unnamed_is_long = false;    // too long to be kept: it lives on its server only
   // `unnamed_traits` are what sql::classify() says of `unnamed` by the options of now.
   bool unnamed_is_read = false;
-  // Of the settings that the client has now, but for its application_name and custom ones.
-  std::string fingerprint;
-  std::string custom;  // of its custom settings
 
  private:
   struct Hash {
@@ -164,6 +163,7 @@ class ClientStatements {
 
   std::unordered_map<std::string, Entry, Hash, std::equal_to<>> entries_;
   size_t bytes_ = 0;
+  ParseSettingsPtr settings_ = no_parse_settings();
   uint64_t last_number_ = 0;
   uint64_t settings_version_ = 0;
   uint64_t last_unnamed_version_ = 0;

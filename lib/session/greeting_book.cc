@@ -56,10 +56,11 @@ const std::string* StartupFlavour::find(std::string_view name) const {
 }
 
 GreetingBook::GreetingBook(size_t most) : most_(most) {
-  flavour_of({});
+  plain_ = flavour_of({});
 }
 
 FlavourPtr GreetingBook::flavour_of(const StartupSettings& settings) {
+  if (settings.entries.empty() && plain_) return plain_;
   StartupSettings ordered = in_order(settings);
   std::string key = key_of(ordered);
   if (const auto known = numbers_.find(key); known != numbers_.end()) {
@@ -90,6 +91,11 @@ GreetingPtr GreetingBook::learn(const FlavourPtr& flavour, const ParameterMap& r
   Entry* entry = entry_of(flavour);
   if (entry != nullptr && entry->greeting && entry->greeting->told == greeting->told) return entry->greeting;
   greeting->told.append_all(greeting->bytes);
+  greeting->parse_settings = parse_settings_of(flavour->settings, greeting->told, nullptr);
+  for (const auto& [name, value] : greeting->told.entries()) read_option(name, value, greeting->options);
+  if (const std::string* version = greeting->told.find("server_version")) greeting->server_version = *version;
+  if (const std::string* encoding = greeting->told.find("server_encoding"))
+    greeting->server_encoding = *encoding;
   if (entry != nullptr) entry->greeting = greeting;
   return greeting;
 }

@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "lib/session/parameter_map.h"
+#include "lib/session/parse_settings.h"
 #include "lib/session/startup_settings.h"
 
 namespace tidepool::session {
@@ -29,6 +30,10 @@ struct Greeting {
   FlavourPtr flavour;
   ParameterMap told;
   std::string bytes;  // `told` as ParameterStatus messages
+  // What of it is asked for whenever a client comes.
+  ParseSettingsPtr parse_settings;
+  sql::Options options;
+  std::string server_version, server_encoding = "UTF8";
 };
 using GreetingPtr = std::shared_ptr<const Greeting>;
 
@@ -64,6 +69,7 @@ class GreetingBook {
   void make_room();
 
   size_t most_;
+  FlavourPtr plain_;                                      // without settings
   std::map<std::string, uint32_t, std::less<>> numbers_;  // by all that it has
   std::unordered_map<uint32_t, Entry> entries_;
   uint32_t last_number_ = 0;

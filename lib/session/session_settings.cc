@@ -15,7 +15,6 @@ constexpr std::string_view kRole = "role";
 constexpr std::string_view kSessionAuthorization = "session_authorization";
 
 constexpr std::string_view kNone = "none";
-constexpr std::string_view kPrivate = "?";  // the name of no setting
 
 bool is_identity(std::string_view name) {
   return name == kRole || name == kSessionAuthorization;
@@ -38,47 +37,11 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-// PostgreSQL compares names of settings without regard to case; a client may write "timezone" for what is
-// reported as "TimeZone".
-const std::string* find_any_case(const ParameterMap& map, std::string_view name) {
-  for (const auto& entry : map.entries())
-    if (base::same_letters(entry.first, name)) return &entry.second;
-  return nullptr;
-}
-
-std::string fingerprint_of(const ParameterMap& settings) {
-  std::string text;
-  for (const auto& [name, value] : settings.entries()) {
-    if (name == kApplicationName || name.find('.') != std::string::npos) continue;
-    text.append(name).push_back('\0');
-    text.append(value).push_back('\0');
-  }
-  return text;
-}
-
-ParameterMap settings_in(std::string_view fingerprint) {
-  ParameterMap settings;
-  while (!fingerprint.empty()) {
-    const size_t name_end = fingerprint.find('\0');
-    const size_t value_end = fingerprint.find('\0', name_end + 1);
-    settings.set(fingerprint.substr(0, name_end), fingerprint.substr(name_end + 1, value_end - name_end - 1));
-    fingerprint.remove_prefix(value_end + 1);
-  }
-  return settings;
-}
-
-std::optional<std::string> value_in(std::string_view fingerprint, std::string_view wanted) {
-  while (!fingerprint.empty()) {
-    const size_t name_end = fingerprint.find('\0');
-    const size_t value_end = fingerprint.find('\0', name_end + 1);
-    if (fingerprint.substr(0, name_end) == wanted)
-      return std::string(fingerprint.substr(name_end + 1, value_end - name_end - 1));
-    fingerprint.remove_prefix(value_end + 1);
-  }
-  return std::nullopt;
-}
-
 }  // namespace
+
+ParseSettingsPtr WantedSettings::parse_settings() const {
+  return parse_settings_of(greeting.flavour->settings, greeting.told, carried);
+}
 
 SettingChanges WantedSettings::changes_on(ParameterMap& applied, const ParameterMap& base) const {
   ParameterMap wanted;  // but for what the server has by itself
@@ -139,73 +102,6 @@ void WantedSettings::add_identity(const ParameterMap& applied, const ParameterMa
     changes.push_back({std::string(name), is_own ? std::nullopt : std::optional(*there), true});
   }
   if (lifts_own && !is_in(wanted)) changes.push_back({std::string(kRole), std::nullopt});
-}
-
-ParameterMap WantedSettings::all() const {
-  ParameterMap all;
-  // As the server reports it: what is given may be half of a value ("ISO" for a DateStyle).
-  for (const auto& [name, value] : greeting.flavour->settings.entries) {
-    const std::string* reported = find_any_case(greeting.told, name);
-    all.set(base::lower(name), reported != nullptr ? *reported : value);
-  }
-  if (carried != nullptr)
-    for (const auto& [name, value] : carried->entries()) all.set(name, value);
-  return all;
-}
-
-std::string WantedSettings::fingerprint() const {
-  return fingerprint_of(all());
-}
-
-std::string WantedSettings::custom() const {
-  std::string text;
-  const ParameterMap wanted = all();
-  for (const auto& [name, value] : wanted.entries())
-    if (name.find('.') != std::string::npos) text.append(name).append(1, '\0').append(value).append(1, '\0');
-  return text;
-}
-
-bool is_parsed_again(std::string_view from, std::string_view to) {
-  return from != to && value_in(from, "search_path") != value_in(to, "search_path");
-}
-
-std::string literals_in(std::string_view fingerprint) {
-  std::string part;
-  for (std::string_view name : sql::kSettingsOfLiterals)
-    if (const auto value = value_in(fingerprint, name))
-      part.append(name).append(1, '\0').append(*value).append(1, '\0');
-  return part;
-}
-
-std::string with_letters_of(std::string_view parsed_under, std::string_view now) {
-  ParameterMap settings = settings_in(now);
-  for (std::string_view name : sql::kSettingsOfLetters) {
-    settings.erase(name);
-    if (const auto value = value_in(parsed_under, name)) settings.set(name, *value);
-  }
-  return fingerprint_of(settings);
-}
-
-void make_private(std::string_view id, std::string& fingerprint) {
-  fingerprint.append(kPrivate).append(1, '\0').append(id).append(1, '\0');
-}
-
-bool is_private(std::string_view fingerprint) {
-  return value_in(fingerprint, kPrivate).has_value();
-}
-
-SettingChanges parse_settings_between(std::string_view from, std::string_view to) {
-  SettingChanges changes;
-  const bool is_unknown = from.data() == nullptr;
-  if (from == to && !is_unknown) return changes;
-  const auto add = [&](std::string_view name) {
-    auto before = value_in(from, name);
-    auto after = value_in(to, name);
-    if (before != after || is_unknown) changes.push_back({std::string(name), std::move(after)});
-  };
-  for (std::string_view name : sql::kSettingsOfLiterals) add(name);
-  for (std::string_view name : sql::kSettingsOfLetters) add(name);
-  return changes;
 }
 
 CarriedSettings carried_after(const CarriedSettings& before, const StartupFlavour& flavour,
@@ -287,8 +183,8 @@ CarriedSettings without_what_is_reset(const CarriedSettings& carried, std::strin
                                       const sql::Options& options) {
   using sql::Trait;
   const size_t end = text.find(';');
-  const bool is_one = end == std::string_view::npos ||
-                      text.find_first_not_of("; \t\r\n\f\v", end) == std::string_view::npos;
+  const bool is_one =
+      end == std::string_view::npos || text.find_first_not_of("; \t\r\n\f\v", end) == std::string_view::npos;
   std::string_view left = text;
   const std::string head = next_word(left), second = next_word(left);
   const bool is_such =
@@ -300,8 +196,9 @@ CarriedSettings without_what_is_reset(const CarriedSettings& carried, std::strin
   auto rest = std::make_shared<ParameterMap>();
   for (const auto& [name, value] : carried->entries()) {
     const bool is_identity = name == "role" || name == "session_authorization";
-    const bool is_named = std::any_of(traits.settings.begin(), traits.settings.end(),
-                                      [&name = name](const std::string& set) { return base::same_letters(set, name); });
+    const bool is_named =
+        std::any_of(traits.settings.begin(), traits.settings.end(),
+                    [&name = name](const std::string& set) { return base::same_letters(set, name); });
     if (is_named || (takes_all && (!is_identity || traits.has(Trait::DiscardAll)))) continue;
     rest->set(name, value);
   }

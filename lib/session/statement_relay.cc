@@ -321,7 +321,8 @@ StatementRelay::Pass StatementRelay::parse_unnamed(const wire::Message& message,
     own.unnamed = message.body;
   own.unnamed_traits = std::move(traits);
   own.unnamed_is_read = is_whole && is_kept && !is_unsure_of_letters();
-  if (own.unnamed_fingerprint != own.fingerprint) own.unnamed_fingerprint = own.fingerprint;
+  if (own.unnamed_fingerprint != own.settings().fingerprint)
+    own.unnamed_fingerprint = own.settings().fingerprint;
   own.unnamed_is_unsure = client.watch.asks_settings_of_texts();
   own.unnamed_changed();
   unnamed_is_noted_ = is_whole || !is_kept;

@@ -107,7 +107,7 @@ void StatementRelay::describe_statement(std::string_view server_name, uint32_t n
 // Under settings that are not known now, where names mean what they do for no other session, or in a
 // transaction that has changed what there is, a statement is the client's alone.
 std::string StatementRelay::fingerprint_of(const Client& client) {
-  std::string fingerprint = client.statements.fingerprint;
+  std::string fingerprint = client.statements.settings().fingerprint;
   if (is_unsure_of_settings(client) || changes_objects_)
     make_private(std::to_string(client.id) + "." + std::to_string(++last_private_), fingerprint);
   else if (hides_names_ || has_temporary_objects(client))
@@ -116,10 +116,11 @@ std::string StatementRelay::fingerprint_of(const Client& client) {
 }
 
 std::string StatementRelay::run_under(std::string_view parsed_under, const Client& client) {
+  const ParseSettings& now = client.statements.settings();
   std::string under;
-  std::string now = literals_in(client.statements.fingerprint);
-  if (literals_in(parsed_under) != now) under = "as " + now;
-  if (!client.statements.custom.empty()) under += "with " + client.statements.custom;
+  if (parsed_under != now.fingerprint && literals_in(parsed_under) != now.literals)
+    under = "as " + now.literals;
+  if (!now.custom.empty()) under += "with " + now.custom;
   return under;
 }
 
@@ -150,7 +151,8 @@ void StatementRelay::begin_parse_under(const PreparedStatement& statement, bool 
   const char status = tracker_.status();
   if (status == 'E') return;
   if (!is_unsure)
-    return set_for_parse(*statement.text, client.statements.fingerprint, statement.fingerprint, "SET ", out);
+    return set_for_parse(*statement.text, client.statements.settings().fingerprint, statement.fingerprint,
+                         "SET ", out);
   if (status != 'T' || !statement.text->is_analysed) return;
   run_unseen("SAVEPOINT tidepool", out);
   set_for_parse(*statement.text, {}, statement.fingerprint, "SET LOCAL ", out);
@@ -161,7 +163,8 @@ void StatementRelay::end_parse_under(const PreparedStatement& statement, bool is
   const char status = tracker_.status();
   if (status == 'E') return;
   if (!is_unsure)
-    return set_for_parse(*statement.text, statement.fingerprint, client.statements.fingerprint, "SET ", out);
+    return set_for_parse(*statement.text, statement.fingerprint, client.statements.settings().fingerprint,
+                         "SET ", out);
   if (status != 'T' || !statement.text->is_analysed) return;
   run_unseen("ROLLBACK TO SAVEPOINT tidepool", out);
   run_unseen("RELEASE SAVEPOINT tidepool", out);
@@ -178,7 +181,7 @@ SettingChanges StatementRelay::settings_for_parse(const StatementText& text, std
 }
 
 bool StatementRelay::has_to_set_for_parse(const PreparedStatement& statement, const Client& client) {
-  const std::string& now = client.statements.fingerprint;
+  const std::string& now = client.statements.settings().fingerprint;
   return now != statement.fingerprint &&
          !settings_for_parse(*statement.text, now, statement.fingerprint).empty();
 }

@@ -163,7 +163,7 @@ StatementRelay::Entry* StatementRelay::unnamed_entry(Client& client) {
   ClientStatements& own = client.statements;
   if (own.unnamed.empty() || wants_client_rest()) return nullptr;
   if (has_unnamed_of(client) && named_by(own.unnamed_traits, client) == nullptr) return nullptr;
-  if (own.unnamed_elsewhere) return &*own.unnamed_elsewhere;
+  if (own.unnamed_elsewhere) return own.unnamed_elsewhere.get();
   wire::FieldReader fields(own.unnamed);
   fields.cstring();
   const std::string_view text = fields.cstring();
@@ -182,12 +182,12 @@ StatementRelay::Entry* StatementRelay::unnamed_entry(Client& client) {
   if (own.unnamed_shape != RowShape::kUnknown) statement.parameters = own.unnamed_parameters;
   statement.shape = statement.text->is_analysed ? own.unnamed_shape : RowShape::kNotCompared;
   if (!statement.text->is_analysed) statement.parameters.assign(2, '\0');
-  own.unnamed_elsewhere = Entry{};
+  own.unnamed_elsewhere = std::make_unique<Entry>();
   own.unnamed_elsewhere->statement = statement.is_known()
                                          ? client.source.share(statement)
                                          : std::make_shared<const PreparedStatement>(std::move(statement));
   own.unnamed_elsewhere->settings = own.settings_version();
-  return &*own.unnamed_elsewhere;
+  return own.unnamed_elsewhere.get();
 }
 
 // Not the usual case.
@@ -351,7 +351,7 @@ uint32_t StatementRelay::prepare(std::string_view name, Entry& entry, Client& cl
   // makes PostgreSQL parse it again.
   const bool is_analysed = wanted.text->is_analysed;
   const bool is_read_again = is_analysed && !is_private(wanted.fingerprint) &&
-                             is_parsed_again(wanted.fingerprint, client.statements.fingerprint);
+                             is_parsed_again(wanted.fingerprint, client.statements.settings().fingerprint);
   // That is for this once. (In a failed transaction it fails.)
   const bool is_for_once =
       is_analysed && is_unsure_of_settings(client) && (is_read_again || tracker_.status() == 'I');

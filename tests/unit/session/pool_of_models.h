@@ -341,7 +341,7 @@ class PoolOfModels {
     client.style = style;
     const std::string value = style == StatementServerModel::kOwnStyle ? "" : style;
     client.relayed->statements.settings_are(
-        value.empty() ? "" : "datestyle" + std::string(1, '\0') + value + '\0');
+        parse_settings_of(value.empty() ? "" : "datestyle" + std::string(1, '\0') + value + '\0'));
   }
   void serve_who_wait() {
     const size_t first = below(clients_.size());

@@ -14,6 +14,11 @@
 
 namespace tidepool::session {
 
+// Of a session whose settings have this fingerprint.
+inline ParseSettingsPtr parse_settings_of(const std::string& fingerprint) {
+  return std::make_shared<const ParseSettings>(ParseSettings{fingerprint, literals_in(fingerprint), {}});
+}
+
 struct RelayedClient final : StatementSource {
   RelayedClient(uint64_t number, StatementBook& pool_book) : id(number), book(pool_book) {}
 

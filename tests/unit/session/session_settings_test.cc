@@ -36,12 +36,17 @@ struct Session {
     carried = std::make_shared<const ParameterMap>(map(entries));
     return *this;
   }
+  static Greeting plain() {
+    Greeting greeting;
+    greeting.flavour = std::make_shared<StartupFlavour>();
+    return greeting;
+  }
   WantedSettings wanted() const { return {greeting, application_name, carried.get()}; }
   std::string brings(ParameterMap& applied, const ParameterMap& base) const {
     return words(wanted().changes_on(applied, base));
   }
 
-  Greeting greeting{std::make_shared<StartupFlavour>(), {}, {}};
+  Greeting greeting = plain();
   std::string application_name = "shop";
   CarriedSettings carried;
 };
@@ -101,8 +106,8 @@ TEST_CASE("half a value means what the server completed it to") {
   ParameterMap applied;
   dmy.brings(applied, kBase);
   CHECK(half.brings(applied, kBase) == "datestyle");
-  CHECK(words(parse_settings_between(dmy.wanted().fingerprint(), half.wanted().fingerprint())) ==
-        "datestyle=ISO, MDY");
+  CHECK(words(parse_settings_between(dmy.wanted().parse_settings()->fingerprint,
+                                     half.wanted().parse_settings()->fingerprint)) == "datestyle=ISO, MDY");
 }
 
 TEST_CASE("an application_name that was SET stands for the session's own") {
@@ -183,16 +188,17 @@ TEST_CASE("a fingerprint is of what PostgreSQL's parser may look at") {
   Session session, same;
   session.begins_with("DateStyle", "ISO", "DateStyle", "ISO, MDY")
       .carries({{"app.user", "5"}, {"search_path", "a"}});
-  same.begins_with("datestyle", "ISO", "DateStyle", "ISO, MDY").carries({{"app.user", "6"}, {"search_path", "a"}});
+  same.begins_with("datestyle", "ISO", "DateStyle", "ISO, MDY")
+      .carries({{"app.user", "6"}, {"search_path", "a"}});
   same.application_name = "other";
-  CHECK(session.wanted().fingerprint() == same.wanted().fingerprint());
+  CHECK(session.wanted().parse_settings()->fingerprint == same.wanted().parse_settings()->fingerprint);
   same.carries({{"search_path", "b"}});
-  CHECK(session.wanted().fingerprint() != same.wanted().fingerprint());
-  CHECK(Session().wanted().fingerprint() == "");
+  CHECK(session.wanted().parse_settings()->fingerprint != same.wanted().parse_settings()->fingerprint);
+  CHECK(Session().wanted().parse_settings()->fingerprint == "");
   Session joined, apart;
   joined.carries({{"a", "b"}, {"c", "d"}});
   apart.carries({{"a", std::string("b\0c\0d", 5)}});
-  CHECK(joined.wanted().fingerprint() == std::string("a\0b\0c\0d\0", 8));
+  CHECK(joined.wanted().parse_settings()->fingerprint == std::string("a\0b\0c\0d\0", 8));
 }
 
 TEST_CASE("between two fingerprints only what changes the meaning of a text is set, the encoding last") {
@@ -200,14 +206,15 @@ TEST_CASE("between two fingerprints only what changes the meaning of a text is s
   one.carries({{"datestyle", "SQL, DMY"}, {"work_mem", "1MB"}, {"client_encoding", "LATIN1"}});
   two.carries({{"timezone", "Asia/Tokyo"}, {"work_mem", "2MB"}, {"client_encoding", "UTF8"}});
   const auto between = [](const Session& from, const Session& to) {
-    return words(parse_settings_between(from.wanted().fingerprint(), to.wanted().fingerprint()));
+    return words(parse_settings_between(from.wanted().parse_settings()->fingerprint,
+                                        to.wanted().parse_settings()->fingerprint));
   };
   CHECK(between(one, two) == "datestyle; timezone=Asia/Tokyo; client_encoding=UTF8");
   CHECK(between(two, one) == "datestyle=SQL, DMY; timezone; client_encoding=LATIN1");
   CHECK(between(one, one) == "");
   CHECK(between(Session(), Session()) == "");
   // From whatever it is: all of them.
-  CHECK(parse_settings_between({}, one.wanted().fingerprint()).size() == 11);
+  CHECK(parse_settings_between({}, one.wanted().parse_settings()->fingerprint).size() == 11);
 }
 
 // -- What a session has SET
@@ -293,7 +300,8 @@ TEST_CASE("what a session began with is not carried, and anything else is") {
   ParameterMap applied;
   SUBCASE("a RESET of a custom setting") {
     CHECK(Asked("set app.user to '43'").told("app.user", "43").leaves(session, applied) == "app.user=43");
-    CHECK(Asked("reset app.user").told("app.user", "42").told("role", "worker").leaves(session, applied) == "");
+    CHECK(Asked("reset app.user").told("app.user", "42").told("role", "worker").leaves(session, applied) ==
+          "");
     CHECK(applied.entries().empty());
   }
   SUBCASE("a SET of a custom setting to nothing") {

@@ -221,7 +221,7 @@ TEST_CASE("another unnamed statement is unknown, and is not used elsewhere as th
   statements.unnamed_changed();
   const uint64_t first = statements.unnamed_version;
   statements.unnamed_shape = 7;
-  statements.unnamed_elsewhere.emplace();
+  statements.unnamed_elsewhere = std::make_unique<ClientStatements::Entry>();
   statements.unnamed_changed();
   CHECK(statements.unnamed_version != first);
   CHECK(statements.unnamed_shape == RowShape::kUnknown);

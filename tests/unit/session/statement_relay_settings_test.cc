@@ -15,7 +15,7 @@ constexpr std::string_view kOne = "select '1/2/2020'::date";
 TEST_CASE("who runs a statement under other settings than those of its Parse has a copy for those") {
   RelayConversation with;
   with.begin().has_prepared("x", kOne, 1);
-  with.of_client().statements.settings_are(kGerman);
+  with.of_client().statements.settings_are(parse_settings_of(kGerman));
   with.sends(run("x"))
       .server_gets(set_alone("SET datestyle TO DEFAULT") + parse("tidepool_2", kOne) +
                    set_alone("SET datestyle TO E'German'") + describe("tidepool_2") + flush())
@@ -31,7 +31,7 @@ TEST_CASE("who runs a statement under other settings than those of its Parse has
   with.client(1).on_server(1);
   with.sends(run("x")).server_gets(close("tidepool_1") + run("tidepool_2"));
   with.server_answers(messages("32DCZI")).gets(messages("2DCZI"));
-  with.of_client().statements.settings_are("");
+  with.of_client().statements.settings_are(parse_settings_of(""));
   with.runs("x", 3);
 }
 
@@ -43,7 +43,7 @@ TEST_CASE("a text without literals is parsed again as it is, under whatever sett
       with.begin().has_prepared_command("x", text, 1);
     else
       with.begin().has_prepared("x", text, 1);
-    with.of_client().statements.settings_are(kGerman);
+    with.of_client().statements.settings_are(parse_settings_of(kGerman));
     if (!is_command) {
       with.runs_anew("x", 2, text);
       continue;
@@ -58,8 +58,8 @@ TEST_CASE("what decides letters is set for a text with odd ones, and not for oth
   for (std::string_view text : {"select 'plain'", "select 'm\xc3\xa4rz'", "select \"m\xc3\xa4rz\" from t"}) {
     CAPTURE(text);
     RelayConversation with(RelayConversation::Pieces::Whole);
-    with.begin().of_client().statements.settings_are(kLatin);
-    with.has_prepared("x", text, 1).of_client().statements.settings_are("");
+    with.begin().of_client().statements.settings_are(parse_settings_of(kLatin));
+    with.has_prepared("x", text, 1).of_client().statements.settings_are(parse_settings_of(""));
     with.on_server(2).sends(run("x"));
     const bool is_odd = text != "select 'plain'";
     const std::string got = std::exchange(with.of_server().to_server, {});
@@ -78,14 +78,14 @@ TEST_CASE("behind something of its batch, or in a transaction, what is set is wi
   RelayConversation with;
   with.begin().has_prepared("x", kOne, 1);
   SUBCASE("behind an Execute") {
-    with.of_client().statements.settings_are(kGerman);
+    with.of_client().statements.settings_are(parse_settings_of(kGerman));
     with.sends(parse("", "select 2") + bind_to("") + execute() + run("x"));
     with.server_gets(parse("", "select 2") + bind_to("") + execute() + kSets);
     with.server_answers(messages("12DC") + kIsSet).gets(messages("12DC"));
     with.server_gets(run("tidepool_2")).server_answers(messages("2DCZI")).gets(messages("2DCZI"));
   }
   SUBCASE("in a transaction") {
-    with.of_client().statements.settings_are(kGerman);
+    with.of_client().statements.settings_are(parse_settings_of(kGerman));
     with.runs_query("begin", "BEGIN", 'T').sends(run("x")).server_gets(kSets).server_answers(kIsSet);
     with.server_gets(run("tidepool_2")).server_answers(messages("2DCZT")).gets(messages("2DCZT"));
     with.runs_query("commit", "COMMIT");
@@ -94,7 +94,7 @@ TEST_CASE("behind something of its batch, or in a transaction, what is set is wi
 
 TEST_CASE("a use that needs a SET waits until the batches in front of it are answered") {
   RelayConversation with;
-  with.begin().has_prepared("x", kOne, 1).of_client().statements.settings_are(kGerman);
+  with.begin().has_prepared("x", kOne, 1).of_client().statements.settings_are(parse_settings_of(kGerman));
   with.sends(query("begin") + run("x")).server_gets(query("begin"));
   with.server_answers(tag("BEGIN") + messages("ZT")).gets(tag("BEGIN") + messages("ZT"));
   with.server_gets(set("SET datestyle TO DEFAULT") + parse("tidepool_2", kOne) +
@@ -107,7 +107,7 @@ TEST_CASE("a use that needs a SET waits until the batches in front of it are ans
 TEST_CASE("settings that are not of texts need no copy") {
   RelayConversation with;
   with.begin().has_prepared("x", "select 1", 1);
-  with.of_client().statements.settings_are(std::string("work_mem\0001MB\0", 13));
+  with.of_client().statements.settings_are(parse_settings_of(std::string("work_mem\0001MB\0", 13)));
   with.runs("x", 1);
 }
 
@@ -165,7 +165,7 @@ TEST_CASE("other settings of the transaction cost nothing") {
 TEST_CASE("DISCARD PLANS: all copies are prepared anew, since PostgreSQL would read them by other settings") {
   RelayConversation with;
   with.begin().has_prepared("x", kOne, 1);
-  with.of_client().statements.settings_are(kGerman);
+  with.of_client().statements.settings_are(parse_settings_of(kGerman));
   with.runs_query("discard plans", "DISCARD PLANS");
   with.sends(run("x"))
       .server_gets(close("tidepool_1") + set_alone("SET datestyle TO DEFAULT") + parse("tidepool_2", kOne) +
@@ -186,7 +186,7 @@ TEST_CASE("a batch behind a SET of the same write waits until it is known what w
   with.server_answers(messages("C")).gets(messages("C"));
   CHECK(with.of_server().waits());
   with.of_client().watch.answered({});  // asked when the SET is over
-  with.of_client().statements.settings_are(kGerman);
+  with.of_client().statements.settings_are(parse_settings_of(kGerman));
   with.server_answers(messages("ZI")).gets(messages("ZI"));
   with.server_gets(parse("", "select 2") + set_alone("SET datestyle TO DEFAULT") + parse("tidepool_2", kOne) +
                    set_alone("SET datestyle TO E'German'") + describe("tidepool_2") + flush());

@@ -180,7 +180,7 @@ TEST_CASE("the same text with other parameter types, or parsed under other setti
       .server_gets(parse("tidepool_2", "select $1", {23}) + describe("tidepool_2") + sync())
       .server_answers(messages("1") + kDescribed + messages("ZI"))
       .gets(messages("1ZI"));
-  with.of_client().statements.settings_are(std::string("datestyle\0German\0", 17));
+  with.of_client().statements.settings_are(parse_settings_of(std::string("datestyle\0German\0", 17)));
   with.has_prepared("z", "select $1", 3);
   with.runs("z", 3);
   CHECK(with.of_server().relay.statements().size() == 3);
@@ -241,7 +241,7 @@ TEST_CASE("where Parses are shared, one of what is known there is answered from 
     with.has_prepared("y", "select 2", 2);
   }
   SUBCASE("other settings, too") {
-    with.of_client().statements.settings_are(std::string("datestyle\0German\0", 17));
+    with.of_client().statements.settings_are(parse_settings_of(std::string("datestyle\0German\0", 17)));
     with.has_prepared("y", "select 1", 2);
   }
   SUBCASE("in a transaction that has changed what there is, it is parsed") {
