@@ -20,10 +20,10 @@ class ReadBuffer {
 
   char* data() { return bytes_.get() + kHeadroom; }
 
-  // `read` lies at data(). Puts `tail` (at most kHeadroom bytes) in front and forgets it.
+  // `read` is empty or lies at data(). Puts `tail` (at most kHeadroom bytes) in front and forgets it.
   base::Bytes join(std::string& tail, base::Bytes read) {
     if (tail.empty()) return read;
-    assert(tail.size() <= kHeadroom && read.data() == data());
+    assert(tail.size() <= kHeadroom && (read.empty() || read.data() == data()));
     char* start = data() - tail.size();
     std::memcpy(start, tail.data(), tail.size());
     const base::Bytes joined(start, tail.size() + read.size());
