@@ -32,25 +32,27 @@ std::string fingerprint_of(const ParameterMap& settings) {
   return text;
 }
 
+// Takes the next one off. False: there is none.
+bool take_setting(std::string_view& fingerprint, std::string_view& name, std::string_view& value) {
+  const size_t name_end = fingerprint.find('\0');
+  if (name_end == std::string_view::npos) return false;
+  const size_t value_end = fingerprint.find('\0', name_end + 1);
+  if (value_end == std::string_view::npos) return false;
+  name = fingerprint.substr(0, name_end);
+  value = fingerprint.substr(name_end + 1, value_end - name_end - 1);
+  fingerprint.remove_prefix(value_end + 1);
+  return true;
+}
+
 ParameterMap settings_in(std::string_view fingerprint) {
   ParameterMap settings;
-  while (!fingerprint.empty()) {
-    const size_t name_end = fingerprint.find('\0');
-    const size_t value_end = fingerprint.find('\0', name_end + 1);
-    settings.set(fingerprint.substr(0, name_end), fingerprint.substr(name_end + 1, value_end - name_end - 1));
-    fingerprint.remove_prefix(value_end + 1);
-  }
+  for (std::string_view name, value; take_setting(fingerprint, name, value);) settings.set(name, value);
   return settings;
 }
 
 std::optional<std::string> value_in(std::string_view fingerprint, std::string_view wanted) {
-  while (!fingerprint.empty()) {
-    const size_t name_end = fingerprint.find('\0');
-    const size_t value_end = fingerprint.find('\0', name_end + 1);
-    if (fingerprint.substr(0, name_end) == wanted)
-      return std::string(fingerprint.substr(name_end + 1, value_end - name_end - 1));
-    fingerprint.remove_prefix(value_end + 1);
-  }
+  for (std::string_view name, value; take_setting(fingerprint, name, value);)
+    if (name == wanted) return std::string(value);
   return std::nullopt;
 }
 

@@ -193,6 +193,9 @@ bool StateQuestion::read_row(base::Bytes body) {
   }
   if (!fields.ok_and_at_end() || !columns[0] || columns[0]->size() != 1 || !columns[1]) return false;
   if (columns[2] && !from_hex(*columns[2])) return false;
+  // No text of PostgreSQL's has one.
+  for (const auto& column : columns)
+    if (column && column->find('\0') != std::string::npos) return false;
   const char what = columns[0]->front();
   std::string name = base::lower(*columns[1]);
   if (what == 's' || what == 'c') {

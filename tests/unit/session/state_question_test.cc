@@ -188,8 +188,9 @@ TEST_CASE("an answer that cannot be is none") {
   }
   for (const std::string& broken :
        {two_columns, no_row, row(std::nullopt, "a", "61"), row("s", std::nullopt, "61"), row("ss", "a", "61"),
-        row("s", "a", "6"), row("s", "a", "6g"), row("S", "a", "61"),
-        row("s", "b", "61") + row("S", "a", "61"), row("c", "a", std::nullopt) + row("C", "a", "61")}) {
+        row("s", "a", "6"), row("s", "a", "610061"), row("s", std::string("a\0b", 3), "61"),
+        row("s", "a", "6g"), row("S", "a", "61"), row("s", "b", "61") + row("S", "a", "61"),
+        row("c", "a", std::nullopt) + row("C", "a", "61")}) {
     CAPTURE(wire::trace_server(broken));
     StateQuestion question(watch_of("set work_mem to '4MB'"), {}, "tidepool_");
     CHECK(hear(question, messages("12") + broken + messages("C3ZI")) == Step::Failed);
