@@ -73,11 +73,11 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     return Pass::Changed;
   }
   if (tracker_.skips_to_sync() && type != 'S') return as_it_is(type);  // the server ignores it
-  if (resets_) {
+  if (resets_ != Resets::Nothing) {
     const bool is_answered = tracker_.is_quiet();
     if (!is_answered && !tracker_.batch_is_open() && type != 'd' && type != 'c' && type != 'f' && type != 'S')
       return Pass::Wait;
-    resets_ = !is_answered;
+    if (is_answered) resets_ = Resets::Nothing;
   }
   if ((sets_locally_ || sets_custom_locally_ || changes_letters_ || changes_objects_ ||
        statements_.has_doubtful()) &&
@@ -103,7 +103,7 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
       return close(message, client);
     case 'E':
       batch_binds_ = batch_has_run_ = true;
-      resets_ = resets_ || std::exchange(bound_resets_, false);
+      if (bound_resets_ != Resets::Nothing) resets_ = std::exchange(bound_resets_, Resets::Nothing);
       if (std::exchange(execute_deallocates_all_, false) && tracker_.client_sent_marked(type)) {
         deallocate_all(client);
         return Pass::AsItIs;
@@ -147,7 +147,8 @@ void StatementRelay::describe_unbound(Client& client, std::string& out) {
 StatementRelay::Pass StatementRelay::end_of_batch(Client& client, std::string& out) {
   describe_unbound(client, out);
   execute_uses_.number = 0;
-  execute_deallocates_all_ = bound_resets_ = unnamed_is_noted_ = batch_binds_ = batch_has_run_ = false;
+  execute_deallocates_all_ = unnamed_is_noted_ = batch_binds_ = batch_has_run_ = false;
+  bound_resets_ = Resets::Nothing;
   nothing_is_deallocated();
   return as_it_is('S');
 }
@@ -437,7 +438,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   end_unnamed_by_query(client);
   see_what_lasts_for_the_transaction(traits);
   if (deallocates && tracker_.client_sent_marked('Q')) {
-    resets_ = traits.has(Trait::ResetsSetting);
+    resets_ = resets_of(traits);
     deallocate_all(client);
     return Pass::AsItIs;
   }
@@ -447,8 +448,16 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   // If what is in front of it fails, it is skipped like everything up to a Sync, which the client will not
   // send.
   if (out.size() != size_before) in_front_ = InFront::OfQuery;
-  resets_ = traits.has(Trait::ResetsSetting);
+  resets_ = resets_of(traits);
   return as_it_is('Q');
+}
+
+StatementRelay::Resets StatementRelay::resets_of(const sql::StatementTraits& traits) {
+  if (!traits.has(Trait::ResetsSetting)) return Resets::Nothing;
+  const auto& names = traits.settings;
+  const bool has_name = std::find(names.begin(), names.end(), "application_name") != names.end();
+  if (has_name) return names.size() == 1 ? Resets::Name : Resets::Unclear;
+  return traits.has(Trait::AnySetting) ? Resets::Name : Resets::Others;
 }
 
 void StatementRelay::end_unnamed_by_query(Client& client) {
@@ -457,7 +466,7 @@ void StatementRelay::end_unnamed_by_query(Client& client) {
   executed_.clear();
   batch_binds_ = batch_has_run_ = unnamed_is_unbound_ = false;
   nothing_is_deallocated();
-  resets_ = false;
+  resets_ = Resets::Nothing;
   ++last_unnamed_;
   own.unnamed.clear();
   if (own.unnamed.capacity() > kLongestWhole) own.unnamed.shrink_to_fit();
@@ -505,7 +514,7 @@ StatementRelay::Pass StatementRelay::query_executing(std::string_view text,
       refused = client.watch.note(entry->statement->traits(), text, client.policy);
   if (refused) return refuse('Q', std::move(*refused), out);
   see_what_lasts_for_the_transaction(traits);
-  resets_ = traits.has(Trait::ResetsSetting);
+  resets_ = resets_of(traits);
   need_own_sequences(traits, client, out);
   if (out.size() != size_before) in_front_ = InFront::OfQuery;
   if (used == 0) return as_it_is('Q');
@@ -521,7 +530,7 @@ StatementRelay::Pass StatementRelay::query_deallocating(std::string_view text,
   end_unnamed_by_query(client);
   see_what_lasts_for_the_transaction(traits);
   need_own_sequences(traits, client, out);
-  resets_ = traits.has(Trait::ResetsSetting);
+  resets_ = resets_of(traits);
   const auto& named = traits.named_statements.front();
   execute_deallocates_ = {prepare_nothing(out), named.name};
   in_front_ = InFront::OfQuery;

@@ -121,8 +121,10 @@ class StatementRelay {
 
   // A Parse of ours failed in front of a Query: its Sync, to be sent now.
   bool take_missing_sync(std::string& out);
-  // What the client sent last may have taken a setting back to the server's own value.
-  bool resets() const { return resets_; }
+  // What the client sent last may have taken settings back to the server's own values: others than the
+  // application_name, that too, or that or others of those that it names.
+  enum class Resets : uint8_t { Nothing, Others, Name, Unclear };
+  Resets resets() const { return resets_; }
   bool has_marks() const { return !marks_.is_empty(); }
   // The server reports another value of a setting than the client knew: a function may have set it, for this
   // transaction.
@@ -313,7 +315,8 @@ class StatementRelay {
     return is_unsure_of_settings(client) && tracker_.ready_owed() > 0 && statements_.find(statement) == 0;
   }
   // `is_unsure`: of the settings that are in force, as it was in front of both.
-  void begin_parse_under(const PreparedStatement& statement, bool is_unsure, Client& client, std::string& out);
+  void begin_parse_under(const PreparedStatement& statement, bool is_unsure, Client& client,
+                         std::string& out);
   void end_parse_under(const PreparedStatement& statement, bool is_unsure, Client& client, std::string& out);
   static SettingChanges settings_for_parse(const StatementText& text, std::string_view from,
                                            std::string_view to);
@@ -367,9 +370,9 @@ class StatementRelay {
   uint64_t unnamed_version_ = 0;     // of that client's unnamed statements the one that is there
   bool unnamed_is_noted_ = false;    // by the client's watch, in this batch
   bool unnamed_is_unbound_ = false;  // it was parsed in this batch, and not bound: a later one may do that
-  bool resets_ = false;  // something may go back to the server's own settings: nothing else follows
-                         // before it is answered
-  bool bound_resets_ = false;
+  // What may go back to the server's own settings: nothing else follows before that is answered.
+  static Resets resets_of(const sql::StatementTraits& traits);
+  Resets resets_ = Resets::Nothing, bound_resets_ = Resets::Nothing;
   bool flushes_ = false;
   bool batch_has_run_ = false;     // something of the client's
   bool batch_binds_ = false;       // or anything else that must not be parted from its batch

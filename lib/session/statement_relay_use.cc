@@ -94,7 +94,7 @@ std::optional<base::Error> StatementRelay::note_use(const wire::Message& message
     if (auto error = client.watch.note(traits, text, client.policy)) return error;
   execute_deallocates_all_ = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
   see_discard(traits);
-  bound_resets_ = traits.has(Trait::ResetsSetting);
+  bound_resets_ = resets_of(traits);
   if (!traits.setting_parameters.empty() &&
       !(message.is_whole() && each_parameter(message.body, traits.setting_parameters, [&](base::Bytes value) {
           client.watch.note_setting(base::lower(value), text);

@@ -190,3 +190,15 @@ def test_an_application_name_is_back_for_the_next_message_and_told_with_the_rese
         session.send(query("reset all") + look + wire.TERMINATE)
         session.close()
         wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == 1, "its server is back")
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
+def test_a_name_that_was_set_to_none_is_back_with_the_reset(tidepool, postgres, mode):
+    daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 0, "max_size": 1}})
+    look = query("show application_name")
+    with directly(postgres, daemon.databases["bench"], application_name="mine") as direct, daemon.wire("bench", application_name="mine") as session:
+        for text in ("reset all", "reset application_name", "discard all", "set application_name to default", "reset work_mem", "select 1"):
+            for before in ("set application_name to ''", "set session application_name = ''; reset work_mem"):
+                same(direct, session, [(query(before), 1), (query(text), 1), (look, 1)], f"{before}; {text}")
+                same(direct, session, [(query(before), 1), (query(text) + look, 2)], f"{before}; {text}")
+                same(direct, session, [(query(before) + query(text) + look, 3)], f"{before}; {text}")
