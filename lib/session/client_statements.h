@@ -27,6 +27,7 @@ class ClientStatements {
     bool is_own = false;     // it stands on the client's server under the client's own name, and nowhere else
     bool is_unsure = false;  // parsed when nobody knew what the session had SET before
     std::shared_ptr<const std::string> parsed_under = nullptr;  // ... and what turned out (a fingerprint)
+    std::shared_ptr<const std::string> rows = nullptr;  // has_rows_of_its_parse: how it was described then
   };
 
   // Null: there is none of that name (any more).
@@ -125,6 +126,7 @@ class ClientStatements {
   // What PostgreSQL made of it, once that is known (PreparedStatement).
   std::string unnamed_parameters;
   uint64_t unnamed_shape = RowShape::kUnknown;
+  std::shared_ptr<const std::string> unnamed_rows;
   std::string_view text_of_unnamed() const {
     return unnamed.empty() ? std::string_view("an unnamed statement") : std::string_view(unnamed.data() + 1);
   }
@@ -134,6 +136,7 @@ class ClientStatements {
     unnamed_version = ++last_unnamed_version_;
     unnamed_shape = RowShape::kUnknown;
     unnamed_parameters.clear();
+    unnamed_rows = nullptr;
     unnamed_elsewhere.reset();
   }
   // As it is used on servers that have not got it as their unnamed one: under a name of ours, as others are.

@@ -24,7 +24,8 @@ struct StatementText {
   std::string text;
   std::string types;  // as they stand in the Parse message: Int16 how many, then their OIDs
   sql::StatementTraits traits;
-  bool is_analysed = true;  // sql::is_analysed()
+  bool is_analysed = true;             // sql::is_analysed()
+  bool has_rows_of_its_parse = false;  // sql::has_rows_of_its_parse()
   bool has_literals = true, has_odd_letters = true;
 
   size_t bytes() const { return sizeof *this + text.size() + types.size(); }

@@ -28,6 +28,7 @@ TextPtr StatementBook::text(std::string_view text, std::string_view types, const
   if (!make_room(fresh->bytes())) return nullptr;
   fresh->traits = sql::classify(text, options);
   fresh->is_analysed = sql::is_analysed(text);
+  fresh->has_rows_of_its_parse = sql::has_rows_of_its_parse(text);
   fresh->has_literals = sql::has_literals(text);
   fresh->has_odd_letters = sql::has_odd_letters(text);
   bytes_ += fresh->bytes();

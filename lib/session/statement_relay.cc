@@ -140,7 +140,7 @@ void StatementRelay::describe_unbound(Client& client, std::string& out) {
   if (!std::exchange(unnamed_is_unbound_, false) || !has_unnamed_of(client) || tracker_.skips_to_sync())
     return;
   if (!own.unnamed.empty() && own.unnamed_shape == RowShape::kUnknown &&
-      sql::is_analysed(own.text_of_unnamed()))
+      (sql::is_analysed(own.text_of_unnamed()) || sql::has_rows_of_its_parse(own.text_of_unnamed())))
     describe_statement("", 0, own.unnamed_version, "", out);
 }
 
@@ -211,7 +211,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
     fresh.parameters = kNoParameters;
     fresh.shape = RowShape::kNotCompared;
     statement = client.source.share(fresh);
-    is_there = statements_.find(*statement) != 0;
+    is_there = !statement->text->has_rows_of_its_parse && statements_.find(*statement) != 0;
   } else if (fresh.text != nullptr && client.shares_parses) {
     if (const auto* copy = statements_.find_like(fresh)) {
       statement = copy->statement;
@@ -242,7 +242,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   if (client.watch.asks_settings_of_texts()) client.statements.is_unsure_of(entry);
   if (!is_whole)
     begin_long(message, name, entry.number, number);
-  else if (!statement->is_known())
+  else if (!statement->is_known() || statement->text->has_rows_of_its_parse)
     undescribed_ = {number, entry.number, std::string(name)};
   return Pass::Changed;
 }

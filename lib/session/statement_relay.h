@@ -162,9 +162,10 @@ class StatementRelay {
       InjectedDescribe,
       InjectedClose,
       InjectedSetting,
-      UnnamedParse,    // or its Close
-      DuplicateParse,  // must fail
-      Use,             // Bind, Describe, or a Query that names it
+      UnnamedParse,      // or its Close
+      DuplicateParse,    // must fail
+      Use,               // Bind, Describe, or a Query that names it
+      DescribeAsParsed,  // of a stand-in
       FakeClose,
       OwnClose,       // of a statement under the client's own name
       DeallocateAll,  // an Execute or Query of it, or of DISCARD ALL
@@ -177,7 +178,7 @@ class StatementRelay {
     uint32_t number = 0;  // of the statement on the server; 0: it is not under a name of ours
     uint64_t entry = 0;   // tells: the client's statement, or its unnamed one's version
     uint32_t client_era = 0, server_era = 0;
-    std::string name;             // the client's
+    std::string name;             // the client's; DescribeAsParsed: the RowDescription that is told
     std::optional<Entry> before;  // what the name stood for
     std::unique_ptr<base::Error> error;
     // UnnamedParse behind others of its batch, which may fail: what it replaces.
@@ -232,6 +233,8 @@ class StatementRelay {
   // What uses statements (statement_relay_use.cc).
   Pass bind(const wire::Message& message, Client& client, std::string& out);
   Pass describe(const wire::Message& message, Client& client, std::string& out);
+  Pass describe_as_parsed(const wire::Message& message, std::string_view name, const Entry& entry,
+                          std::string& out);
   std::optional<base::Error> note_use(const wire::Message& message, const sql::StatementTraits& traits,
                                       std::string_view text, bool is_noted, Client& client, std::string& out);
   // `number`: of the copy to be used.
@@ -346,11 +349,11 @@ class StatementRelay {
     return (first == 'C' || first == 'A' || first == 'D') && changes_objects(tag);
   }
   void begin_rest(Mark& mark, const wire::Message& message, Client& client);
+  Reply tell_rows(const Mark& mark, const wire::Message& message, Client& client, std::string& instead);
+  bool has_rows_of_its_parse(const Mark& mark, ClientStatements& statements);
   void read_rest(base::Bytes piece, Client& client);
   void is_described(uint32_t number, uint64_t entry, std::string_view name, uint64_t shape, Client& client);
-  const StatementPtr* statement_of(std::string_view name, uint64_t entry, ClientStatements& statements);
-  void entry_is_known(std::string_view name, uint64_t entry, const StatementPtr& statement,
-                      ClientStatements& statements);
+  Entry* entry_of(std::string_view name, uint64_t number, ClientStatements& statements);
   void settle_front(ClientStatements& statements);
   void drop_front(size_t count, ClientStatements& statements, bool first_has_run);
   void take_back(Mark& mark, ClientStatements& statements, bool has_run);
@@ -433,6 +436,8 @@ class StatementRelay {
     std::string name;
   } rest_;
   std::string described_parameters_;  // of the Describe that is being answered
+  std::string described_rows_;
+  bool keeps_rows_ = false;
   uint64_t parses_ = 0;
 };
 

@@ -10,7 +10,8 @@ using sql::Trait;
 bool StatementRelay::is_unsettling(Mark::Kind kind) {
   using Kind = Mark::Kind;
   return kind != Kind::Use && kind != Kind::UnnamedParse && kind != Kind::Refusal &&
-         kind != Kind::OtherRows && kind != Kind::InjectedSetting && kind != Kind::InjectedDescribe;
+         kind != Kind::OtherRows && kind != Kind::InjectedSetting && kind != Kind::InjectedDescribe &&
+         kind != Kind::DescribeAsParsed;
 }
 
 StatementRelay::Mark& StatementRelay::mark(Mark::Kind kind) {

@@ -4,6 +4,7 @@
 #include "lib/session/notice_names.h"
 #include "lib/session/statement_relay.h"
 #include "lib/session/statement_relay_texts.h"
+#include "lib/sql/analysed.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
 
@@ -86,6 +87,8 @@ StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message
     case Kind::Use:
       if (mark.tells) begin_rest(mark, message, client);
       return Reply::Pass;
+    case Kind::DescribeAsParsed:
+      return tell_rows(mark, message, client, instead);
     case Kind::DeallocateAll: {
       const std::string_view tag = message.type == 'C' ? until_nul(message.body) : std::string_view();
       mark.done = mark.done || tag == "DEALLOCATE ALL" || tag == "DISCARD ALL";
@@ -138,8 +141,34 @@ void StatementRelay::begin_rest(Mark& mark, const wire::Message& message, Client
   rest_.number = mark.number;
   rest_.entry = mark.entry;
   rest_.name = mark.name;
-  if (message.type == 't') described_parameters_.clear();
+  if (message.type == 't') {
+    described_parameters_.clear();
+    described_rows_.clear();
+    keeps_rows_ = has_rows_of_its_parse(mark, client.statements);
+  }
   read_rest(message.body, client);
+}
+
+bool StatementRelay::has_rows_of_its_parse(const Mark& mark, ClientStatements& statements) {
+  if (mark.number == 0) return sql::has_rows_of_its_parse(statements.text_of_unnamed());
+  const Entry* entry = entry_of(mark.name, mark.entry, statements);
+  return entry != nullptr && entry->statement->text != nullptr &&
+         entry->statement->text->has_rows_of_its_parse;
+}
+
+// In the place of what the server says of the stand-in.
+StatementRelay::Reply StatementRelay::tell_rows(const Mark& mark, const wire::Message& message,
+                                                Client& client, std::string& instead) {
+  if (message.type != 'T') return Reply::Pass;
+  {
+    const wire::MessageFrame frame(instead, 'T');
+    instead.append(mark.name);
+  }
+  rest_.left = message.size - wire::kHeaderSize;
+  rest_.is_left_out = true;
+  rest_.of = Rest::Of::Nothing;
+  read_rest(message.body, client);
+  return Reply::Replaced;
 }
 
 StatementRelay::Reply StatementRelay::server_sent_rest(base::Bytes piece, Client& client) {
@@ -151,6 +180,7 @@ StatementRelay::Reply StatementRelay::server_sent_rest(base::Bytes piece, Client
 void StatementRelay::read_rest(base::Bytes piece, Client& client) {
   constexpr size_t kMostParameters = 2 + 4 * size_t{65535};
   if (rest_.of == Rest::Of::Rows) rest_.shape.read(piece);
+  if (rest_.of == Rest::Of::Rows && keeps_rows_) described_rows_.append(piece);
   if (rest_.of == Rest::Of::Parameters && described_parameters_.size() < kMostParameters)
     described_parameters_.append(piece);
   rest_.left -= std::min(rest_.left, piece.size());
@@ -161,18 +191,20 @@ void StatementRelay::read_rest(base::Bytes piece, Client& client) {
 // Whoever has prepared it, PostgreSQL has said what it is: now all may share it who have an equal one.
 void StatementRelay::is_described(uint32_t number, uint64_t entry, std::string_view name, uint64_t shape,
                                   Client& client) {
+  const auto rows = keeps_rows_ ? std::make_shared<const std::string>(described_rows_) : nullptr;
   if (number == 0) {  // the unnamed one
     ClientStatements& own = client.statements;
     if (own.unnamed_version != entry) return;
     own.unnamed_parameters = described_parameters_;
     own.unnamed_shape = shape;
+    own.unnamed_rows = rows;
     return;
   }
   // The copy may have had to go meanwhile: what it was counts all the same.
   const auto* copy = statements_.of_number(number);
-  const StatementPtr* of_client = statement_of(name, entry, client.statements);
+  Entry* of_client = entry_of(name, entry, client.statements);
   if (copy == nullptr && of_client == nullptr) return;
-  StatementPtr statement = copy != nullptr ? copy->statement : *of_client;
+  StatementPtr statement = copy != nullptr ? copy->statement : of_client->statement;
   if (!statement->is_known()) {
     PreparedStatement known = *statement;
     known.parameters = described_parameters_;
@@ -181,25 +213,21 @@ void StatementRelay::is_described(uint32_t number, uint64_t entry, std::string_v
     if (copy != nullptr) statements_.known_as(number, statement);
   }
   if (asked_.number == number) asked_.is_answered = true;
-  if (entry != 0) entry_is_known(name, entry, statement, client.statements);
+  if (of_client == nullptr) return;
+  of_client->rows = rows;
+  // The client may have closed it meanwhile, which may be taken back.
+  const bool is_there = client.statements.find(name, entry) != nullptr;
+  client.statements.becomes(is_there ? name : std::string_view(), *of_client, statement);
 }
 
 // Null: it is gone for good.
-const StatementPtr* StatementRelay::statement_of(std::string_view name, uint64_t entry,
-                                                 ClientStatements& statements) {
-  if (entry == 0) return nullptr;
-  if (const auto* known = statements.find(name, entry)) return &known->statement;
+StatementRelay::Entry* StatementRelay::entry_of(std::string_view name, uint64_t number,
+                                                ClientStatements& statements) {
+  if (number == 0) return nullptr;
+  if (auto* known = statements.find(name, number)) return known;
   for (size_t i = 0; i < marks_.size(); ++i)
-    if (const auto& before = marks_[i].before; before && before->number == entry) return &before->statement;
+    if (auto& before = marks_[i].before; before && before->number == number) return &*before;
   return nullptr;
-}
-
-// The client may have closed it meanwhile, which may be taken back.
-void StatementRelay::entry_is_known(std::string_view name, uint64_t entry, const StatementPtr& statement,
-                                    ClientStatements& statements) {
-  if (auto* known = statements.find(name, entry)) return statements.becomes(name, *known, statement);
-  for (size_t i = 0; i < marks_.size(); ++i)
-    if (auto& before = marks_[i].before; before && before->number == entry) before->statement = statement;
 }
 
 void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
@@ -326,6 +354,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
     case Kind::InjectedSetting:
     case Kind::DuplicateParse:
     case Kind::Use:
+    case Kind::DescribeAsParsed:
     case Kind::Refusal:
     case Kind::OtherRows:
       return;

@@ -135,6 +135,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
     }
     return as_it_is('D');
   }
+  if (entry->rows != nullptr && !is_of_fresh_one) return describe_as_parsed(message, name, *entry, out);
   if (must_know_status(*entry->statement, client)) return Pass::Wait;
   uint32_t number = 0;
   switch (use(name, *entry, client, number, out)) {
@@ -155,6 +156,25 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
     described.entry = entry->number;
   }
   if (is_of_fresh_one) undescribed_ = {};
+  return Pass::Changed;
+}
+
+// PostgreSQL describes a FETCH as it was when it was parsed, and ends in a crash if there is no cursor now.
+// What is asked in its place fails in a failed transaction as that would: if it has rows.
+StatementRelay::Pass StatementRelay::describe_as_parsed(const wire::Message& message, std::string_view name,
+                                                        const Entry& entry, std::string& out) {
+  const uint32_t number = statements_.fresh_number();
+  {
+    const wire::MessageFrame frame(out, 'P');
+    wire::append_cstring(out, statements_.name_of(number));
+    wire::append_cstring(out, entry.rows->empty() ? "ROLLBACK" : "SHOW server_version");
+    out.append(entry.statement->text->types);
+  }
+  tracker_.client_sent_marked('P');
+  mark(Mark::Kind::InjectedParse).number = number;
+  statements_.unwanted.push_back(number);
+  append_renamed(message, name, statements_.name_of(number), out);
+  if (tracker_.client_sent_marked('D')) mark(Mark::Kind::DescribeAsParsed).name = *entry.rows;
   return Pass::Changed;
 }
 
@@ -187,6 +207,9 @@ StatementRelay::Entry* StatementRelay::unnamed_entry(Client& client) {
                                          ? client.source.share(statement)
                                          : std::make_shared<const PreparedStatement>(std::move(statement));
   own.unnamed_elsewhere->settings = own.settings_version();
+  own.unnamed_elsewhere->rows = own.unnamed_rows;
+  if (own.unnamed_rows == nullptr && own.unnamed_elsewhere->statement->text->has_rows_of_its_parse)
+    own.unnamed_elsewhere->rows = std::make_shared<const std::string>();
   return own.unnamed_elsewhere.get();
 }
 

@@ -17,16 +17,29 @@ constexpr std::array<std::string_view, 40> kCommands{
     "notify",    "prepare",  "reassign", "reindex",    "release", "reset",      "revoke",   "rollback",
     "savepoint", "security", "set",      "show",       "start",   "truncate",   "unlisten", "vacuum"};
 
+Token first_of(Lexer& lexer) {
+  Token first = lexer.next();
+  while (first.is(';')) first = lexer.next();
+  return first;
+}
+
 }  // namespace
 
 bool is_analysed(std::string_view text) {
   Lexer lexer(text, false);
-  Token first = lexer.next();
-  while (first.is(';')) first = lexer.next();
+  const Token first = first_of(lexer);
   if (first.kind == Token::Kind::End) return lexer.is_broken();
   if (first.kind != Token::Kind::Word) return true;
   return std::none_of(kCommands.begin(), kCommands.end(),
                       [&](std::string_view command) { return base::same_letters(command, first.text); });
+}
+
+bool has_rows_of_its_parse(std::string_view text) {
+  Lexer lexer(text, false);
+  const Token first = first_of(lexer);
+  if (first.kind != Token::Kind::Word) return false;
+  if (base::same_letters("fetch", first.text)) return true;
+  return base::same_letters("show", first.text) && text.find('.') != std::string_view::npos;
 }
 
 bool has_literals(std::string_view text) {

@@ -4,6 +4,7 @@ prepare; texts of any length. Each test tells the same story to a pool and to di
 import psycopg
 import pytest
 from harness import wire
+from harness.shared_servers import transaction_pool
 from harness.two_sides import errors, prepare, run, told_alike, values
 from harness.wire import FLUSH, SYNC, bind, close, describe, execute, extended, parse
 
@@ -221,3 +222,79 @@ def test_a_long_insert_whose_types_a_driver_asks_for_first_works_while_others_wo
                 done = client.pgconn.exec_prepared(b"", [word for row in range(rows) for word in (b"%d" % row, b"v")])
                 assert done.status == psycopg.pq.ExecStatus.COMMAND_OK, done.error_message
         assert owner.execute("select count(*) from bulk").fetchone() == (6 * rows,)
+
+
+# Whose rows are those of their Parse
+
+@pytest.mark.parametrize("command", ["fetch 2 from c", "fetch all from c", "fetch backward 1 from c", "move 1 in c"])
+def test_a_prepared_fetch_has_the_rows_of_the_cursor_of_now(tidepool, postgres, command):
+    shapes = ("select 1 as a, 'x' as b", "select g from generate_series(1, 5) g", "values (1, 2, 3), (4, 5, 6)")
+
+    def story(side):
+        client = side.connect()
+        side.say(client, prepare(command, "f"))
+        for shape in shapes:
+            side.elsewhere()
+            side.say(client, "begin")
+            side.say(client, f"declare c cursor for {shape}")
+            side.say(client, bind((), "f") + describe() + execute() + SYNC)
+            side.say(client, run((), "f"))
+            side.say(client, parse(command, "g") + describe("S", "g") + bind((), "g") + execute() + close("S", "g") + SYNC)
+            side.say(client, "commit")
+            side.rest()
+    told_alike(tidepool, postgres, story, size=2)
+
+
+def test_describe_of_a_prepared_fetch_says_what_it_was_when_it_was_parsed(tidepool, postgres):
+    """Whatever the cursor is now, whoever else has prepared the same text, and in pieces of a batch. Without its cursor PostgreSQL ends in a crash, if the
+    statement has rows: that is not said to direct connections."""
+    text = "fetch 1 from c"
+
+    def story(side):
+        first, second = side.connect(), side.connect()
+        side.say(first, prepare(text, "f"))
+        side.say(second, "begin")
+        side.say(second, "declare c cursor for select 1 as a, 'x' as b")
+        side.say(second, prepare(text, "f"))
+        side.say(second, "commit")
+        for shape in ("select 2 as a, 'y' as b", "values (1, 2, 3)"):
+            side.elsewhere()
+            for client in first, second:
+                side.say(client, "begin")
+                side.say(client, f"declare c cursor for {shape}")
+                side.say(client, describe("S", "f") + bind((), "f") + execute() + SYNC)
+                side.say(client, bind((), "f") + describe() + execute() + describe("S", "f") + SYNC)
+                side.say(client, "select 1/0")
+                side.say(client, describe("S", "f") + SYNC)
+                side.say(client, "rollback")
+            side.rest()
+        side.say(first, describe("S", "f") + SYNC)
+        side.say(first, parse(text) + SYNC)
+        side.elsewhere()
+        side.say(first, describe("S") + SYNC)
+    told_alike(tidepool, postgres, story, size=2)
+
+
+def test_a_fetch_without_its_cursor_is_described_as_before_and_crashes_nothing(tidepool, postgres):
+    daemon = tidepool(pools=transaction_pool(1))
+    client, other = daemon.wire("bench"), daemon.wire("bench")
+    for sql in ("begin", "declare c cursor for select 1 as a"):
+        client.rows(sql)
+    client.send(prepare("fetch 1 from c", "f"))
+    told = [(answer.type, answer.body) for answer in client.read_until_ready() if answer.type in "tT"]
+    client.rows("commit")
+    other.send(prepare("fetch 1 from c", "f"))
+    assert "n" in [answer.type for answer in other.read_until_ready()]
+    client.send(describe("S", "f") + SYNC)
+    assert [(answer.type, answer.body) for answer in client.read_until_ready()] == [*told, ("Z", b"I")]
+
+
+def test_a_show_of_what_is_not_there_fails_at_its_parse(tidepool, postgres):
+    def story(side):
+        first, second = side.connect(), side.connect()
+        side.say(first, "set app.some to 'thing'")
+        side.say(first, prepare("show app.some", "s"))
+        side.say(first, run((), "s"))
+        side.say(second, prepare("show app.other", "s"))
+        side.say(first, describe("S", "s") + SYNC)
+    told_alike(tidepool, postgres, story, size=1)

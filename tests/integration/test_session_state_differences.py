@@ -200,6 +200,22 @@ def test_describe_of_a_statement_whose_table_is_gone_says_so_at_once(tidepool, p
     assert answers[0].fields["C"] == "42P01"
 
 
+def test_describe_of_a_prepared_fetch_names_the_tables_of_its_parse(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres)
+    other.rows("create table t(a int)")
+    heard = []
+    for client in (direct, session):
+        for sql in ("begin", "declare c cursor for select a from t"):
+            client.rows(sql)
+        answers_to(client, prepare("fetch 1 from c", "f"))
+        for sql in ("close c", "declare c cursor for select 1 as a"):
+            client.rows(sql)
+        client.send(wire.describe("S", "f") + wire.SYNC)
+        (rows,) = (answer.body for answer in client.read_until_ready() if answer.type == "T")
+        heard.append(rows[4:8] != bytes(4))
+    assert heard == [False, True]
+
+
 def test_a_statement_that_is_prepared_later_elsewhere_names_what_is_there_then(tidepool, postgres):
     session, other, direct = both(tidepool, postgres, size=2)
     other.rows("create schema front; create table public.work as select 'behind' as v")

@@ -66,6 +66,18 @@ TEST_CASE("commands that mean the same whenever they are parsed are not analysed
   }
 }
 
+TEST_CASE("the rows of some commands are those of their parse") {
+  for (std::string_view text : {"fetch 1 from c", " /* next */ FETCH c", ";show app.tenant"}) {
+    CAPTURE(text);
+    CHECK(has_rows_of_its_parse(text));
+  }
+  for (std::string_view text :
+       {"move 1 in c", "select 1", "show all", "begin", "", "\"fetch\" c", "fetches"}) {
+    CAPTURE(text);
+    CHECK_FALSE(has_rows_of_its_parse(text));
+  }
+}
+
 TEST_CASE("what has rows or names of its own is analysed, and so is what cannot be told") {
   for (std::string_view text : {"select 1",
                                 "SELECT 1",
