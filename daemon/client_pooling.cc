@@ -330,11 +330,7 @@ void ClientSession::see_statements(const session::SessionState& state) {
   log::info(shown() + " has changed the pool's prepared statements on server_pid=" +
             std::to_string(server_->open().process_id) +
             ", which is to be reset: " + log::shown(pooled_->watch.suspect()));
-  // By DEALLOCATE ALL its own are gone with them.
-  if (ours.count == 0 && believed.count > 0) {
-    pooled_->statements.begin_era();
-    pooled_->statements.end_era();
-  }
+  if (ours.count < believed.count) server_->relay.lose_all_but(ours, pooled_->statements);
   server_->relay.discarded();
 }
 

@@ -2,6 +2,7 @@
 // for is the client's alone to change: no server event does.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -84,6 +85,19 @@ class ClientStatements {
     if (!std::exchange(has_own_, false)) return;
     forget_if([](const Entry& entry) { return entry.is_own; });
   }
+  // Some need not be on the server that the client has.
+  bool has_shared() const {
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [](const auto& each) { return !each.second.is_own; });
+  }
+  template <class Condition>
+  void forget_if(Condition&& condition) {
+    std::erase_if(entries_, [&](const auto& entry) {
+      if (!condition(entry.second)) return false;
+      bytes_ -= bytes_of(entry.first, entry.second);
+      return true;
+    });
+  }
   // A name that stands for it.
   std::optional<std::string> name_of(const PreparedStatement* statement) const {
     for (const auto& [name, entry] : entries_)
@@ -154,14 +168,6 @@ class ClientStatements {
   static size_t bytes_of(std::string_view name, const Entry& entry) {
     const TextPtr& text = entry.statement->text;
     return name.size() + sizeof(Entry) + (text != nullptr ? text->bytes() : 0);
-  }
-  template <class Condition>
-  void forget_if(Condition&& condition) {
-    std::erase_if(entries_, [&](const auto& entry) {
-      if (!condition(entry.second)) return false;
-      bytes_ -= bytes_of(entry.first, entry.second);
-      return true;
-    });
   }
 
   std::unordered_map<std::string, Entry, Hash, std::equal_to<>> entries_;

@@ -76,8 +76,8 @@ void ServerStatements::known_as(uint32_t number, StatementPtr statement) {
   forget(older);
 }
 
-uint32_t ServerStatements::take_surplus(size_t most) {
-  if (!unwanted.empty()) {
+uint32_t ServerStatements::take_surplus(size_t most, size_t kept) {
+  if (unwanted.size() > kept) {
     const uint32_t number = unwanted.back();
     unwanted.pop_back();
     return number;
@@ -140,6 +140,15 @@ std::vector<uint32_t> ServerStatements::numbers() const {
 ServerStatements::Census ServerStatements::census() const {
   const std::vector<uint32_t> all = numbers();
   return {all.size(), std::accumulate(all.begin(), all.end(), uint64_t{0})};
+}
+
+std::optional<uint32_t> ServerStatements::first_of(Census last) const {
+  const std::vector<uint32_t> all = numbers();
+  Census behind;
+  for (size_t i = all.size(); i > 0 && behind.count < last.count; --i)
+    behind = {behind.count + 1, behind.sum + all[i - 1]};
+  if (behind != last) return std::nullopt;
+  return last.count == 0 ? last_number_ + 1 : all[all.size() - last.count];
 }
 
 void ServerStatements::clear() {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -55,9 +56,9 @@ class ServerStatements {
   void known_as(uint32_t number, StatementPtr statement);
   // A number for a name of our own that nothing else will have.
   uint32_t fresh_number() { return ++last_number_; }
-  // One that is to be closed: unwanted, or used longest ago if there are `most` or more. It is forgotten. 0:
-  // none.
-  uint32_t take_surplus(size_t most);
+  // One that is to be closed: unwanted, but for the first `kept` of those, or used longest ago if there are
+  // `most` or more. It is forgotten. 0: none.
+  uint32_t take_surplus(size_t most, size_t kept = 0);
   bool has_unwanted() const { return !unwanted.empty(); }
   // It is not there, or must not be used any more.
   void remove(uint32_t number);
@@ -95,6 +96,8 @@ class ServerStatements {
     bool operator==(const Census&) const = default;
   };
   Census census() const;
+  // From which number on, if these are the last ones of all: those before were deallocated. Nothing: others.
+  std::optional<uint32_t> first_of(Census last) const;
   // The same, by number.
   std::vector<uint32_t> numbers() const;
 

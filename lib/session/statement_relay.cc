@@ -121,6 +121,7 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
       return query(message, client, out);
     case 'F':
       note_function_call(message.body, client.watch);
+      leave_witness(client, out);
       changes_letters_ = batch_binds_ = true;
       return as_it_is(type);
     case 'H':
@@ -421,7 +422,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   if (must_know_letters(text)) return Pass::Wait;
   const auto traits = is_whole ? classify(text, client) : sql::StatementTraits();
   if (!is_whole) note_beginning(text, client);
-  if (traits.is_empty()) {
+  if (is_whole && traits.is_empty()) {
     end_unnamed_by_query(client);
     return as_it_is('Q');
   }
@@ -437,18 +438,18 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
 
   end_unnamed_by_query(client);
   see_what_lasts_for_the_transaction(traits);
-  if (deallocates && tracker_.client_sent_marked('Q')) {
-    resets_ = resets_of(traits);
-    deallocate_all(client);
-    return Pass::AsItIs;
-  }
-  see_discard(traits);
   const size_t size_before = out.size();
+  leave_witness(client, out);
   need_own_sequences(traits, client, out);
   // If what is in front of it fails, it is skipped like everything up to a Sync, which the client will not
   // send.
   if (out.size() != size_before) in_front_ = InFront::OfQuery;
   resets_ = resets_of(traits);
+  if (deallocates && tracker_.client_sent_marked('Q')) {
+    deallocate_all(client);
+    return Pass::AsItIs;
+  }
+  see_discard(traits);
   return as_it_is('Q');
 }
 
@@ -515,6 +516,7 @@ StatementRelay::Pass StatementRelay::query_executing(std::string_view text,
   if (refused) return refuse('Q', std::move(*refused), out);
   see_what_lasts_for_the_transaction(traits);
   resets_ = resets_of(traits);
+  leave_witness(client, out);
   need_own_sequences(traits, client, out);
   if (out.size() != size_before) in_front_ = InFront::OfQuery;
   if (used == 0) return as_it_is('Q');

@@ -139,6 +139,9 @@ class StatementRelay {
   bool leave();
   // The server was reset by DISCARD ALL.
   void discarded();
+  // Only these are there: by DEALLOCATE ALL the client's own are gone with the others, but for those that it
+  // has prepared behind that.
+  void lose_all_but(ServerStatements::Census those, ClientStatements& statements);
   // What it has is not what was believed.
   void forget() { statements_.clear(); }
   // Something of ours used the unnamed statement and closed it.
@@ -276,6 +279,8 @@ class StatementRelay {
   void keep_unnamed(Client& client, Mark& in);
   bool needs_own_sequences(const sql::StatementTraits& traits, const Client& client) const;
   void need_own_sequences(const sql::StatementTraits& traits, Client& client, std::string& out);
+  void leave_witness(Client& client, std::string& out);
+  size_t witnesses(const Client& client) const;
   void close_unwanted(const Client& client, std::string& out);
   void make_room(const Client& client, std::string& out);
   void describe_unseen(std::string& out);
@@ -400,6 +405,7 @@ class StatementRelay {
     std::string name;     // ... which is the client's statement of this name
   } execute_uses_;        // The next Execute is of such an EXECUTE
   uint32_t last_private_ = 0;
+  uint32_t witness_ = 0;  // the number of the last one
   // Its Parse is on its way, and its Describe goes in front of what follows.
   struct Undescribed {
     uint32_t number = 0;

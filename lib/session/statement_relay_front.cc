@@ -68,6 +68,22 @@ void StatementRelay::need_own_sequences(const sql::StatementTraits& traits, Clie
   if (needs) run_unseen("DISCARD SEQUENCES", out);
 }
 
+// Whatever may have deallocated all statements unseen is asked about by those that ought to be there: one is,
+// so that a client whose statements are on other servers loses them, too.
+void StatementRelay::leave_witness(Client& client, std::string& out) {
+  if (!client.watch.asks_statements() || !statements_.is_empty() || !client.statements.has_shared()) return;
+  witness_ = prepare_nothing(out);
+  statements_.unwanted.push_back(witness_);  // the first of them
+}
+
+// Of the unwanted ones, how many must not be closed before the question.
+size_t StatementRelay::witnesses(const Client& client) const {
+  return witness_ != 0 && client.watch.asks_statements() && statements_.has_unwanted() &&
+                 statements_.unwanted.front() == witness_
+             ? 1
+             : 0;
+}
+
 StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_view name, std::string& out) {
   wire::append_close(out, 'S', name);
   tracker_.client_sent_marked('C');
@@ -78,14 +94,14 @@ StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_
 
 // In front of a batch no error of the client's can skip it.
 void StatementRelay::close_unwanted(const Client& client, std::string& out) {
-  while (statements_.has_unwanted()) {
-    const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements);
+  while (statements_.unwanted.size() > witnesses(client)) {
+    const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements, witnesses(client));
     inject_close(surplus, statements_.name_of(surplus), out);
   }
 }
 
 void StatementRelay::make_room(const Client& client, std::string& out) {
-  while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
+  while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements, witnesses(client)))
     inject_close(surplus, statements_.name_of(surplus), out);
 }
 

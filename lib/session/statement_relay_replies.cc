@@ -389,6 +389,13 @@ bool StatementRelay::leave() {
   return is_known;
 }
 
+void StatementRelay::lose_all_but(ServerStatements::Census those, ClientStatements& statements) {
+  const auto first = statements_.first_of(those);
+  if (!first) return;
+  statements.forget_if(
+      [&](const Entry& entry) { return !entry.is_own && statements_.find(*entry.statement) < *first; });
+}
+
 void StatementRelay::discarded() {
   statements_.clear();
   statements_.end_era();

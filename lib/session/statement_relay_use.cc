@@ -92,6 +92,7 @@ std::optional<base::Error> StatementRelay::note_use(const wire::Message& message
   need_own_sequences(traits, client, out);
   if (!is_noted)
     if (auto error = client.watch.note(traits, text, client.policy)) return error;
+  leave_witness(client, out);
   execute_deallocates_all_ = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
   see_discard(traits);
   bound_resets_ = resets_of(traits);

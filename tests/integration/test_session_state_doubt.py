@@ -8,6 +8,7 @@ import pytest
 from harness import wire
 from harness.shared_servers import transaction_pool
 from harness.sessions import directly
+from harness.two_sides import prepare, run, told_alike
 from harness.waiting import wait_until
 
 FUNCTIONS = """
@@ -151,6 +152,44 @@ def test_deallocate_all_inside_takes_only_its_own_clients_statements(pool, postg
     for client in (direct, pool.session):
         answers = say(client, wire.bind((), "mine") + wire.execute() + wire.SYNC)
         assert [(answer.type, answer.fields.get("C")) for answer in answers if answer.type == "E"] == [("E", "26000")]
+
+
+DEALLOCATES = "create function deallocates() returns int language plpgsql as $$ begin deallocate all; return 1; end $$"
+
+
+@pytest.mark.parametrize("said", [wire.query("select deallocates()"), wire.query("do $$ begin deallocate all; end $$"), wire.query("do $$ begin execute 'deallo' || 'cate all'; end $$"),
+                                  wire.query("select query_to_xml('select deallocates()', true, false, '')"), wire.query(f"select length('{'x' * 100_000}'); select deallocates()"),
+                                  wire.extended("select deallocates()") + wire.SYNC, wire.parse("select deallocates()", "d") + wire.bind((), "d") + wire.execute() + wire.SYNC])
+def test_who_loses_its_statements_inside_on_a_server_that_had_none_of_them_has_lost_them(tidepool, postgres, said):
+    def story(side):
+        client = side.connect()
+        for name in ("s1", "s2"):
+            side.say(client, prepare("select 'kept'", name))
+        side.elsewhere()
+        side.say(client, said)
+        side.say(client, run((), "s1"))
+        side.say(client, wire.describe("S", "s2") + wire.SYNC)
+        side.say(client, prepare("select 'again'", "s1"))
+        side.say(client, run((), "s1"))
+        side.rest()
+        side.say(client, run((), "s1"))
+    told_alike(tidepool, postgres, story, prepares=[DEALLOCATES], size=2)
+
+
+def test_what_is_prepared_behind_a_loss_is_there(tidepool, postgres):
+    def story(side):
+        client = side.connect()
+        side.say(client, prepare("select 'old'", "old"))
+        side.elsewhere()
+        side.say(client, "begin")
+        side.say(client, "select deallocates()")
+        side.say(client, prepare("select 'new'", "new"))
+        side.say(client, run((), "new"))
+        side.say(client, "commit")
+        side.rest()
+        for name in ("new", "old", "new"):
+            side.say(client, run((), name))
+    told_alike(tidepool, postgres, story, prepares=[DEALLOCATES], size=2)
 
 
 @pytest.mark.parametrize("form", ["deallocate {0}; prepare {0} as select 'forged'", "do $$ begin deallocate {0}; prepare {0} as select 'forged'; end $$",
