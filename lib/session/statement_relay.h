@@ -110,6 +110,7 @@ class StatementRelay {
   // of ErrorResponse while has_marks().
   Reply server_sent(const wire::Message& message, Client& client, std::string& before, std::string& instead);
   // A NoticeResponse, whole. It may be about a statement of ours.
+  // Answers of ours whose place is in front of it are appended to `instead`, too.
   Reply notice_sent(base::Bytes body, const ClientStatements& statements, std::string& instead);
   // The rest of a message whose beginning server_sent() was given comes to it too, if it wants_rest().
   bool wants_rest() const { return rest_.left > 0; }

@@ -38,6 +38,8 @@ bool StatementRelay::changes_objects(base::Bytes tag) {
 
 StatementRelay::Reply StatementRelay::notice_sent(base::Bytes body, const ClientStatements& statements,
                                                   std::string& instead) {
+  // It is of what runs now; but how long something took PostgreSQL says behind its answer.
+  if (!field_of_error(body, 'M').starts_with("duration: ")) tell_fakes(tracker_.take_due_fakes(), instead);
   const auto client_name = [&](uint32_t number) -> std::optional<std::string> {
     using Kind = Mark::Kind;
     const Kind now = has_marks() ? marks_.front().kind : Kind::Nothing;

@@ -339,6 +339,31 @@ def test_names_of_ours_do_not_show_in_notices(superusers_pool, level):
     assert [notice for notice in notices if b" mine" in notice], "the client's own name is there"
 
 
+@pytest.mark.parametrize("batch", [wire.close("S", "mine") + wire.parse("select 2", "mine") + wire.bind((), "mine") + wire.execute(),
+                                   wire.bind((), "mine") + wire.close("S", "mine") + wire.execute() + wire.close("S", "nothing") + wire.extended("select 3"),
+                                   wire.close("S", "nothing") + wire.extended("do $$ begin raise notice 'said'; raise log 'logged'; end $$"),
+                                   wire.execute() + wire.close("S", "nothing") + wire.extended("select 3")])
+@pytest.mark.parametrize("level", ["debug2", "log", "notice"])
+def test_what_postgres_says_while_it_runs_something_follows_the_answer_to_what_was_before(tidepool, postgres, level, batch):
+    def story(side):
+        client = side.connect()
+        side.say(client, f"set client_min_messages = {level}")
+        side.say(client, prepare("select 1", "mine"))
+        side.say(client, batch + wire.SYNC)
+    told_alike(tidepool, postgres, story)
+
+
+def test_how_long_something_took_is_said_behind_it(superusers_pool, postgres):
+    daemon = superusers_pool()
+    order = []
+    for client in (directly(postgres, daemon.database, user="postgres"), daemon.wire("bench")):
+        client.rows("set client_min_messages = log; set log_duration = on")
+        answers = say(client, wire.extended("select 1") + wire.close("S", "nothing") + wire.extended("select 2") + wire.SYNC)
+        order.append([answer.fields["M"].split()[0] if answer.type == "N" else answer.type for answer in answers])
+    assert order[0] == order[1]
+    assert "duration:" in order[0]
+
+
 def test_the_names_of_harmless_functions_are_postgresqls_own(postgres):
     """Of the server's version and of those before."""
     source = (Path(__file__).parents[2] / "lib/sql/catalog_names.cc").read_text()
