@@ -160,9 +160,10 @@ void StatementRelay::end_what_lasted_for_the_transaction() {
 
 // A text is parsed again under the settings of its first Parse. By SET, which has no rows and needs no
 // snapshot: the client's own transaction does not notice, and what a failure takes back of it, it takes back
-// of both. In front of a batch it is a transaction of its own, so that what the client runs behind it is the
-// first of its own (VACUUM). Where the settings of the moment are not known, a savepoint takes them back. In
-// a failed transaction no SET can run: what can is a command without literals.
+// of both, as does a Parse that fails. Around the Parse of a command it is a transaction of its own, so that
+// what the client runs behind it is the first of its own (VACUUM): no such Parse fails. Where the settings of
+// the moment are not known, a savepoint takes them back. In a failed transaction no SET can run: what can is
+// a command without literals.
 void StatementRelay::begin_parse_under(const PreparedStatement& statement, bool is_unsure, Client& client,
                                        std::string& out) {
   const char status = tracker_.status();
@@ -208,7 +209,8 @@ void StatementRelay::set_for_parse(const StatementText& text, std::string_view f
                                    std::string_view verb, std::string& out) {
   const SettingChanges changes = settings_for_parse(text, from, to);
   if (changes.empty()) return;
-  const bool in_its_own = tracker_.status() == 'I' && !batch_has_run_ && tracker_.ready_owed() == 0;
+  const bool in_its_own =
+      !text.is_analysed && tracker_.status() == 'I' && !batch_has_run_ && tracker_.ready_owed() == 0;
   if (in_its_own) run_unseen("BEGIN", out);
   for (const auto& [name, value, is_utf8] : changes) {
     std::string sql = std::string(verb) + name + " TO ";

@@ -17,6 +17,15 @@ constexpr std::array<std::string_view, 40> kCommands{
     "notify",    "prepare",  "reassign", "reindex",    "release", "reset",      "revoke",   "rollback",
     "savepoint", "security", "set",      "show",       "start",   "truncate",   "unlisten", "vacuum"};
 
+// Of those that begin with CREATE, which others are analysed, or what is in them is (CREATE TABLE AS).
+constexpr std::array<std::string_view, 5> kCreated{"database", "index", "subscription", "tablespace",
+                                                   "unique"};
+
+bool is_in(const auto& words, std::string_view word) {
+  return std::any_of(words.begin(), words.end(),
+                     [&](std::string_view each) { return base::same_letters(each, word); });
+}
+
 Token first_of(Lexer& lexer) {
   Token first = lexer.next();
   while (first.is(';')) first = lexer.next();
@@ -30,8 +39,11 @@ bool is_analysed(std::string_view text) {
   const Token first = first_of(lexer);
   if (first.kind == Token::Kind::End) return lexer.is_broken();
   if (first.kind != Token::Kind::Word) return true;
-  return std::none_of(kCommands.begin(), kCommands.end(),
-                      [&](std::string_view command) { return base::same_letters(command, first.text); });
+  if (base::same_letters("create", first.text)) {
+    const Token what = lexer.next();
+    return what.kind != Token::Kind::Word || !is_in(kCreated, what.text);
+  }
+  return !is_in(kCommands, first.text);
 }
 
 bool has_rows_of_its_parse(std::string_view text) {

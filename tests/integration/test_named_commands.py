@@ -298,3 +298,39 @@ def test_a_show_of_what_is_not_there_fails_at_its_parse(tidepool, postgres):
         side.say(second, prepare("show app.other", "s"))
         side.say(first, describe("S", "s") + SYNC)
     told_alike(tidepool, postgres, story, size=1)
+
+
+# What is set around a Parse
+
+@pytest.mark.parametrize("changes", SETS[:4])
+def test_a_statement_that_cannot_be_prepared_any_more_leaves_the_settings_of_its_parse_nowhere(tidepool, postgres, changes):
+    def story(side):
+        client, other = side.connect(), side.connect()
+        side.say(client, changes)
+        side.say(client, prepare("select '01.02.2020'::date, '1 day'::interval, 'x\u00e4', * from t", "s"))
+        side.say(client, "reset all")
+        side.owner.rows("drop table t")
+        side.elsewhere()
+        side.say(client, run((), "s"))
+        for each in client, other:
+            side.say(each, "select '01.02.2020'::date, '25 hours'::interval, current_setting('timezone')")
+        side.say(client, "begin")
+        side.say(client, run((), "s"))
+        side.say(client, "rollback")
+        side.say(client, "show datestyle")
+    told_alike(tidepool, postgres, story, prepares=TABLE, size=2)
+
+
+@pytest.mark.parametrize("changes", SETS)
+def test_a_named_command_that_must_be_first_of_its_transaction_is_so_on_another_server(tidepool, postgres, changes):
+    def story(side):
+        client = side.connect()
+        texts = {"i": "create index concurrently \"\u00e4\" on public.t(a) where a::text <> 'x'", "v": "vacuum public.t", "d": "drop index concurrently public.\"\u00e4\""}
+        for name, text in texts.items():
+            side.say(client, prepare(text, name))
+        side.say(client, changes)
+        for name in texts:
+            side.elsewhere()
+            side.say(client, run((), name))
+            side.rest()
+    told_alike(tidepool, postgres, story, prepares=TABLE, size=2)

@@ -84,12 +84,6 @@ inline std::string set(std::string_view text) {
 inline std::string is_set() {
   return messages("12C33");
 }
-inline std::string set_alone(std::string_view text) {
-  return set("BEGIN") + set(text) + set("COMMIT");
-}
-inline std::string is_set_alone() {
-  return is_set() + is_set() + is_set();
-}
 
 class RelayConversation {
  public:

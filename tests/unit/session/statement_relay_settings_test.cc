@@ -17,9 +17,9 @@ TEST_CASE("who runs a statement under other settings than those of its Parse has
   with.begin().has_prepared("x", kOne, 1);
   with.of_client().statements.settings_are(parse_settings_of(kGerman));
   with.sends(run("x"))
-      .server_gets(set_alone("SET datestyle TO DEFAULT") + parse("tidepool_2", kOne) +
-                   set_alone("SET datestyle TO E'German'") + describe("tidepool_2") + flush())
-      .server_answers(is_set_alone() + messages("1") + is_set_alone() + kDescribed)
+      .server_gets(set("SET datestyle TO DEFAULT") + parse("tidepool_2", kOne) +
+                   set("SET datestyle TO E'German'") + describe("tidepool_2") + flush())
+      .server_answers(is_set() + messages("1") + is_set() + kDescribed)
       .gets_nothing_yet()
       .server_gets(run("tidepool_2"))
       .server_answers(messages("2DCZI"))
@@ -168,9 +168,9 @@ TEST_CASE("DISCARD PLANS: all copies are prepared anew, since PostgreSQL would r
   with.of_client().statements.settings_are(parse_settings_of(kGerman));
   with.runs_query("discard plans", "DISCARD PLANS");
   with.sends(run("x"))
-      .server_gets(close("tidepool_1") + set_alone("SET datestyle TO DEFAULT") + parse("tidepool_2", kOne) +
-                   set_alone("SET datestyle TO E'German'") + describe("tidepool_2") + flush())
-      .server_answers(messages("3") + is_set_alone() + messages("1") + is_set_alone() + kDescribed)
+      .server_gets(close("tidepool_1") + set("SET datestyle TO DEFAULT") + parse("tidepool_2", kOne) +
+                   set("SET datestyle TO E'German'") + describe("tidepool_2") + flush())
+      .server_answers(messages("3") + is_set() + messages("1") + is_set() + kDescribed)
       .server_gets(run("tidepool_2"))
       .server_answers(messages("2DCZI"))
       .gets(messages("2DCZI"));
@@ -188,9 +188,9 @@ TEST_CASE("a batch behind a SET of the same write waits until it is known what w
   with.of_client().watch.answered({});  // asked when the SET is over
   with.of_client().statements.settings_are(parse_settings_of(kGerman));
   with.server_answers(messages("ZI")).gets(messages("ZI"));
-  with.server_gets(parse("", "select 2") + set_alone("SET datestyle TO DEFAULT") + parse("tidepool_2", kOne) +
-                   set_alone("SET datestyle TO E'German'") + describe("tidepool_2") + flush());
-  with.server_answers(messages("1") + is_set_alone() + messages("1") + is_set_alone() + kDescribed);
+  with.server_gets(parse("", "select 2") + set("SET datestyle TO DEFAULT") + parse("tidepool_2", kOne) +
+                   set("SET datestyle TO E'German'") + describe("tidepool_2") + flush());
+  with.server_answers(messages("1") + is_set() + messages("1") + is_set() + kDescribed);
   // The unnamed one was not bound in its batch.
   with.server_gets(bind_to("tidepool_2") + execute() + describe("") + sync());
   with.server_answers(messages("2DC") + kDescribed + messages("ZI")).gets(messages("12DCZI"));
