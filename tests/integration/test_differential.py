@@ -8,6 +8,7 @@ import pytest
 from harness.differential import DIRECT, POOLED, SERVER_SETTINGS, Differential, make_databases, settings_of_pools, shrunk
 from harness.script_kinds import KINDS, readies
 from harness.script_replies import ANOTHERS, OWN, first_difference, known_to_differ, normalised
+from harness.script_settings import BLOCKS, MIXES, SCRIPTS_OF_A_BLOCK
 from harness.session_scripts import FEATURES, POOLS, Generator
 from harness.wire import FLUSH, SYNC, extended, message, query
 
@@ -49,8 +50,8 @@ def scripts_of(generator, count=1500):
 
 def test_a_script_follows_from_its_seed_and_number_and_all_kinds_are_said():
     one, other = (Generator(1, CLIENTS, "transaction", 2) for _ in range(2))
-    scripts = scripts_of(one)
-    assert list(map(vars, scripts)) == [vars(script) for script in scripts_of(other)]
+    scripts = scripts_of(one, 4000)
+    assert list(map(vars, scripts)) == [vars(script) for script in scripts_of(other, 4000)]
     assert {step.kind for script in scripts for step in script.steps} == set(KINDS)
     assert {script.pool for script in scripts} == set(POOLS)
     pinned = {name for name, (_, flags, _) in KINDS.items() if "P" in flags}
@@ -60,6 +61,18 @@ def test_a_script_follows_from_its_seed_and_number_and_all_kinds_are_said():
     assert not {step.kind for script in scripts_of(Generator(1, CLIENTS, "statement", 2)) for step in script.steps} & explicit
     with_objects = {name for name, (_, flags, _) in KINDS.items() if "O" in flags}
     assert all(script.objects == any(step.kind in with_objects for step in script.steps) for script in scripts)
+
+
+def test_scripts_of_a_block_have_few_startup_settings():
+    """Else a pooled server is dialed for nearly each transaction, and a long run takes hours."""
+    generator, of_a_block = Generator(1, CLIENTS, "transaction", 2, ["boss", "few"]), CLIENTS * SCRIPTS_OF_A_BLOCK
+    blocks = []
+    for first in range(0, of_a_block * BLOCKS, of_a_block):
+        found = [generator.script(number).startup for number in range(first, first + of_a_block)]
+        blocks.append({tuple(sorted(startup.items())) for startup in found if "not good" not in startup.values()})
+    assert len(blocks[0]) > of_a_block / 3
+    assert all(len(block) <= 2 * MIXES for block in blocks[1:])     # a schema is in the path of its own client only
+    assert len(set.union(*blocks[1:])) > BLOCKS
 
 
 def test_what_is_left_out_is_not_said():

@@ -22,7 +22,9 @@ TIME_FOR_A_SCRIPT = 30
 DIRECT, POOLED = "direct", "pooled"
 
 # What a server needs for scripts.
-SERVER_SETTINGS = {"max_prepared_transactions": "200", "max_connections": "300"}
+SERVER_SETTINGS = {"max_prepared_transactions": "200", "max_connections": "300",
+                   # enable_seqscan = off makes a plan so dear that each new process would load LLVM for it.
+                   "jit": "off"}
 # A process that makes its first temporary object makes a schema, if no process of its number has before; then PostgreSQL reads every statement of
 # everybody again, by the settings of now. So the schemas are there from the beginning.
 TEMPORARY_SCHEMAS = 120

@@ -1,5 +1,6 @@
 """Settings in session scripts: at start-up, changed in every way that SQL has, looked at."""
 
+import random
 import re
 
 LONG = "x" * 200
@@ -115,9 +116,32 @@ def look(w):
     return f"select {', '.join(f'current_setting({quoted(name)})' for name in names)}, {custom}, current_user"
 
 
+# Scripts of a block, so many for each client, have few mixes of startup settings between them, as clients of one application have: each mix has servers of its
+# own, and where all differ a pooled server is dialed for nearly each transaction. In one block of so many they do.
+SCRIPTS_OF_A_BLOCK, MIXES, BLOCKS = 10, 3, 20
+
+
 def startup(w):
     """Parameters of the startup packet."""
-    r, client = w.r, w.client
+    block = w.number // (SCRIPTS_OF_A_BLOCK * w.generator.clients)
+    found = mix(w, w.r, w.client) if block % BLOCKS == 0 else mix_of_a_block(w, block)
+    if found and w.exact and w.r.random() < 0.03:
+        found[w.r.choice(("TimeZone", "nosuch", "work_mem"))] = "not good"
+        if len(found.get("application_name", "")) > 63 and not w.may("odd_startups"):
+            del found["application_name"]           # its NOTICE comes in front of the error there
+    return found
+
+
+def mix_of_a_block(w, block):
+    r = random.Random(f"{w.generator.seed} {w.pool} {block} {w.r.randrange(MIXES)}")
+    client = r.randrange(w.generator.clients)
+    found = mix(w, r, client)
+    if client != w.client:
+        found.pop("search_path", None)              # which has the client's own schemas
+    return found
+
+
+def mix(w, r, client):
     found = {}
     if r.random() < 0.4:
         return found
@@ -144,8 +168,4 @@ def startup(w):
                            {"role": "app" if w.is_superuser else "differ", "TimeZone": "Asia/Tokyo"}, {"session_authorization": "app"}))
     if "DateStyle" in found and "DateStyle" in found.get("options", "") and not w.may("odd_startups"):
         del found["DateStyle"]
-    if r.random() < 0.02:
-        found[r.choice(("TimeZone", "nosuch", "work_mem"))] = "not good"
-        if len(found.get("application_name", "")) > 63 and not w.may("odd_startups"):
-            del found["application_name"]           # its NOTICE comes in front of the error there
     return found

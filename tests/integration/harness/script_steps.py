@@ -205,7 +205,7 @@ def temporary_table(w):
     return steps
 
 
-@kind(1, "P")
+@kind(2, "P")
 def temporary_things(w):
     return [said(query(w.r.choice(("create temp sequence ts; select nextval('ts')", "select 1 as a into temp into_temp", "create temp view tv as select 1",
                                    "create table pg_temp.by_name as select 2", "create function pg_temp.f() returns int language sql as 'select 3'; select pg_temp.f()",
