@@ -78,7 +78,7 @@ std::optional<session::ServerPrelude> ClientSession::link_pooled(ServerConnectio
 
   const auto changes = changes_on(server, application_name);
   if (undoes) return session::ServerPrelude::undo_and_change(changes);
-  if (resets || !changes.empty()) return session::ServerPrelude::change(changes, resets);
+  if (resets || !changes.empty()) return session::ServerPrelude::change(changes, server.first_of_prelude());
   server.note_suits(greeting_, application_name, pooled_->carried);
   return std::nullopt;
 }

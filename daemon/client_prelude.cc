@@ -110,6 +110,7 @@ void ClientSession::prelude_went_wrong(base::Bytes rest) {
     server_.part()->leave_client(session::ServerCleanup::Leave::Vanished, true);
     return refuse_request({"57014", "canceling statement due to user request"});
   }
+  if (may_move_ && extras_->prelude.found_temporary()) return try_another_server();
   if (may_move_ && !vanished_ && extras_->prelude.failed_by_settings())
     return refuse_for_settings(error, rest);
   log::warning(shown() + " what goes in front of its request failed on server_pid=" +

@@ -233,10 +233,10 @@ std::optional<session::ServerPrelude> ClientSession::link(ServerConnection& serv
   }
   session::SettingChanges changes;
   if (watch_name_) changes.push_back({std::string(kApplicationName), application_name});
-  const bool resets = server.is_unclean();
-  if (resets) server.discarded();
-  if (!resets && changes.empty()) return std::nullopt;
-  return session::ServerPrelude::change(changes, resets);
+  const auto first = server.first_of_prelude();
+  if (server.is_unclean()) server.discarded();
+  if (!server.is_unclean() && changes.empty()) return std::nullopt;
+  return session::ServerPrelude::change(changes, first);
 }
 
 // What the server has by itself and the client was not told. What it is about to be set to is what the client

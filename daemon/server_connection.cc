@@ -126,6 +126,7 @@ void ServerConnection::release() {
   if (is_held() || parameters_unknown)
     return leave_client(ServerCleanup::Leave::Terminated, false, Left::Known);
   client_.part();
+  may_have_temporary_ = true;
   rest(true);
 }
 
@@ -146,7 +147,10 @@ void ServerConnection::leave_client(ServerCleanup::Leave leave, bool half_sent, 
                                                : pool_->cleanup_of_lasting;
   if (left == Left::Unknown) discarded();
   relay.unnamed_is_unknown();
-  cleanup_.emplace(policy, tracker, leave, half_sent, reset);
+  if (left != Left::Session ||
+      (trace.may_have_temporary() && policy.reset == session::CleanupPolicy::Reset::DiscardAll))
+    may_have_temporary_ = true;
+  cleanup_.emplace(policy, tracker, leave, half_sent, reset, left == Left::Session && may_have_temporary_);
   std::string out;
   const auto step = cleanup_->start(worker_->now(), out);
   carry_out(step, out);
@@ -175,7 +179,8 @@ void ServerConnection::clean(Then then) {
   const auto& policy = is_shared() ? pool_->cleanup_of_unknown : pool_->cleanup;
   if (is_shared()) discarded();
   relay.unnamed_is_unknown();
-  cleanup_.emplace(policy, tracker, ServerCleanup::Leave::Terminated, false);
+  cleanup_.emplace(policy, tracker, ServerCleanup::Leave::Terminated, false, ServerCleanup::Reset::AtOnce,
+                   may_have_temporary_);
   std::string out;
   const auto step = cleanup_->start(worker_->now(), out);
   carry_out(step, out);
@@ -342,6 +347,7 @@ void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& ou
         unclean_since_ = worker_->now();
       else
         unclean_since_.reset();
+      if (step == ServerCleanup::Step::Clean && cleanup_->asks_temporary()) may_have_temporary_ = false;
       if (parameters_unknown) return close(pool::CloseReason::Bad, "a parameter was too long to be followed");
       if (cancels_ > 0) {
         clean_but_held_ = true;

@@ -16,6 +16,7 @@
 #include "lib/session/greeting_book.h"
 #include "lib/session/parameter_map.h"
 #include "lib/session/server_cleanup.h"
+#include "lib/session/server_prelude.h"
 #include "lib/session/session_settings.h"
 #include "lib/session/session_trace.h"
 #include "lib/session/statement_relay.h"
@@ -35,8 +36,8 @@ class ServerConnection final : public event::ServerSocketEvents {
 
   // `number`: of no other server of this process; the console shows it.
   // `flavour`: the settings that it was dialed with.
-  ServerConnection(std::unique_ptr<OpenServer> open, session::FlavourPtr flavour, pool::ConnectionId id, uint64_t number,
-                   ServerHolders& holders);
+  ServerConnection(std::unique_ptr<OpenServer> open, session::FlavourPtr flavour, pool::ConnectionId id,
+                   uint64_t number, ServerHolders& holders);
   ~ServerConnection() override;
   ServerConnection(const ServerConnection&) = delete;
   ServerConnection& operator=(const ServerConnection&) = delete;
@@ -63,6 +64,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   bool is_unclean() const { return unclean_since_.has_value(); }
   // What goes in front of the client's message is done: a DISCARD ALL, the undoing of what is in doubt.
   void cleaned_in_front() {
+    if (is_unclean()) may_have_temporary_ = false;
     unclean_since_.reset();
     if (std::exchange(is_undone_, false)) doubted_of_ = 0;
   }
@@ -76,10 +78,11 @@ class ServerConnection final : public event::ServerSocketEvents {
     is_undone_ = true;
     applied.clear();
   }
-  // Clients in transaction mode have left settings and prepared statements here, which one in session mode
-  // must not meet. False: a DISCARD ALL cannot go in front of its message on this server.
+  // Clients in transaction mode have left settings, prepared statements or a temporary schema here, which one
+  // in session mode must not meet. False: a DISCARD ALL cannot go in front of its message on this server.
   bool is_shared() const {
-    return is_in_doubt() || !applied.entries().empty() || !relay.statements().is_empty();
+    return is_in_doubt() || !applied.entries().empty() || !relay.statements().is_empty() ||
+           may_have_temporary_;
   }
   bool discard_in_front();
   // DISCARD ALL is about to run, or has run.
@@ -91,6 +94,11 @@ class ServerConnection final : public event::ServerSocketEvents {
   // What it reports, or will as soon as it is clean.
   const session::ParameterMap& parameters_when_clean() const {
     return is_unclean() || is_in_doubt() || !applied.entries().empty() ? parameters_when_clean_ : parameters;
+  }
+  // What has to be done before a client in session mode may have it.
+  session::ServerPrelude::First first_of_prelude() const {
+    using First = session::ServerPrelude::First;
+    return !is_unclean() ? First::Nothing : may_have_temporary_ ? First::ResetAndAsk : First::Reset;
   }
   // The same as it was when the client got it, whatever the client has set meanwhile.
   const session::ParameterMap& parameters_of_its_own() const { return parameters_when_clean_; }
@@ -161,9 +169,7 @@ class ServerConnection final : public event::ServerSocketEvents {
 
   State state() const { return state_; }
   // Cleaning, and for the pool still lent.
-  bool is_on_its_way_back() const {
-    return state_ == State::Cleaning && then_ == Then::GiveBack;
-  }
+  bool is_on_its_way_back() const { return state_ == State::Cleaning && then_ == Then::GiveBack; }
   pool::ConnectionId id() const { return id_; }
   uint64_t number() const { return number_; }
   const OpenServer& open() const { return *open_; }
@@ -183,8 +189,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   wire::FrameCursor from_server;
   session::ParameterMap parameters;
   std::string tail;  // what was read but not consumed: an unfinished header or ParameterStatus
-  // Whether it reports a change of its application_name, as PostgreSQL does: seen; to be seen when it is set the
-  // next time; or not so, it seems.
+  // Whether it reports a change of its application_name, as PostgreSQL does: seen; to be seen when it is set
+  // the next time; or not so, it seems.
   enum class NameReports : uint8_t { Expected, Missing, Seen } name_reports = NameReports::Expected;
   bool parameters_unknown =
       false;  // a ParameterStatus too long to be read: close it rather than lend it again
@@ -233,6 +239,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   session::ParameterMap parameters_when_clean_;  // kept while it is unclean or in doubt
   uint64_t doubted_of_ = 0;                      // a client's number; 0: nobody's
   bool is_undone_ = false;                       // it is about to be
+  // A client has made temporary objects here, or may have, since PostgreSQL was asked.
+  bool may_have_temporary_ = false;
   // The application_name that its last clients wanted in place of its own, and how many of them in a row.
   std::string new_name_;
   const std::string own_name_;

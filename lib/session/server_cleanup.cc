@@ -14,6 +14,10 @@ namespace {
 // Nobody prepares a statement of this name. (Who does, commits his own orphaned batches.)
 constexpr std::string_view kNoStatement = "tidepool: no statement has this name 5b1f0c9e7a42d386";
 
+// A row, if there is one.
+constexpr std::string_view kAskTemporary =
+    "SELECT WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0";
+
 bool is_fatal(const wire::Message& message) {
   if (message.type != 'E') return false;
   const std::string_view severity = wire::read_severity(message.body);
@@ -34,12 +38,13 @@ bool is_at_least(std::string_view server_version, unsigned first_major,
 }  // namespace
 
 ServerCleanup::ServerCleanup(const CleanupPolicy& policy, TransactionTracker& tracker, Leave leave,
-                             bool half_sent, Reset reset)
+                             bool half_sent, Reset reset, bool asks_temporary)
     : policy_(policy),
       tracker_(tracker),
       leave_(leave),
       half_sent_(half_sent),
-      reset_may_wait_(reset == Reset::MayWait) {}
+      reset_may_wait_(reset == Reset::MayWait),
+      asks_temporary_(asks_temporary && policy.reset == CleanupPolicy::Reset::DiscardAll) {}
 
 // 10.22, 11.17, 12.12, 13.8, 14.5 and later commit it at once within a pipeline.
 bool ServerCleanup::may_wait_on(std::string_view server_version) {
@@ -86,6 +91,7 @@ ServerCleanup::Step ServerCleanup::tick(base::TimePoint now, std::string&) {
     case Phase::RollingBack:
       return blame("rollback timed out");
     case Phase::Resetting:
+    case Phase::Asking:
       return blame("reset timed out");
     case Phase::Finished:
       break;
@@ -105,6 +111,7 @@ ServerCleanup::Step ServerCleanup::server_sent(const wire::Message& message, bas
       return Step::Wait;
     case Phase::RollingBack:
     case Phase::Resetting:
+    case Phase::Asking:
       return statement_answered(message, now, out);
     case Phase::Finished:
       break;
@@ -153,7 +160,7 @@ ServerCleanup::Step ServerCleanup::drained(base::TimePoint now, std::string& out
   query("ROLLBACK", out);
   // If the ROLLBACK failed, this would fail in the transaction that is left: the two may share a write.
   reset_rides_along_ = policy_.reset == CleanupPolicy::Reset::DiscardAll;
-  if (reset_rides_along_) query("DISCARD ALL", out);
+  if (reset_rides_along_) discard(out);
   return Step::Wait;
 }
 
@@ -168,8 +175,17 @@ ServerCleanup::Step ServerCleanup::reset(base::TimePoint now, std::string& out) 
   phase_ = Phase::Resetting;
   is_completed_ = false;
   deadline_ = now + policy_.timeout;
-  if (!reset_rides_along_) query(by_sql ? policy_.reset_sql : "DISCARD ALL", out);
+  if (by_sql)
+    query(policy_.reset_sql, out);
+  else if (!reset_rides_along_)
+    discard(out);
   return Step::Wait;
+}
+
+// Where the DISCARD ALL fails the server is closed, whatever the answer to the question is.
+void ServerCleanup::discard(std::string& out) {
+  query("DISCARD ALL", out);
+  if (asks_temporary_) query(kAskTemporary, out);
 }
 
 // ROLLBACK and DISCARD ALL are answered by CommandComplete and ReadyForQuery; the pool's own SQL may have
@@ -177,7 +193,8 @@ ServerCleanup::Step ServerCleanup::reset(base::TimePoint now, std::string& out) 
 ServerCleanup::Step ServerCleanup::statement_answered(const wire::Message& message, base::TimePoint now,
                                                       std::string& out) {
   const bool rolls_back = phase_ == Phase::RollingBack;
-  const bool has_results = !rolls_back && policy_.reset == CleanupPolicy::Reset::Sql;
+  const bool has_results =
+      phase_ == Phase::Asking || (!rolls_back && policy_.reset == CleanupPolicy::Reset::Sql);
   switch (message.type) {
     case 'N':
     case 'A':
@@ -187,8 +204,10 @@ ServerCleanup::Step ServerCleanup::statement_answered(const wire::Message& messa
       if (is_completed_ && !has_results) break;
       is_completed_ = true;
       return Step::Wait;
-    case 'T':
     case 'D':
+      if (phase_ == Phase::Asking) return close("its temporary schema would stay");
+      [[fallthrough]];
+    case 'T':
     case 'I':
       if (!has_results) break;
       is_completed_ = true;
@@ -199,7 +218,11 @@ ServerCleanup::Step ServerCleanup::statement_answered(const wire::Message& messa
       if (!is_completed_ || tracker_.in_doubt()) break;
       if (tracker_.status() != 'I')
         return blame(rolls_back ? "rollback left a transaction" : "reset left a transaction");
-      return rolls_back ? reset(now, out) : clean();
+      if (rolls_back) return reset(now, out);
+      if (phase_ == Phase::Asking || !asks_temporary_) return clean();
+      phase_ = Phase::Asking;
+      is_completed_ = false;
+      return Step::Wait;
   }
   return blame(rolls_back ? "unexpected answer to rollback" : "unexpected answer to reset");
 }

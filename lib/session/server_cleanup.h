@@ -10,6 +10,10 @@
 //   cancelled rollback if the status is T or E reset    DISCARD ALL, or the pool's own SQL, or nothing; a
 //   pool that closes its servers has them drained nevertheless,
 //            so that what a client asked for before it said Terminate is done
+//   ask      if there may be a temporary schema, which DISCARD ALL does not take: a server that has one is
+//   closed.
+//            The next client's first temporary object would make none, and change no search path, whereupon
+//            PostgreSQL resolves the names in prepared statements again
 //   later    a session of which nothing is known to have been left, and that ended in order, may be reset in
 //   front of the next client's first message (ServerPrelude), or by a cleanup of its own a little later
 #pragma once
@@ -48,8 +52,9 @@ class ServerCleanup {
 
   // `policy` outlives this. `tracker` goes on being fed by the shell with what the server says and with what
   // this sends (client_sent). `half_sent`: a message of the client's was passed on by half.
+  // `asks_temporary`: behind a DISCARD ALL.
   ServerCleanup(const CleanupPolicy& policy, TransactionTracker& tracker, Leave leave, bool half_sent,
-                Reset reset = Reset::AtOnce);
+                Reset reset = Reset::AtOnce, bool asks_temporary = false);
 
   // Whether a server of this version lets DISCARD ALL travel in front of a client's message (facts.md 2).
   static bool may_wait_on(std::string_view server_version);
@@ -64,6 +69,7 @@ class ServerCleanup {
   Step cancel_sent(base::TimePoint now, std::string& out);
   Step tick(base::TimePoint now, std::string& out);
   std::optional<base::TimePoint> deadline() const { return deadline_; }
+  bool asks_temporary() const { return asks_temporary_; }
   // It was not what a client left, and not the policy.
   bool is_servers_fault() const { return is_servers_fault_; }
   const char* reason() const { return reason_; }  // static words: "reset timed out", ...
@@ -73,7 +79,7 @@ class ServerCleanup {
   static bool wants_body(char type);
 
  private:
-  enum class Phase : uint8_t { Draining, Cancelling, RollingBack, Resetting, Finished };
+  enum class Phase : uint8_t { Draining, Cancelling, RollingBack, Resetting, Asking, Finished };
 
   Step drain(base::TimePoint now, std::string& out);
   Step drained(base::TimePoint now, std::string& out);
@@ -82,6 +88,7 @@ class ServerCleanup {
   void fail_copy(std::string& out);
   void fail_batch(std::string& out);
   void query(std::string_view sql, std::string& out);
+  void discard(std::string& out);
   Step clean();
   Step close(const char* reason);
   Step blame(const char* reason);
@@ -91,6 +98,7 @@ class ServerCleanup {
   const Leave leave_;
   const bool half_sent_;
   const bool reset_may_wait_;
+  const bool asks_temporary_;
   Phase phase_ = Phase::Draining;
   bool was_cancelled_ = false;
   bool reset_rides_along_ = false;  // behind the ROLLBACK

@@ -17,6 +17,11 @@ constexpr std::string_view kRenameIfReset =
 // (for a safe snapshot).
 constexpr std::string_view kBegin = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
+// Nothing but an error keeps the client's message from running.
+constexpr std::string_view kFailIfTemporary =
+    "SELECT pg_catalog.pg_cancel_backend(pg_catalog.pg_backend_pid()) WHERE pg_catalog.pg_my_temp_schema() "
+    "OPERATOR(pg_catalog.<>) 0";
+
 // Writes requests, and the types of the answers that each gets when all goes well.
 struct Batch {
   std::string& bytes;
@@ -45,13 +50,15 @@ ServerPrelude ServerPrelude::of(const SettingChanges& changes, First first) {
   ServerPrelude prelude;
   if (changes.empty() && first == First::Nothing) return prelude;
   Batch batch{prelude.bytes_, prelude.expected_, ""};
-  if (first == First::Reset) batch.run("DISCARD ALL", {}, "C");
+  if (first == First::Reset || first == First::ResetAndAsk) batch.run("DISCARD ALL", {}, "C");
   // RESET ALL leaves the role and the session authorization.
   if (first == First::Undo)
     for (std::string_view sql : {"SET SESSION AUTHORIZATION DEFAULT", "RESET ROLE", "RESET ALL"})
       batch.run(sql, {}, "C");
-  if (!changes.empty() || first == First::Undo) {
+  prelude.asks_temporary_ = first == First::ResetAndAsk;
+  if (!changes.empty() || first == First::Undo || first == First::ResetAndAsk) {
     batch.run(kBegin, {}, "C");
+    if (prelude.asks_temporary_) batch.run(kFailIfTemporary, {}, "C");
     for (const auto& statement : statements_that_change(changes))
       batch.run(statement.sql, statement.parameters, "DC");
     batch.run("COMMIT", {}, "C");
@@ -60,10 +67,10 @@ ServerPrelude ServerPrelude::of(const SettingChanges& changes, First first) {
   return prelude;
 }
 
-ServerPrelude ServerPrelude::change(const SettingChanges& changes, bool resets) {
+ServerPrelude ServerPrelude::change(const SettingChanges& changes, First first) {
   static const ServerPrelude kResetOnly = of({}, First::Reset);
-  if (resets && changes.empty()) return kResetOnly;
-  return of(changes, resets ? First::Reset : First::Nothing);
+  if (first == First::Reset && changes.empty()) return kResetOnly;
+  return of(changes, first);
 }
 
 ServerPrelude ServerPrelude::undo_and_change(const SettingChanges& changes) {

@@ -2,11 +2,11 @@
 // to it. It goes as Parse/Bind/Execute without Sync: an error in it keeps the client's statement from
 // running, since PostgreSQL then skips everything up to the next Sync, a simple Query included
 // (docs/decisions.md, "In front of a message").
-//   on a server that its last client left unclean: DISCARD ALL first
-//   on one that is in doubt: SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL first. Alone in front
-//   of a VACUUM they would make it fail, so that BEGIN and COMMIT follow in any case
-//   outside a transaction: BEGIN; SELECT pg_catalog.set_config($1,$2,false), ...; COMMIT
-//   inside one ('T'):      SET application_name TO ...
+//   on a server that its last client left unclean: DISCARD ALL first; and if there may be a temporary schema,
+//   which that does not take, an error where there is one on one that is in doubt: SET SESSION AUTHORIZATION
+//   DEFAULT; RESET ROLE; RESET ALL first. Alone in front of a VACUUM they would make it fail, so that BEGIN
+//   and COMMIT follow in any case outside a transaction: BEGIN; SELECT pg_catalog.set_config($1,$2,false),
+//   ...; COMMIT inside one ('T'):      SET application_name TO ...
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,10 @@ class ServerPrelude {
  public:
   ServerPrelude() = default;
   // What the next client wants to be otherwise on a server that it has just got: uses the unnamed statement
-  // and portal, of which nothing is left. `resets`: behind a DISCARD ALL, for a server that its last client
-  // has left unclean.
-  static ServerPrelude change(const SettingChanges& changes, bool resets = false);
+  // and portal, of which nothing is left. Behind a DISCARD ALL, for a server that its last client has left
+  // unclean.
+  enum class First : uint8_t { Nothing, Reset, ResetAndAsk, Undo };
+  static ServerPrelude change(const SettingChanges& changes, First first = First::Nothing);
   // The same on a server where the last one may have set what nobody can list: everything that was set there
   // is taken back first. Prepared statements stay, and so do their plans.
   static ServerPrelude undo_and_change(const SettingChanges& changes);
@@ -51,14 +52,16 @@ class ServerPrelude {
   const base::Error& error() const { return error_; }
   // The error says something about the settings, and not about the server at this moment.
   bool failed_by_settings() const;
+  // It failed because the server has a temporary schema: all that is wrong with it.
+  bool found_temporary() const { return asks_temporary_ && error_.sqlstate == "57014"; }
 
  private:
-  enum class First : uint8_t { Nothing, Reset, Undo };
   static ServerPrelude of(const SettingChanges& changes, First first);
 
   std::string bytes_;
   std::string expected_;  // the types of the messages that answer bytes_, and how many of them have come
   size_t answered_ = 0;
+  bool asks_temporary_ = false;
   base::Error error_;
 };
 

@@ -22,6 +22,17 @@ bool may_last(base::Bytes body) {
   return found != 0;
 }
 
+// "mp", in either case, as in TEMP and pg_temp.
+bool names_temporary(base::Bytes text) {
+  unsigned found = 0;
+  for (size_t at = 1; at < text.size(); ++at) {
+    const unsigned first = static_cast<unsigned char>(text[at - 1]) | 0x20U;
+    const unsigned second = static_cast<unsigned char>(text[at]) | 0x20U;
+    found |= static_cast<unsigned>(first == 'm') & static_cast<unsigned>(second == 'p');
+  }
+  return found != 0;
+}
+
 }  // namespace
 
 // Commands as such; what a SELECT calls is not seen here. CREATE TABLE may have made a temporary one.
@@ -35,7 +46,16 @@ bool SessionTrace::leaves_nothing(base::Bytes tag) {
                      [tag](std::string_view harmless) { return tag.starts_with(harmless); });
 }
 
+// What calls no function that its text does not show, by way of a trigger, a rule or a default.
+bool SessionTrace::runs_nothing_unseen(base::Bytes tag) {
+  static constexpr std::string_view kPlain[] = {"SELECT", "BEGIN", "COMMIT", "ROLLBACK",
+                                                "SHOW",   "SET",   "RESET",  "START TRANSACTION"};
+  return std::any_of(std::begin(kPlain), std::end(kPlain),
+                     [tag](std::string_view plain) { return tag.starts_with(plain); });
+}
+
 void SessionTrace::see_text(base::Bytes text) {
+  may_have_temporary_ = may_have_temporary_ || text.find('(') != base::Bytes::npos || names_temporary(text);
   if (lasts_ || !may_last(text)) return;
   // However strings are read there.
   for (const bool standard_strings : {true, false}) {

@@ -27,6 +27,7 @@ class Cleaning {
     leave_ = choice & 4 ? ServerCleanup::Leave::Vanished : ServerCleanup::Leave::Terminated;
     policy_.reset = static_cast<CleanupPolicy::Reset>((choice >> 3) % 5);
     policy_.reset_sql = "RESET ALL; SELECT 1";
+    asks_temporary_ = choice & 0x40;
     reset_ = choice & 0x80 ? ServerCleanup::Reset::MayWait : ServerCleanup::Reset::AtOnce;
   }
 
@@ -37,7 +38,7 @@ class Cleaning {
       session_event(event);
       if (postgres_.is_dead()) return;
     }
-    ServerCleanup cleanup(policy_, tracker_, leave_, false, reset_);
+    ServerCleanup cleanup(policy_, tracker_, leave_, false, reset_, asks_temporary_);
     Step step = cleanup.start(now_, out_);
     while (!is_over(step)) {
       send();
@@ -91,9 +92,10 @@ class Cleaning {
     const auto result = cursor.walk(out_, {}, [this](const wire::Message& message) {
       Request request{message.type, message.type == 'B' ? "e" : ""};
       if (message.type == 'Q')
-        request.fate = message.body.substr(0, 8) == "ROLLBACK"       ? "c"
-                       : message.body.substr(0, 11) == "DISCARD ALL" ? "u"
-                                                                     : "ur";
+        request.fate = message.body.substr(0, 8) == "ROLLBACK"        ? "c"
+                       : message.body.substr(0, 11) == "DISCARD ALL"  ? "u"
+                       : message.body.substr(0, 12) == "SELECT WHERE" ? std::string(1, one_of("ur"))
+                                                                      : "ur";
       postgres_.receive(std::move(request));
       return wire::Walk::Go;
     });
@@ -135,6 +137,7 @@ class Cleaning {
   CleanupPolicy policy_;
   ServerCleanup::Leave leave_;
   ServerCleanup::Reset reset_ = ServerCleanup::Reset::AtOnce;
+  bool asks_temporary_ = false;
   TransactionTracker tracker_;
   PostgresModel postgres_;
   base::TimePoint now_{base::Duration(1)};

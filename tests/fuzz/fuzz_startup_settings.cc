@@ -71,8 +71,9 @@ void check_statements(const StartupSettings& settings) {
     EXPECT(statement.sql.size() < 30'000);
   }
   EXPECT(parameters == 2 * changes.size());
-  for (const bool resets : {false, true}) {
-    const auto prelude = ServerPrelude::change(changes, resets);
+  using First = ServerPrelude::First;
+  for (const First first : {First::Nothing, First::Reset, First::ResetAndAsk}) {
+    const auto prelude = ServerPrelude::change(changes, first);
     EXPECT(types_of(prelude.bytes()).find_first_not_of("PBEC") == std::string::npos);
   }
 }

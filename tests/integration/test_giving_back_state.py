@@ -5,6 +5,7 @@ from harness import wire
 from harness.cutting_proxy import also_cut
 from harness.sessions import (backend_of, differences, directly, fingerprint, wait_until_resting,
                               wait_until_running)
+from harness.waiting import wait_until
 
 PREPARE = "create table if not exists kept(a int primary key, b text); create sequence if not exists numbers"
 
@@ -46,6 +47,9 @@ BY_SQL = {
     "an exported snapshot": "begin isolation level repeatable read; select pg_export_snapshot()",
     "an error": "select no_such_column",
 }
+
+# Their schema stays with the process, so that it is not lent again.
+TEMPORARY = {"a temporary table", "a temporary table in the place of a real one", "a temporary function"}
 
 INSERT = wire.extended("insert into kept values (1)")
 BY_BYTES = {
@@ -105,9 +109,9 @@ def leave_each(daemon, kinds, send, leave, expected, server):
                 found.append("rows of the last client are there")
                 following.ask("truncate kept")
             now = backend_of(following)
-            if now != server:
-                found.append("another server")
-                server = now
+            if (now != server) != (kind in TEMPORARY):
+                found.append("another server" if now != server else "the same server")
+            server = now
             following.terminate()
         if found:
             wrong[kind] = found
@@ -145,6 +149,43 @@ def test_what_a_client_left_in_the_protocol_is_gone_for_the_next_on_the_same_ser
     daemon, expected, server = start(tidepool, postgres, orphans=orphans)
     # "unread ... and unfinished": whether the COPY was read before the cancel came is a race; what follows is not.
     assert leave_each(daemon, BY_BYTES, wire.WireClient.send, leave, expected, server) == {}
+
+
+@pytest.mark.parametrize("sql", [
+    "create temp table whatever(a int)", "select 1 as a into temp whatever", "create temp view whatever as select 1", "select makes_one()",
+    "do $$ begin execute 'create temp ' || 'table whatever(a int)'; end $$", "insert into triggers values (1)",
+    "set search_path to pg_temp, public; create table whatever(a int)", "begin; create temp table whatever(a int) on commit drop; commit"])
+@pytest.mark.parametrize("is_reset_at_rest", [False, True], ids=["the next comes at once", "the server rests"])
+def test_what_was_prepared_before_the_first_temporary_table_is_read_again_whoever_had_the_server(tidepool, postgres, sql, is_reset_at_rest):
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 1}})
+    with directly(postgres, daemon.databases["bench"]) as owner:
+        owner.rows("""create table kept as select 'permanent' as v; create table triggers(a int);
+            create function makes_one() returns int language plpgsql as $$ begin create temp table whatever(a int); return 1; end $$;
+            create function of_a_trigger() returns trigger language plpgsql as $$ begin create temp table whatever(a int); return new; end $$;
+            create trigger t before insert on triggers for each row execute function of_a_trigger()""")
+    with daemon.wire("bench") as first:
+        first.rows(sql)
+        first.terminate()
+    if is_reset_at_rest:
+        wait_until(lambda: not [row for row in postgres.backends(database=daemon.databases["bench"]) if row["query"] == sql.rpartition("; ")[2]],
+                   "the server is reset, or closed")
+    with daemon.wire("bench") as session:
+        session.send(wire.parse("select v from kept", "s"), wire.SYNC)
+        session.read_until_ready()
+        session.rows("create temp table kept as select 'temporary' as v")
+        session.send(wire.bind((), "s"), wire.execute(), wire.SYNC)
+        assert [answer.values[0].decode() for answer in session.read_until_ready() if answer.type == "D"] == ["temporary"]
+
+
+def test_a_server_of_a_session_without_temporary_objects_stays(tidepool):
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 1}})
+    servers = set()
+    for sql in ("select length('temporary')", "create table t(a int)", "insert into t values (1)", "select count(*) from t", "drop table t"):
+        with daemon.wire("bench") as client:
+            client.rows(sql)
+            servers.add(backend_of(client))
+            client.terminate()
+    assert len(servers) == 1
 
 
 @also_cut

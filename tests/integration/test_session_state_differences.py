@@ -264,23 +264,6 @@ def test_a_statement_that_ddl_gave_other_rows_says_so_before_its_values_are_look
     assert [outcome(client, run(["1"])) for client in (direct, session)] == ["0A000", "0A000"]
 
 
-def test_in_session_mode_a_statement_of_before_does_not_see_the_first_temporary_table_on_a_used_server(tidepool, postgres):
-    """Nothing takes a process its temporary schema: a new one changes the search path, and PostgreSQL resolves names again."""
-    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 1}})
-    with daemon.wire("bench") as first:
-        first.rows("create table t as select 'permanent' as v")
-        first.rows("create temp table whatever(a int)")
-        first.terminate()
-    heard = []
-    for client in (directly(postgres, daemon.databases["bench"]), daemon.wire("bench")):
-        answers_to(client, prepare("select v from t"))
-        client.rows("create temp table t as select 'temporary' as v")
-        heard.append(outcome(client, run()))
-        answers_to(client, prepare("select v from t", "anew"))
-        assert outcome(client, run((), "anew")) == "temporary"
-    assert heard == ["temporary", "permanent"]
-
-
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_within_the_text_of_a_reset_the_application_name_is_its_servers(tidepool, mode):
     daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 0, "max_size": 1}})

@@ -34,6 +34,7 @@ struct Scenario {
   CleanupPolicy policy = {};
   bool half_sent = false;
   ServerCleanup::Reset reset = ServerCleanup::Reset::AtOnce;
+  bool asks_temporary = false;
 };
 
 // "Q[ROLLBACK]" for a Query, the type for others.
@@ -53,7 +54,8 @@ class Play {
  public:
   explicit Play(const Scenario& scenario)
       : policy_(scenario.policy),
-        cleanup_(policy_, tracker_, scenario.leave, scenario.half_sent, scenario.reset) {
+        cleanup_(policy_, tracker_, scenario.leave, scenario.half_sent, scenario.reset,
+                 scenario.asks_temporary) {
     bool is_server = false;
     for (size_t i = 0; i < scenario.client.size(); ++i) {
       const char type = scenario.client[i];
@@ -195,6 +197,51 @@ TEST_CASE("a session that ended in order may be reset later, if it may wait") {
         {},
         false,
         may_wait});
+}
+
+TEST_CASE(
+    "where there may be a temporary schema, that is asked behind the reset, and a server with one is "
+    "closed") {
+  const std::string discard_and_ask =
+      "Q[DISCARD ALL]Q[SELECT WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0]";
+  const std::string rollback_too = "Q[ROLLBACK]" + discard_and_ask;
+  const auto at_once = ServerCleanup::Reset::AtOnce;
+  const auto asked = [&](std::string_view answers, Step step) {
+    play(
+        {"", Terminated, {{"", Step::Wait, discard_and_ask}, {answers, step, ""}}, {}, false, at_once, true});
+  };
+  asked("CZITCZI", Step::Clean);
+  asked("CZITNCZI", Step::Clean);
+  asked("CZITD", Step::Close);
+  asked("CZIE", Step::Close);
+  asked("CZIZI", Step::Close);
+  asked("CZITCZT", Step::Close);
+  asked("E", Step::Close);
+  play({"",
+        Terminated,
+        {{"", Step::Wait, discard_and_ask},
+         {"CZI", Step::Wait, ""},
+         {"TC", Step::Wait, ""},
+         {"ZI", Step::Clean, ""}},
+        {},
+        false,
+        at_once,
+        true});
+  play({"Q|CZT",
+        Terminated,
+        {{"", Step::Wait, rollback_too}, {"CZICZITCZI", Step::Clean, ""}},
+        {},
+        false,
+        at_once,
+        true});
+  // Who resets in its own way has said what may stay.
+  play({"Q|CZI",
+        Terminated,
+        {{"", Step::Wait, "Q[reset it]"}, {"CZI", Step::Clean, ""}},
+        with_reset(Reset::Sql, "reset it"),
+        false,
+        at_once,
+        true});
 }
 
 TEST_CASE("a reset may wait on servers that commit a DISCARD ALL at once within a pipeline") {
@@ -429,9 +476,11 @@ TEST_CASE("a server that says FATAL is closed") {
 }
 
 TEST_CASE("DISCARD ALL brings the startup packet's role back, on servers that are new enough") {
-  for (const char* version : {"12.22", "13.18", "14.15", "15.10 (Debian 15.10-0+deb12u1)", "16.6", "17.2", "18.0", "19beta1"})
+  for (const char* version :
+       {"12.22", "13.18", "14.15", "15.10 (Debian 15.10-0+deb12u1)", "16.6", "17.2", "18.0", "19beta1"})
     CHECK(ServerCleanup::keeps_startup_role(version));
-  for (const char* version : {"12.21", "13.17", "14.14", "15.9", "15", "16.5", "17.1", "11.22", "9.6.24", "", "devel"})
+  for (const char* version :
+       {"12.21", "13.17", "14.14", "15.9", "15", "16.5", "17.1", "11.22", "9.6.24", "", "devel"})
     CHECK_FALSE(ServerCleanup::keeps_startup_role(version));
 }
 

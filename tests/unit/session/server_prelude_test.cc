@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "lib/wire/message_writer.h"
 #include "lib/wire/trace.h"
 #include "tests/unit/session/server_script.h"
 
@@ -91,15 +92,32 @@ TEST_CASE(
 }
 
 TEST_CASE("a reset goes in front of everything") {
-  const ServerPrelude alone = ServerPrelude::change({}, true);
+  const ServerPrelude alone = ServerPrelude::change({}, ServerPrelude::First::Reset);
   const std::string trace = wire::trace_client(alone.bytes());
   CHECK(trace.find("DISCARD ALL") != std::string::npos);
   CHECK(trace.find("Sync") == std::string::npos);
   expects(alone, "12C33");
-  const ServerPrelude both = ServerPrelude::change(kTwo, true);
+  const ServerPrelude both = ServerPrelude::change(kTwo, ServerPrelude::First::Reset);
   const std::string traced = wire::trace_client(both.bytes());
   CHECK(traced.find("DISCARD ALL") < traced.find("BEGIN"));
   expects(both, "12C12C12DC12C33");
+  const ServerPrelude asking = ServerPrelude::change(kTwo, ServerPrelude::First::ResetAndAsk);
+  expects(asking, "12C12C12C12DC12C33");
+  CHECK_FALSE(asking.found_temporary());
+}
+
+TEST_CASE("a temporary schema is told from other errors, and from those of who did not ask") {
+  using First = ServerPrelude::First;
+  for (First first : {First::Reset, First::ResetAndAsk})
+    for (std::string_view sqlstate : {"57014", "42704"}) {
+      ServerPrelude prelude = ServerPrelude::change({}, first);
+      std::string error;
+      wire::append_error_response(error, "ERROR", {std::string(sqlstate), "words"});
+      hear_in_pieces(error, kWhole, {'E'}, [&](const wire::Message& message) {
+        CHECK(prelude.server_sent(message) == Step::Failed);
+      });
+      CHECK(prelude.found_temporary() == (first == First::ResetAndAsk && sqlstate == "57014"));
+    }
 }
 
 TEST_CASE("what a client may have set unseen is undone first, and BEGIN and COMMIT follow in any case") {

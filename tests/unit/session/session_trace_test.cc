@@ -38,6 +38,25 @@ TEST_CASE("statements with a name and functions are seen, unnamed ones leave not
   for (char type : {'Q', 'B', 'E', 'D', 'C', 'S', 'H', 'd'}) CHECK_FALSE(after(type, "x"));
 }
 
+TEST_CASE("temporary objects may be behind functions, triggers and what names them") {
+  const auto after = [](std::string_view text, std::string_view tag) {
+    SessionTrace trace;
+    trace.client_sent('Q', std::string(text) + '\0');
+    trace.command_completed(std::string(tag) + '\0');
+    return trace.may_have_temporary();
+  };
+  CHECK(after("select f()", "SELECT 1"));
+  CHECK(after("select 1 into tEmP t", "SELECT 1"));
+  CHECK(after("table pg_temp.t", "SELECT 1"));
+  CHECK(after("insert into t values", "INSERT 0 1"));
+  CHECK(after("execute p", "CREATE TABLE"));
+  for (std::string_view tag : {"SELECT 1", "BEGIN", "COMMIT", "ROLLBACK", "SHOW", "SET", "RESET"})
+    CHECK_FALSE_MESSAGE(after("select a from t where b = 7", tag), tag);
+  SessionTrace function;
+  function.client_sent('F', "1234");
+  CHECK(function.may_have_temporary());
+}
+
 TEST_CASE("a parameter that changed is a trace, and a trace stays") {
   SessionTrace trace;
   CHECK_FALSE(trace.is_found());
