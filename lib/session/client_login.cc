@@ -317,12 +317,12 @@ LoginStep ClientLogin::Machine::password_is_wrong(std::string& out) {
 
 LoginStep ClientLogin::Machine::accept(std::string& out) {
   if (auto error = rules.authorize(request.user, request.database)) return reject(*std::move(error), out);
-  // `options` first: what stands in the packet itself is applied after it, and wins.
+  // `options` first: what stands in the packet itself is applied after it.
   StartupSettings settings;
   if (const base::Status status = add_options(request.options, settings); !status) {
     return reject(status.error(), out);
   }
-  for (const auto& [name, value] : request.settings) settings.set(name, value);
+  for (const auto& [name, value] : request.settings) settings.add(name, value);
   wire::append_authentication_ok(out);
   // 3.1 was never made; PostgreSQL takes a client that asks for it as one of 3.0.
   const int spoken_minor = request.minor >= wire::kNewestMinor ? wire::kNewestMinor : 0;

@@ -50,9 +50,10 @@ std::string key_of(const StartupSettings& settings) {
 }  // namespace
 
 const std::string* StartupFlavour::find(std::string_view name) const {
+  const std::string* found = nullptr;
   for (const auto& entry : settings.entries)
-    if (base::same_letters(entry.first, name)) return &entry.second;
-  return nullptr;
+    if (base::same_letters(entry.first, name)) found = &entry.second;
+  return found;
 }
 
 GreetingBook::GreetingBook(size_t most) : most_(most) {

@@ -94,7 +94,7 @@ base::Status set_long(const std::string& flag, std::string_view text, StartupSet
   }
   std::string name(text.substr(0, equals));
   std::replace(name.begin(), name.end(), '-', '_');
-  to.set(name, text.substr(equals + 1));
+  to.add(name, text.substr(equals + 1));
   return base::Done{};
 }
 
@@ -111,12 +111,12 @@ base::Status set_switch(char letter, const std::string& argument, const std::str
   if (letter == 'c') return set_long("-c ", argument, to);
   for (const Named& row : kNamed) {
     if (row.option != letter || row.argument != argument) continue;
-    to.set(row.setting, row.value);
+    to.add(row.setting, row.value);
     return base::Done{};
   }
   for (const Switch& row : kSwitches) {
     if (row.letter != letter) continue;
-    if (row.setting != nullptr) to.set(row.setting, row.value != nullptr ? row.value : argument.c_str());
+    if (row.setting != nullptr) to.add(row.setting, row.value != nullptr ? row.value : argument.c_str());
     return base::Done{};
   }
   return invalid_argument(word);
@@ -128,25 +128,21 @@ namespace {
 
 // Not known: what postgresql.conf or the role says.
 bool tells_notices(const std::vector<StartupSettings::Entry>& entries) {
-  for (const auto& [name, value] : entries) {
-    if (!base::same_letters(name, "client_min_messages")) continue;
-    for (std::string_view level : {"warning", "error", "fatal", "panic"})
-      if (base::same_letters(value, level)) return false;
-  }
+  std::string_view level;
+  for (const auto& [name, value] : entries)
+    if (base::same_letters(name, "client_min_messages")) level = value;
+  for (std::string_view higher : {"warning", "error", "fatal", "panic"})
+    if (base::same_letters(level, higher)) return false;
   return true;
 }
 
 }  // namespace
 
-void StartupSettings::set(std::string_view name, std::string_view value) {
+void StartupSettings::add(std::string_view name, std::string_view value) {
   if (base::same_letters(name, "application_name")) {
     application_name = value;
-    if (value.size() > kLongestName && tells_notices(entries)) long_names.emplace_back(value);
-    return;
-  }
-  for (Entry& entry : entries) {
-    if (!base::same_letters(entry.first, name)) continue;
-    entry = Entry(name, value);
+    if (value.size() > kLongestName && tells_notices(entries))
+      long_names.emplace_back(value);
     return;
   }
   entries.emplace_back(name, value);

@@ -15,7 +15,9 @@ namespace tidepool::session {
 
 struct StartupSettings {
   using Entry = std::pair<std::string, std::string>;
-  std::vector<Entry> entries;  // without application_name; the last of a name wins, as in PostgreSQL
+  // Without application_name. PostgreSQL sets one after the other, so that one of a name twice is set twice:
+  // a DateStyle builds upon the one before.
+  std::vector<Entry> entries;
   std::optional<std::string> application_name;
   // Those that PostgreSQL would tell the client that they are too long: not below the client_min_messages that
   // stands in front of them.
@@ -23,8 +25,7 @@ struct StartupSettings {
 
   bool operator==(const StartupSettings&) const = default;
 
-  // Sets or replaces one; names are compared without regard to case, as PostgreSQL does.
-  void set(std::string_view name, std::string_view value);
+  void add(std::string_view name, std::string_view value);
 };
 
 // Adds what stands in the startup parameter `options`: "-c name=value", "-cname=value", "--name=value",

@@ -200,6 +200,19 @@ def test_startup_settings_that_postgres_does_not_take_any_more_are_their_clients
     assert "server cannot be reached" not in daemon.log()
 
 
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("startup", [{"DateStyle": "ISO", "options": "-c DateStyle=German"}, {"options": "-c datestyle=ymd -c DateStyle=SQL"},
+                                     {"options": "-c TimeZone=Asia/Tokyo", "TimeZone": "UTC"}], ids=str)
+def test_a_setting_that_is_given_twice_builds_upon_the_first(of_one, postgres, startup, mode):
+    daemon = of_one(mode=mode)
+    with directly(postgres, daemon.databases["bench"], **startup) as direct, daemon.wire("bench", **startup) as pooled:
+        for name in ("DateStyle", "TimeZone"):
+            assert pooled.parameters[name] == direct.parameters[name]
+            for client in (direct, pooled):
+                client.ask(f"set {name} to default")
+            assert pooled.value(f"show {name}") == direct.value(f"show {name}") == direct.parameters[name]
+
+
 def test_names_that_are_no_names_of_settings_are_refused_as_directly(of_one, postgres):
     daemon = of_one()
     for name in ("work-mem", "app.x-y", "a=b", "a b", "1x", "app..x", "app.1x"):

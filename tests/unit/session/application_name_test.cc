@@ -20,13 +20,20 @@ TEST_CASE("a long application_name is cut in whole characters of the database's 
     std::string_view encoding;
     size_t kept;
   } kRows[] = {
-      {times("x", 63), "UTF8", 63},           {times("x", 64), "UTF8", 63},
-      {times("ä", 40), "UTF8", 62},           {"x" + times("ä", 40), "UTF8", 63},
-      {times("ä", 40), "LATIN1", 63},         {times("ä", 40), "SQL_ASCII", 63},
-      {times("€", 30), "UTF8", 63},           {"x" + times("€", 30), "UTF8", 61},
-      {times("\xf0\x9f\x90\x98", 20), "UTF8", 60}, {times("\x80", 70), "UTF8", 63},
-      {times("\xa4\xa2", 40), "EUC_JP", 62},  {times("\x8f\xa4\xa2", 30), "EUC_JP", 63},
-      {times("\x8e\xa1\xa4\xa2", 20), "EUC_TW", 60}, {times("\xa4\xa2", 40), "EUC_KR", 62},
+      {times("x", 63), "UTF8", 63},
+      {times("x", 64), "UTF8", 63},
+      {times("ä", 40), "UTF8", 62},
+      {"x" + times("ä", 40), "UTF8", 63},
+      {times("ä", 40), "LATIN1", 63},
+      {times("ä", 40), "SQL_ASCII", 63},
+      {times("€", 30), "UTF8", 63},
+      {"x" + times("€", 30), "UTF8", 61},
+      {times("\xf0\x9f\x90\x98", 20), "UTF8", 60},
+      {times("\x80", 70), "UTF8", 63},
+      {times("\xa4\xa2", 40), "EUC_JP", 62},
+      {times("\x8f\xa4\xa2", 30), "EUC_JP", 63},
+      {times("\x8e\xa1\xa4\xa2", 20), "EUC_TW", 60},
+      {times("\xa4\xa2", 40), "EUC_KR", 62},
   };
   for (const auto& row : kRows) {
     CAPTURE(row.name);
@@ -35,7 +42,8 @@ TEST_CASE("a long application_name is cut in whole characters of the database's 
   }
 }
 
-TEST_CASE("letters of an application_name that are not ASCII become what the server's version makes of them") {
+TEST_CASE(
+    "letters of an application_name that are not ASCII become what the server's version makes of them") {
   CHECK(shown_application_name("a name", "15.4") == "a name");
   CHECK(shown_application_name("ä\x01~", "15.4 (Debian 15.4-1)") == "???~");
   CHECK(shown_application_name("ä\x01~", "9.6.24") == "???~");
@@ -64,16 +72,21 @@ TEST_CASE("whether a long application_name is noticed goes by the client_min_mes
   for (const auto& row : kRows) {
     CAPTURE(row.level);
     StartupSettings before, behind;
-    before.set("client_min_messages", row.level);
-    before.set("application_name", name);
+    before.add("client_min_messages", row.level);
+    before.add("application_name", name);
     CHECK(before.long_names.size() == (row.notices ? 1 : 0));
-    behind.set("application_name", name);
-    behind.set("Client_Min_Messages", row.level);
+    behind.add("application_name", name);
+    behind.add("Client_Min_Messages", row.level);
     CHECK(behind.long_names == std::vector<std::string>{name});
   }
+  StartupSettings changed;
+  changed.add("client_min_messages", "error");
+  changed.add("client_min_messages", "notice");
+  changed.add("application_name", name);
+  CHECK(changed.long_names == std::vector<std::string>{name});
   StartupSettings twice;
   REQUIRE(add_options("-c application_name=" + name, twice));
-  twice.set("application_name", name + "y");
+  twice.add("application_name", name + "y");
   CHECK(twice.long_names == std::vector<std::string>{name, name + "y"});
   CHECK(twice.application_name == name + "y");
 }

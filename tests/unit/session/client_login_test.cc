@@ -85,13 +85,13 @@ TEST_CASE("the database is the user's name if none is given, or an empty one") {
   CHECK(empty.receives(startup({{"user", "app"}, {"database", ""}})).accepted().database == "app");
 }
 
-TEST_CASE("options are settings, and those of the packet itself win over them") {
+TEST_CASE("options are settings, and those of the packet itself come behind them") {
   Rules rules;
   Conversation with(rules);
   with.receives(startup(
       {{"user", "app"}, {"geqo", "on"}, {"options", "-c geqo=off -c work_mem=1MB -c application_name=a"}}));
   using Entries = std::vector<StartupSettings::Entry>;
-  CHECK(with.accepted().settings.entries == Entries{{"geqo", "on"}, {"work_mem", "1MB"}});
+  CHECK(with.accepted().settings.entries == Entries{{"geqo", "off"}, {"work_mem", "1MB"}, {"geqo", "on"}});
   CHECK(with.accepted().settings.application_name == "a");
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 StartupSettings settings(const std::vector<StartupSettings::Entry>& entries) {
   StartupSettings made;
-  for (const auto& [name, value] : entries) made.set(name, value);
+  for (const auto& [name, value] : entries) made.add(name, value);
   return made;
 }
 
@@ -33,6 +33,16 @@ TEST_CASE("who asks for the same is of one flavour, in whatever order and case")
         flavour);
   CHECK(book.flavour_of(settings({{"TimeZone", "UTC"}, {"work_mem", "2MB"}})) != flavour);
   CHECK(book.flavour_of(settings({{"TimeZone", "UTC"}})) != flavour);
+}
+
+TEST_CASE("a setting that is given twice is set twice, in that order, and the last is what counts") {
+  GreetingBook book;
+  const auto flavour =
+      book.flavour_of(settings({{"work_mem", "1MB"}, {"datestyle", "German"}, {"DateStyle", "ISO"}}));
+  CHECK(flavour->settings.entries.size() == 3);
+  CHECK(*flavour->find("datestyle") == "ISO");
+  CHECK(flavour !=
+        book.flavour_of(settings({{"work_mem", "1MB"}, {"DateStyle", "ISO"}, {"datestyle", "German"}})));
 }
 
 TEST_CASE("UTF-8 is one encoding, however drivers spell it") {
@@ -102,7 +112,8 @@ TEST_CASE("what is in use is kept, however much that is, and a greeting counts a
   GreetingBook book(2);
   std::vector<GreetingPtr> greetings;
   for (int i = 0; i < 10; ++i)
-    greetings.push_back(book.learn(book.flavour_of(settings({{"app.x", std::to_string(i)}})), reported("UTC")));
+    greetings.push_back(
+        book.learn(book.flavour_of(settings({{"app.x", std::to_string(i)}})), reported("UTC")));
   for (int i = 0; i < 10; ++i) {
     const auto flavour = book.flavour_of(settings({{"app.x", std::to_string(i)}}));
     CHECK(flavour == greetings[static_cast<size_t>(i)]->flavour);

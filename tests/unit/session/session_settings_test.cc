@@ -27,7 +27,7 @@ struct Session {
   Session& begins_with(std::string_view name, std::string_view value, std::string_view reported_name = "",
                        std::string_view reported = "") {
     auto more = std::make_shared<StartupFlavour>(*greeting.flavour);
-    more->settings.set(name, value);
+    more->settings.add(name, value);
     greeting.flavour = std::move(more);
     if (!reported_name.empty()) greeting.told.set(reported_name, reported);
     return *this;

@@ -28,24 +28,24 @@ std::string error_of(std::string_view options) {
 
 TEST_CASE("settings written as options are the same settings, whatever is in them") {
   StartupSettings settings;
-  settings.set("search_path", "\"$user\", \"a b\\c\", '--x'");
-  settings.set("app.text", " tab\t line\n back\\slash -c x=y \xc3\x85 \xc2\xa0=");
-  settings.set("work_mem", "");
-  settings.set("role", "-x");
+  settings.add("search_path", "\"$user\", \"a b\\c\", '--x'");
+  settings.add("app.text", " tab\t line\n back\\slash -c x=y \xc3\x85 \xc2\xa0=");
+  settings.add("work_mem", "");
+  settings.add("role", "-x");
   StartupSettings again;
   REQUIRE(add_options(as_options(settings), again));
   CHECK(again == settings);
   CHECK(as_options({}) == "");
   StartupSettings one;
-  one.set("TimeZone", "Europe/Berlin");
-  one.set("app.x", "a b");
+  one.add("TimeZone", "Europe/Berlin");
+  one.add("app.x", "a b");
   CHECK(as_options(one) == "-c TimeZone=Europe/Berlin -c app.x=a\\ b");
 }
 
 TEST_CASE("names that options would make others of are refused in PostgreSQL's words") {
   const auto error_of = [](std::string_view name) {
     StartupSettings settings;
-    settings.set(name, "1");
+    settings.add(name, "1");
     const auto status = check_names(settings);
     return status ? "" : status.error().sqlstate + " " + status.error().message;
   };
@@ -58,21 +58,21 @@ TEST_CASE("names that options would make others of are refused in PostgreSQL's w
 
 }  // namespace
 
-TEST_CASE("settings keep their order, and the last of a name wins whatever its case") {
+TEST_CASE("settings keep their order, those of one name too") {
   StartupSettings settings;
-  settings.set("DateStyle", "ISO");
-  settings.set("geqo", "off");
-  settings.set("datestyle", "German");
-  CHECK(settings.entries == Entries{{"datestyle", "German"}, {"geqo", "off"}});
+  settings.add("DateStyle", "ISO");
+  settings.add("geqo", "off");
+  settings.add("datestyle", "German");
+  CHECK(settings.entries == Entries{{"DateStyle", "ISO"}, {"geqo", "off"}, {"datestyle", "German"}});
   CHECK_FALSE(settings.application_name);
 }
 
 TEST_CASE("application_name is kept apart") {
   StartupSettings settings;
-  settings.set("Application_Name", "psql");
+  settings.add("Application_Name", "psql");
   CHECK(settings.entries.empty());
   CHECK(settings.application_name == "psql");
-  settings.set("application_name", "");
+  settings.add("application_name", "");
   CHECK(settings.application_name == "");
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("options are switches, split at white space") {
   CHECK(of("-cgeqo=off").entries == geqo);
   CHECK(of("--geqo=off").entries == geqo);
   CHECK(of(" \t-c\n geqo=off  ").entries == geqo);
-  CHECK(of("-c geqo=on --geqo=off").entries == geqo);
+  CHECK(of("-c geqo=on --geqo=off").entries == Entries{{"geqo", "on"}, {"geqo", "off"}});
   CHECK(of("-c geqo=off --").entries == geqo);
   CHECK(of("-c application-name=me").application_name == "me");
 }
