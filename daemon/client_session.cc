@@ -164,6 +164,8 @@ void ClientSession::refuse_login(const base::Error& error) {
   log::info("client=" + origin() + " user=" + log::shown(user_) + " pool=" + log::shown(database_) +
             " login refused: " + error.sqlstate + " " + log::shown(error.message));
   std::string last_words = std::move(login_->out);
+  for (std::string_view name : session::long_names_before(error, settings_))
+    session::append_clipping_notice(name, server_encoding(), last_words);
   wire::append_error_response(last_words, "FATAL", error);
   end_with(last_words);
 }
@@ -176,7 +178,7 @@ void ClientSession::greet() {
   } else {
     if (pooled_) greeted_pooled();
     named_by_ = nullptr;  // what the server makes of it is known now
-    for (const std::string& name : settings_.long_names)
+    for (const auto& [name, behind] : settings_.long_names)
       session::append_clipping_notice(name, server_encoding(), out);
     out.append(greeting_->bytes);
     wire::append_parameter_status(out, "application_name", wanted_application_name());

@@ -142,7 +142,7 @@ void StartupSettings::add(std::string_view name, std::string_view value) {
   if (base::same_letters(name, "application_name")) {
     application_name = value;
     if (value.size() > kLongestName && tells_notices(entries))
-      long_names.emplace_back(value);
+      long_names.push_back({std::string(value), entries.size()});
     return;
   }
   entries.emplace_back(name, value);
@@ -196,6 +196,25 @@ std::string as_options(const StartupSettings& settings) {
     append(value);
   }
   return options;
+}
+
+// It names the setting, in its own spelling, and most often the value; or the role or the user that the value
+// is.
+std::vector<std::string_view> long_names_before(const base::Error& refusal, const StartupSettings& settings) {
+  const std::string words = base::lower(refusal.message);
+  const auto says = [&words](const std::string& text) {
+    return words.find("\"" + base::lower(text) + "\"") != std::string::npos;
+  };
+  auto refused = std::find_if(settings.entries.begin(), settings.entries.end(),
+                              [&](const auto& entry) { return says(entry.first) && says(entry.second); });
+  if (refused == settings.entries.end())
+    refused = std::find_if(settings.entries.begin(), settings.entries.end(),
+                           [&](const auto& entry) { return says(entry.first) || says(entry.second); });
+  std::vector<std::string_view> names;
+  if (refused == settings.entries.end()) return names;
+  for (const auto& [name, behind] : settings.long_names)
+    if (behind <= static_cast<size_t>(refused - settings.entries.begin())) names.push_back(name);
+  return names;
 }
 
 base::Status check_names(const StartupSettings& settings) {

@@ -19,9 +19,14 @@ struct StartupSettings {
   // a DateStyle builds upon the one before.
   std::vector<Entry> entries;
   std::optional<std::string> application_name;
-  // Those that PostgreSQL would tell the client that they are too long: not below the client_min_messages that
-  // stands in front of them.
-  std::vector<std::string> long_names;
+  // Those that PostgreSQL would tell the client that they are too long: not below the client_min_messages
+  // that stands in front of them. `behind`: how many entries do.
+  struct LongName {
+    std::string name;
+    size_t behind;
+    bool operator==(const LongName&) const = default;
+  };
+  std::vector<LongName> long_names;
 
   bool operator==(const StartupSettings&) const = default;
 
@@ -37,6 +42,8 @@ base::Status add_options(std::string_view options, StartupSettings& to);
 
 // The same settings as `options`, in order: "-c name=value -c ...", whatever is in a value.
 std::string as_options(const StartupSettings& settings);
+// The long names that PostgreSQL has told when it refuses one of the settings with these words.
+std::vector<std::string_view> long_names_before(const base::Error& refusal, const StartupSettings& settings);
 // Names that `options` would make others of ("work-mem") are no settings of PostgreSQL's: its words for them.
 base::Status check_names(const StartupSettings& settings);
 

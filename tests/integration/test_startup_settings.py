@@ -213,6 +213,22 @@ def test_a_setting_that_is_given_twice_builds_upon_the_first(of_one, postgres, s
             assert pooled.value(f"show {name}") == direct.value(f"show {name}") == direct.parameters[name]
 
 
+@pytest.mark.parametrize("startup", [
+    {"application_name": "a" * 65, "nosuch": "not good"}, {"nosuch": "not good", "application_name": "a" * 65},
+    {"application_name": "a" * 65, "TimeZone": "not good"}, {"application_name": "a" * 65, "role": "nobody_of_that_name"},
+    {"application_name": "a" * 65, "options": "-c work_mem=plenty"}, {"work_mem": "1MB", "application_name": "a" * 65, "Work_Mem": "plenty"}, {"application_name": "a" * 65, "work-mem": "1"}], ids=str)
+def test_a_long_application_name_in_front_of_a_bad_setting_is_noticed_before_its_error(of_one, postgres, startup):
+    daemon = of_one()
+    heard = []
+    for path, name in ((postgres.socket_path, daemon.databases["bench"]), (daemon.socket_path, "bench")):
+        with wire.WireClient(path) as client:
+            client.send(wire.startup(user="app", database=name, **startup))
+            told = client.read_until("E")
+            heard.append([(one.type, one.fields["C"]) for one in told if one.type in "NE"])
+    assert heard[0] == heard[1]
+    assert [kind for kind, _ in heard[0]] == (["E"] if "options" in startup or next(iter(startup)) == "nosuch" else ["N", "E"])
+
+
 def test_names_that_are_no_names_of_settings_are_refused_as_directly(of_one, postgres):
     daemon = of_one()
     for name in ("work-mem", "app.x-y", "a=b", "a b", "1x", "app..x", "app.1x"):

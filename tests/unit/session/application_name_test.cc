@@ -77,17 +77,17 @@ TEST_CASE("whether a long application_name is noticed goes by the client_min_mes
     CHECK(before.long_names.size() == (row.notices ? 1 : 0));
     behind.add("application_name", name);
     behind.add("Client_Min_Messages", row.level);
-    CHECK(behind.long_names == std::vector<std::string>{name});
+    CHECK(behind.long_names == std::vector<StartupSettings::LongName>{{name, 0}});
   }
   StartupSettings changed;
   changed.add("client_min_messages", "error");
   changed.add("client_min_messages", "notice");
   changed.add("application_name", name);
-  CHECK(changed.long_names == std::vector<std::string>{name});
+  CHECK(changed.long_names == std::vector<StartupSettings::LongName>{{name, 2}});
   StartupSettings twice;
   REQUIRE(add_options("-c application_name=" + name, twice));
   twice.add("application_name", name + "y");
-  CHECK(twice.long_names == std::vector<std::string>{name, name + "y"});
+  CHECK(twice.long_names == std::vector<StartupSettings::LongName>{{name, 0}, {name + "y", 0}});
   CHECK(twice.application_name == name + "y");
 }
 

@@ -76,6 +76,25 @@ TEST_CASE("application_name is kept apart") {
   CHECK(settings.application_name == "");
 }
 
+TEST_CASE("of long names, those in front of a setting that is refused have been told") {
+  StartupSettings settings;
+  const std::string name(65, 'a'), second(65, 'b');
+  settings.add("work_mem", "1MB");
+  settings.add("application_name", name);
+  settings.add("TimeZone", "Nowhere");
+  settings.add("application_name", second);
+  settings.add("role", "Nobody");
+  const auto told = [&](std::string message) {
+    return long_names_before({"22023", std::move(message)}, settings).size();
+  };
+  CHECK(told("invalid value for parameter \"work_mem\": \"1MB\"") == 0);
+  CHECK(told("invalid value for parameter \"timezone\": \"Nowhere\"") == 1);
+  CHECK(told("role \"Nobody\" does not exist") == 2);
+  settings.add("work_mem", "plenty");
+  CHECK(told("invalid value for parameter \"work_mem\": \"plenty\"") == 2);
+  CHECK(told("the database system is shutting down") == 0);
+}
+
 TEST_CASE("options are switches, split at white space") {
   CHECK(of("").entries.empty());
   CHECK(of("  \t\n").entries.empty());
