@@ -127,8 +127,6 @@ def startup(w):
     found = mix(w, w.r, w.client) if block % BLOCKS == 0 else mix_of_a_block(w, block)
     if found and w.exact and w.r.random() < 0.03:
         found[w.r.choice(("TimeZone", "nosuch", "work_mem"))] = "not good"
-        if len(found.get("application_name", "")) > 63 and not w.may("odd_startups"):
-            del found["application_name"]           # its NOTICE comes in front of the error there
     return found
 
 
@@ -157,8 +155,6 @@ def mix(w, r, client):
         found["options"] = r.choice(("-c work_mem=3MB", "--app.tenant=x\\ y", "-capp.user_id=7 --search-path=c0", "-c DateStyle=German",
                                      "-c statement_timeout=200s -c TimeZone=Asia/Tokyo", "-c default_transaction_read_only=on", "-c role=differ",
                                      "-c work_mem=3MB -c enable_seqscan=off"))
-        if "DateStyle" in found["options"] and not w.may("odd_startups"):
-            found.pop("DateStyle", None)            # one builds upon the other there
     if r.random() < 0.2:
         # PostgreSQL takes bytes at start-up as they are; a pool that sets them later has them converted.
         found["app.user_id"] = r.choice([value for value in CUSTOM_VALUES if value.isascii() or "client_encoding" not in found])
@@ -166,6 +162,4 @@ def mix(w, r, client):
         found |= r.choice(({"role": "differ"}, {"work_mem": "5MB"}, {"role": "differ", "work_mem": "5MB"}, {"client_encoding": "SJIS"}, {"client_encoding": "WIN1251"},
                            {"app.tenant": "one"}, {"app.tenant": "two", "app.user_id": "9"}, {"search_path": f"c{client}_b", "DateStyle": "SQL, DMY", "TimeZone": "Asia/Tokyo"},
                            {"role": "app" if w.is_superuser else "differ", "TimeZone": "Asia/Tokyo"}, {"session_authorization": "app"}))
-    if "DateStyle" in found and "DateStyle" in found.get("options", "") and not w.may("odd_startups"):
-        del found["DateStyle"]
     return found

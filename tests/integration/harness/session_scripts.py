@@ -66,8 +66,8 @@ CONTENTS = ("select (select string_agg(t::text, ',' order by a) from c{0}.t t), 
 POOLS = {"scripts": {}, "boss": {"max_size": 2}, "few": {"max_size": 2, "max_prepared_statements": 3}}
 
 # Features that are no kinds of steps, and may be left out as those: RESET in company and in session mode; everything by the extended protocol; process ids of
-# notifications; startup packets with more in them, and with DateStyle twice or a NOTICE in front of an error; the superuser's pool; the pool of few statements.
-FEATURES = ("resets", "extended", "pids", "startups", "odd_startups", "boss", "few")
+# notifications; startup packets with more in them; the superuser's pool; the pool of few statements.
+FEATURES = ("resets", "extended", "pids", "startups", "boss", "few")
 
 
 @dataclass
