@@ -203,9 +203,9 @@ void ClientSession::see_command_tag(base::Bytes body) {
 
 // Nothing was reported: PostgreSQL set the name and reset it again in one request. A server that reports no
 // changes (a pooler behind this one) is given the name once more, and believed to have it from then on.
-bool ClientSession::name_may_be_lost() {
+bool ClientSession::name_may_be_lost(bool was_reset) {
   using NameReports = ServerConnection::NameReports;
-  if (std::exchange(extras_->was_reset, false)) return true;
+  if (was_reset) return true;
   if (server_->name_reports == NameReports::Missing) return false;
   if (server_->name_reports == NameReports::Expected) server_->name_reports = NameReports::Missing;
   return true;
@@ -216,10 +216,12 @@ bool ClientSession::name_may_be_lost() {
 // to be reported.
 void ClientSession::check_name_at_ready() {
   extras_->last_tag = std::exchange(extras_->tag, Extras::Tag::Other);
+  const bool was_reset = std::exchange(extras_->was_reset, false);
+  if (was_reset && extras_->last_tag == Extras::Tag::Other) extras_->last_tag = Extras::Tag::Reset;
   if (!std::exchange(extras_->checks_name, false)) return;
   const std::string* reported = server_->parameters.find(kApplicationName);
   const std::string* before = told().find(kApplicationName);
-  const bool has_own = reported != nullptr && *reported == server_->own_name() && name_may_be_lost();
+  const bool has_own = reported != nullptr && *reported == server_->own_name() && name_may_be_lost(was_reset);
   using Resets = session::StatementRelay::Resets;
   const bool is_last = pooled_ && server_->tracker.ready_owed() == 0;
   const Resets resets = is_last ? server_->relay.resets() : Resets::Nothing;
@@ -241,7 +243,10 @@ void ClientSession::tell_name_at_ready(std::string& out) {
   extras_->name_is_lost = false;
   const bool is_set = extras_->last_tag == Tag::Set && !extras_->saw_default;
   if (!pooled_ || !is_set) {
-    extras_->rename = extras_->last_tag == Tag::Set ? Extras::Rename::IfReset : Extras::Rename::Now;
+    // A function may have set it, or reset it: then the server is asked, in session mode. (In transaction
+    // mode it is asked for all settings.)
+    const bool is_known = extras_->last_tag == Tag::Reset || (pooled_ && extras_->last_tag == Tag::Other);
+    extras_->rename = is_known ? Extras::Rename::Now : Extras::Rename::IfReset;
     if (pooled_ && server_->tracker.status() == 'I') server_->applied.erase(kApplicationName);
   }
   extras_->saw_default = false;

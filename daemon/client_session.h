@@ -162,7 +162,7 @@ class ClientSession final : public event::ClientSocketEvents {
   void try_another_server();
   void see_command_tag(base::Bytes body);
   void check_name_at_ready();
-  bool name_may_be_lost();
+  bool name_may_be_lost(bool was_reset);
   void tell_name_at_ready(std::string& out);
   bool may_rename() const;
   session::ServerPrelude renaming_prelude();

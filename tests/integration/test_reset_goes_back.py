@@ -202,3 +202,25 @@ def test_a_name_that_was_set_to_none_is_back_with_the_reset(tidepool, postgres, 
                 same(direct, session, [(query(before), 1), (query(text), 1), (look, 1)], f"{before}; {text}")
                 same(direct, session, [(query(before), 1), (query(text) + look, 2)], f"{before}; {text}")
                 same(direct, session, [(query(before) + query(text) + look, 3)], f"{before}; {text}")
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("sql", ["select set_config('application_name', 'the server''s', false)", "set application_name to 'the server''s'",
+                                 "do $$ begin perform set_config('application_name', 'the server''s', false); end $$"])
+def test_the_name_that_its_server_was_dialed_with_may_be_a_clients_first_words(tidepool, mode, sql):
+    """It looks like a RESET of the name that was set in front of it."""
+    daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 0, "max_size": 1}})
+    with daemon.wire("bench", application_name="the server's") as first:
+        first.rows("select 1")
+        first.terminate()
+    own = "the server's" if mode == "session" else ""
+    text = sql.replace("the server''s", own.replace("'", "''"))
+    for _ in range(2):
+        with daemon.wire("bench", application_name="mine") as session:
+            session.ask(text)
+            assert session.value("show application_name") == own
+            if sql.startswith("set ") or mode == "transaction":
+                assert session.parameters["application_name"] == own
+            session.ask("reset application_name")
+            assert session.value("show application_name") == session.parameters["application_name"] == "mine"
+            session.terminate()
