@@ -225,9 +225,8 @@ void ClientSession::check_name_at_ready() {
   using Resets = session::StatementRelay::Resets;
   const bool is_last = pooled_ && server_->tracker.ready_owed() == 0;
   const Resets resets = is_last ? server_->relay.resets() : Resets::Nothing;
-  // In a text that sets and resets nobody sees which it was: the server is asked, later.
-  if (resets == Resets::Unclear && extras_->last_tag == Extras::Tag::Reset)
-    extras_->last_tag = Extras::Tag::Set;
+  // In a text that sets, and resets perhaps, nobody sees which it was: the server is asked, later.
+  if (resets == Resets::Unclear) extras_->last_tag = Extras::Tag::Set;
   // What its client had SET may be the very name that the server has; then PostgreSQL has nothing to report.
   const bool is_reset = resets == Resets::Name && extras_->last_tag == Extras::Tag::Reset;
   extras_->name_is_lost = has_own && (is_reset || before == nullptr || *before != server_->own_name());

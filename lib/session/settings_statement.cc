@@ -52,11 +52,11 @@ std::vector<SettingsStatement> statements_that_change(const SettingChanges& chan
     add(name, value && !as_hex ? wire::Value(*value) : std::nullopt, statements);
     SettingsStatement& statement = statements.back();
     const size_t at = statement.parameters.size() - 2;
-    // The answer has the value again: no message may be longer than what is read at once, and the client's
-    // encoding may lack its letters.
-    const bool is_long = as_hex || (value && value->size() > kLongestAnswered);
+    // The answer has the value again, or the one that it goes back to: no message may be longer than what is
+    // read at once, and the client's encoding may lack its letters.
+    const bool is_answered = value && value->size() <= kLongestAnswered && is_ascii(*value);
     statement.sql += at == 0 ? "SELECT " : ",";
-    if (is_long) statement.sql += "pg_catalog.length(";
+    if (!is_answered) statement.sql += "pg_catalog.length(";
     statement.sql += "pg_catalog.set_config(" + parameter(at) + ",";
     if (as_hex) {
       statement.parameters.back() = statement.owned.emplace_back(hex(*value));
@@ -64,7 +64,7 @@ std::vector<SettingsStatement> statements_that_change(const SettingChanges& chan
     } else {
       statement.sql += parameter(at + 1);
     }
-    statement.sql += is_long ? ",false))" : ",false)";
+    statement.sql += is_answered ? ",false)" : ",false))";
   }
   return statements;
 }

@@ -454,9 +454,10 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
 }
 
 StatementRelay::Resets StatementRelay::resets_of(const sql::StatementTraits& traits) {
-  if (!traits.has(Trait::ResetsSetting)) return Resets::Nothing;
   const auto& names = traits.settings;
   const bool has_name = std::find(names.begin(), names.end(), "application_name") != names.end();
+  const bool may_set_name = has_name || !traits.setting_parameters.empty();
+  if (!traits.has(Trait::ResetsSetting)) return may_set_name ? Resets::Unclear : Resets::Nothing;
   if (has_name) return names.size() == 1 ? Resets::Name : Resets::Unclear;
   return traits.has(Trait::AnySetting) ? Resets::Name : Resets::Others;
 }

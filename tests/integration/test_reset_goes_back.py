@@ -193,15 +193,18 @@ def test_an_application_name_is_back_for_the_next_message_and_told_with_the_rese
 
 
 @pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
-def test_a_name_that_was_set_to_none_is_back_with_the_reset(tidepool, postgres, mode):
+@pytest.mark.timeout(120)
+def test_a_name_that_was_set_to_none_is_told_and_back_with_the_reset(tidepool, postgres, mode):
     daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 0, "max_size": 1}})
     look = query("show application_name")
     with directly(postgres, daemon.databases["bench"], application_name="mine") as direct, daemon.wire("bench", application_name="mine") as session:
         for text in ("reset all", "reset application_name", "discard all", "set application_name to default", "reset work_mem", "select 1"):
-            for before in ("set application_name to ''", "set session application_name = ''; reset work_mem"):
-                same(direct, session, [(query(before), 1), (query(text), 1), (look, 1)], f"{before}; {text}")
-                same(direct, session, [(query(before), 1), (query(text) + look, 2)], f"{before}; {text}")
-                same(direct, session, [(query(before) + query(text) + look, 3)], f"{before}; {text}")
+            for before in (query("set application_name to ''"), query("set session application_name = ''; reset work_mem"),
+                           query("select set_config('application_name', '', false)"),
+                           extended("select set_config($1, $2, false)", ("application_name", "")) + SYNC):
+                same(direct, session, [(before, 1), (query(text), 1), (look, 1)], f"{before}; {text}")
+                same(direct, session, [(before, 1), (query(text) + look, 2)], f"{before}; {text}")
+                same(direct, session, [(before + query(text) + look, 3)], f"{before}; {text}")
 
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])

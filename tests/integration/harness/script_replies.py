@@ -117,11 +117,12 @@ def _describes_what_is_gone(ours, theirs):
 
 
 def _looks_at_values_first(ours, theirs):
-    """A value that is none of its type is noticed first, where the statement is prepared already. What else is wrong is of class 42, a type that is gone, or rows that have changed."""
+    """A value that is none of its type is noticed first, where the statement is prepared already. What else is wrong is of class 42, a type that is gone, rows that have changed, or a view
+    that nothing can be written to."""
     before = theirs[:-2]
     if _is_error(theirs[-2:-1], b"XX000") and ours == [*before, ("E", theirs[-2][1] + b"\0Wunnamed portal parameter $1"), theirs[-1]]:
         return True
-    return (len(ours) == len(theirs) and ours[:-2] == before and ours[-1] == theirs[-1] and (_is_error(theirs[-2:-1], b"42") or _is_error(theirs[-2:-1], b"0A000"))
+    return (len(ours) == len(theirs) and ours[:-2] == before and ours[-1] == theirs[-1] and any(_is_error(theirs[-2:-1], state) for state in (b"42", b"0A000", b"55000"))
             and b"Wunnamed portal parameter" in ours[-2][1]
             and _is_error(ours[-2:-1], b"22"))
 
