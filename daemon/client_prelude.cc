@@ -191,12 +191,11 @@ bool ClientSession::prelude_timed_out() {
 void ClientSession::see_command_tag(base::Bytes body) {
   const std::string_view tag = body.substr(0, body.find('\0'));
   using Tag = Extras::Tag;
-  using Resets = session::StatementRelay::Resets;
   const bool sets = tag == "SET";
   // The relay speaks of what was passed on last.
   const bool is_last = server_->tracker.ready_owed() == 1;
-  const bool resets = tag == "RESET" || tag == "DISCARD ALL" ||
-                      (pooled_ && sets && is_last && server_->relay.resets() != Resets::Nothing);
+  const bool resets =
+      tag == "RESET" || tag == "DISCARD ALL" || (pooled_ && sets && is_last && server_->relay.resets());
   if (sets || resets || extras_) extras().tag = resets ? Tag::Reset : sets ? Tag::Set : Tag::Other;
   if (resets) extras_->checks_name = extras_->was_reset = true;
 }
@@ -222,13 +221,12 @@ void ClientSession::check_name_at_ready() {
   const std::string* reported = server_->parameters.find(kApplicationName);
   const std::string* before = told().find(kApplicationName);
   const bool has_own = reported != nullptr && *reported == server_->own_name() && name_may_be_lost(was_reset);
-  using Resets = session::StatementRelay::Resets;
+  using NameChange = session::StatementRelay::NameChange;
   const bool is_last = pooled_ && server_->tracker.ready_owed() == 0;
-  const Resets resets = is_last ? server_->relay.resets() : Resets::Nothing;
-  // In a text that sets, and resets perhaps, nobody sees which it was: the server is asked, later.
-  if (resets == Resets::Unclear) extras_->last_tag = Extras::Tag::Set;
+  const NameChange change = is_last ? server_->relay.name_change() : NameChange::None;
+  if (change == NameChange::Set) extras_->last_tag = Extras::Tag::Set;
   // What its client had SET may be the very name that the server has; then PostgreSQL has nothing to report.
-  const bool is_reset = resets == Resets::Name && extras_->last_tag == Extras::Tag::Reset;
+  const bool is_reset = change == NameChange::Reset && extras_->last_tag == Extras::Tag::Reset;
   extras_->name_is_lost = has_own && (is_reset || before == nullptr || *before != server_->own_name());
   // The client had given itself that very name, and something was reset: the server knows whether it was
   // that.

@@ -73,11 +73,11 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     return Pass::Changed;
   }
   if (tracker_.skips_to_sync() && type != 'S') return as_it_is(type);  // the server ignores it
-  if (resets_ != Resets::Nothing) {
+  if (changes_.resets || changes_.name != NameChange::None) {
     const bool is_answered = tracker_.is_quiet();
     if (!is_answered && !tracker_.batch_is_open() && type != 'd' && type != 'c' && type != 'f' && type != 'S')
       return Pass::Wait;
-    if (is_answered) resets_ = Resets::Nothing;
+    if (is_answered) changes_ = {};
   }
   if ((sets_locally_ || sets_custom_locally_ || changes_letters_ || changes_objects_ ||
        statements_.has_doubtful()) &&
@@ -95,6 +95,7 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     case 'P':
       return parse(message, client, out);
     case 'B':
+      if (!tracker_.batch_is_open()) changes_ = {};
       batch_binds_ = true;
       return bind(message, client, out);
     case 'D':
@@ -103,7 +104,9 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
       return close(message, client);
     case 'E':
       batch_binds_ = batch_has_run_ = true;
-      if (bound_resets_ != Resets::Nothing) resets_ = std::exchange(bound_resets_, Resets::Nothing);
+      changes_.resets = changes_.resets || bound_changes_.resets;
+      if (bound_changes_.name != NameChange::None) changes_.name = bound_changes_.name;
+      bound_changes_ = {};
       if (std::exchange(execute_deallocates_all_, false) && tracker_.client_sent_marked(type)) {
         deallocate_all(client);
         return Pass::AsItIs;
@@ -149,7 +152,7 @@ StatementRelay::Pass StatementRelay::end_of_batch(Client& client, std::string& o
   describe_unbound(client, out);
   execute_uses_.number = 0;
   execute_deallocates_all_ = unnamed_is_noted_ = batch_binds_ = batch_has_run_ = false;
-  bound_resets_ = Resets::Nothing;
+  bound_changes_ = {};
   nothing_is_deallocated();
   return as_it_is('S');
 }
@@ -444,7 +447,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   // If what is in front of it fails, it is skipped like everything up to a Sync, which the client will not
   // send.
   if (out.size() != size_before) in_front_ = InFront::OfQuery;
-  resets_ = resets_of(traits);
+  changes_ = changes_of(traits);
   if (deallocates && tracker_.client_sent_marked('Q')) {
     deallocate_all(client);
     return Pass::AsItIs;
@@ -453,13 +456,11 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   return as_it_is('Q');
 }
 
-StatementRelay::Resets StatementRelay::resets_of(const sql::StatementTraits& traits) {
-  const auto& names = traits.settings;
-  const bool has_name = std::find(names.begin(), names.end(), "application_name") != names.end();
-  const bool may_set_name = has_name || !traits.setting_parameters.empty();
-  if (!traits.has(Trait::ResetsSetting)) return may_set_name ? Resets::Unclear : Resets::Nothing;
-  if (has_name) return names.size() == 1 ? Resets::Name : Resets::Unclear;
-  return traits.has(Trait::AnySetting) ? Resets::Name : Resets::Others;
+StatementRelay::Changes StatementRelay::changes_of(const sql::StatementTraits& traits) {
+  const bool may_set_name = traits.has(Trait::SetsName) || !traits.setting_parameters.empty();
+  return {traits.has(Trait::ResetsSetting), traits.has(Trait::ResetsName) ? NameChange::Reset
+                                            : may_set_name                ? NameChange::Set
+                                                                          : NameChange::None};
 }
 
 void StatementRelay::end_unnamed_by_query(Client& client) {
@@ -468,7 +469,7 @@ void StatementRelay::end_unnamed_by_query(Client& client) {
   executed_.clear();
   batch_binds_ = batch_has_run_ = unnamed_is_unbound_ = false;
   nothing_is_deallocated();
-  resets_ = Resets::Nothing;
+  changes_ = {};
   ++last_unnamed_;
   own.unnamed.clear();
   if (own.unnamed.capacity() > kLongestWhole) own.unnamed.shrink_to_fit();
@@ -516,7 +517,7 @@ StatementRelay::Pass StatementRelay::query_executing(std::string_view text,
       refused = client.watch.note(entry->statement->traits(), text, client.policy);
   if (refused) return refuse('Q', std::move(*refused), out);
   see_what_lasts_for_the_transaction(traits);
-  resets_ = resets_of(traits);
+  changes_ = changes_of(traits);
   leave_witness(client, out);
   need_own_sequences(traits, client, out);
   if (out.size() != size_before) in_front_ = InFront::OfQuery;
@@ -533,7 +534,7 @@ StatementRelay::Pass StatementRelay::query_deallocating(std::string_view text,
   end_unnamed_by_query(client);
   see_what_lasts_for_the_transaction(traits);
   need_own_sequences(traits, client, out);
-  resets_ = resets_of(traits);
+  changes_ = changes_of(traits);
   const auto& named = traits.named_statements.front();
   execute_deallocates_ = {prepare_nothing(out), named.name};
   in_front_ = InFront::OfQuery;

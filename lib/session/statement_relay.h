@@ -122,10 +122,11 @@ class StatementRelay {
 
   // A Parse of ours failed in front of a Query: its Sync, to be sent now.
   bool take_missing_sync(std::string& out);
-  // What the client sent last may have taken settings back to the server's own values: others than the
-  // application_name, that too, or that or others of those that it names.
-  enum class Resets : uint8_t { Nothing, Others, Name, Unclear };
-  Resets resets() const { return resets_; }
+  // What the client sent last may have taken a setting back to the server's own value; and what it did last
+  // to the application_name, as far as its text tells.
+  enum class NameChange : uint8_t { None, Set, Reset };
+  bool resets() const { return changes_.resets; }
+  NameChange name_change() const { return changes_.name; }
   bool has_marks() const { return !marks_.is_empty(); }
   // The server reports another value of a setting than the client knew: a function may have set it, for this
   // transaction.
@@ -379,9 +380,13 @@ class StatementRelay {
   uint64_t unnamed_version_ = 0;     // of that client's unnamed statements the one that is there
   bool unnamed_is_noted_ = false;    // by the client's watch, in this batch
   bool unnamed_is_unbound_ = false;  // it was parsed in this batch, and not bound: a later one may do that
-  // What may go back to the server's own settings: nothing else follows before that is answered.
-  static Resets resets_of(const sql::StatementTraits& traits);
-  Resets resets_ = Resets::Nothing, bound_resets_ = Resets::Nothing;
+  // Nothing else follows before they are answered.
+  struct Changes {
+    bool resets = false;
+    NameChange name = NameChange::None;
+  };
+  static Changes changes_of(const sql::StatementTraits& traits);
+  Changes changes_, bound_changes_;  // of what was sent last, of what was bound
   bool flushes_ = false;
   bool batch_has_run_ = false;     // something of the client's
   bool batch_binds_ = false;       // or anything else that must not be parted from its batch

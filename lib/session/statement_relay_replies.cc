@@ -382,7 +382,7 @@ bool StatementRelay::leave() {
   nothing_is_asked();
   nothing_is_deallocated();
   execute_deallocates_all_ = unnamed_is_noted_ = unnamed_is_unbound_ = false;
-  bound_resets_ = resets_ = Resets::Nothing;
+  bound_changes_ = changes_ = {};
   batch_binds_ = batch_has_run_ = leaves_out_ready_ = false;
   flushes_ = advanced_ = hides_names_ = false;
   in_front_ = InFront::Nothing;

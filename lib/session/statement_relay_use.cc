@@ -95,7 +95,7 @@ std::optional<base::Error> StatementRelay::note_use(const wire::Message& message
   leave_witness(client, out);
   execute_deallocates_all_ = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
   see_discard(traits);
-  bound_resets_ = resets_of(traits);
+  bound_changes_ = changes_of(traits);
   if (!traits.setting_parameters.empty() &&
       !(message.is_whole() && each_parameter(message.body, traits.setting_parameters, [&](base::Bytes value) {
           client.watch.note_setting(base::lower(value), text);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "lib/base/ascii.h"
 #include "lib/sql/words.h"
 
 namespace tidepool::sql {
@@ -77,6 +78,10 @@ SetConfigCall read_set_config(Lexer behind_bracket, size_t& budget) {
   SetConfigCall call;
   Lexer name = behind_bracket;
   read_name(name, call);
+  if (call.name == SetConfigCall::Name::Literal) {
+    const Token value = name.next();
+    call.is_reset = value.is_name() && base::same_letters(value.text, "null") && name.next().is(',');
+  }
   Lexer& lexer = behind_bracket;
   if (skip_to_last_argument(lexer, begin + budget)) {
     const Token last = lexer.next();

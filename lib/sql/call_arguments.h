@@ -14,6 +14,7 @@ struct SetConfigCall {
   Name name = Name::Computed;
   std::string literal;     // the setting, if Literal
   uint16_t parameter = 0;  // 1 for $1, if Parameter
+  bool is_reset = false;   // of a Literal: its value is NULL
   bool is_local = false;   // the last argument is the literal true: it ends with its transaction
 };
 

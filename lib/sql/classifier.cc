@@ -321,7 +321,11 @@ void Classifier::on_set_config() {
   SetConfigCall call = read_set_config(arguments, lookahead_left_);
   if (call.is_local)
     return call.name == SetConfigCall::Name::Literal ? set_locally(call.literal) : set_something_locally();
-  if (call.name == SetConfigCall::Name::Literal) return add_setting(std::move(call.literal));
+  if (call.name == SetConfigCall::Name::Literal) {
+    add_setting(std::move(call.literal));
+    if (call.is_reset && last_is_name_) changes_name(true);
+    return;
+  }
   if (call.name == SetConfigCall::Name::Computed || depth_ > 0) {
     raise(Trait::NamelessSetting);
     return raise(Trait::AnySetting);

@@ -93,11 +93,16 @@ class Classifier {
 
   void raise(Trait trait) { traits_.raise(trait); }
   void add_setting(std::string name);
+  // The setting that was added last goes back to what the session began with; all do.
+  void resets_setting();
+  void resets_all();
+  void changes_name(bool resets);
 
   std::string_view text_;
   const Options& options_;
   StatementTraits& traits_;
   int depth_;
+  bool last_is_name_ = false;  // application_name, of settings
   Lexer lexer_;
   size_t lookahead_left_;
   Token token_;

@@ -43,7 +43,7 @@ void Classifier::read_set() {
       return;
     case Word::Names:
       add_setting("client_encoding");
-      if (peek().kind != Token::Kind::String) raise(Trait::ResetsSetting);
+      if (peek().kind != Token::Kind::String) resets_setting();
       break;
     case Word::Role:
       add_setting("role");
@@ -54,7 +54,7 @@ void Classifier::read_set() {
     case Word::Time:
       advance();
       add_setting("timezone");
-      if (is_followed_by(Word::Local)) raise(Trait::ResetsSetting);
+      if (is_followed_by(Word::Local)) resets_setting();
       break;
     case Word::Xml:
       add_setting("xmloption");
@@ -63,7 +63,7 @@ void Classifier::read_set() {
       if (!at_end_of_statement()) raise(Trait::Unreadable);
       return raise(Trait::AnySetting);
   }
-  if (is_followed_by(Word::Default)) raise(Trait::ResetsSetting);
+  if (is_followed_by(Word::Default)) resets_setting();
 }
 
 void Classifier::read_set_local() {
@@ -98,12 +98,12 @@ void Classifier::set_something_locally() {
 void Classifier::read_assignment() {
   add_setting(read_setting_name());
   advance();
-  if (word_ == Word::Default) raise(Trait::ResetsSetting);
+  if (word_ == Word::Default) resets_setting();
 }
 
 void Classifier::read_reset() {
   raise(Trait::ResetsSetting);
-  if (word_ == Word::All) return raise(Trait::AnySetting);
+  if (word_ == Word::All) return resets_all();
   if (word_ == Word::Session && is_followed_by(Word::Authorization))
     return add_setting("session_authorization");
   if (word_ == Word::Time && is_followed_by(Word::Zone)) return add_setting("timezone");
@@ -112,6 +112,7 @@ void Classifier::read_reset() {
     return raise(Trait::AnySetting);
   }
   add_setting(read_setting_name());
+  resets_setting();
 }
 
 std::string Classifier::read_setting_name() {
@@ -137,7 +138,26 @@ std::string Classifier::own_name() {
 void Classifier::add_setting(std::string name) {
   if (base::same_letters(name, "session_authorization")) traits_.add_setting("role");
   if (base::same_letters(name, "seed")) raise(Trait::Unaskable);  // setseed(); nobody can read it back
+  last_is_name_ = base::same_letters(name, "application_name");
+  if (last_is_name_) changes_name(false);
   traits_.add_setting(std::move(name));
+}
+
+void Classifier::resets_setting() {
+  raise(Trait::ResetsSetting);
+  if (last_is_name_) changes_name(true);
+}
+
+void Classifier::resets_all() {
+  raise(Trait::ResetsSetting);
+  raise(Trait::AnySetting);
+  changes_name(true);
+}
+
+void Classifier::changes_name(bool resets) {
+  traits_.drop(Trait::SetsName);
+  traits_.drop(Trait::ResetsName);
+  raise(resets ? Trait::ResetsName : Trait::SetsName);
 }
 
 void Classifier::read_prepare() {
@@ -176,8 +196,7 @@ void Classifier::read_discard() {
   if (word_ == Word::Plans) raise(Trait::DiscardPlans);
   if (word_ != Word::All) return;
   raise(Trait::DiscardAll);
-  raise(Trait::AnySetting);
-  raise(Trait::ResetsSetting);
+  resets_all();
 }
 
 // DECLARE c CURSOR WITH HOLD FOR query

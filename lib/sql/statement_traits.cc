@@ -81,6 +81,10 @@ std::string_view to_string(Trait trait) {
       return "ALTER or DROP";
     case Trait::SetsCustomLocally:
       return "SET LOCAL of a custom setting";
+    case Trait::SetsName:
+      return "SET of the application_name";
+    case Trait::ResetsName:
+      return "RESET of the application_name";
     case Trait::Calls:
       return "a function";
     case Trait::NamelessSetting:

@@ -62,6 +62,9 @@ enum class Trait : uint32_t {
   DiscardPlans = 1U << 23,
   // CALL, DO, a call of a function that is not one of PostgreSQL's own: what it does inside is not read.
   Calls = 1U << 24,
+  // Of what the text does to the application_name, by itself or with all settings, the last.
+  SetsName = 1U << 25,
+  ResetsName = 1U << 26,
   // ALTER, DROP: names, types and rows may be others behind it (as behind Creates).
   ChangesObjects = 1U << 28,
   // SET LOCAL, set_config(..., true) of a custom setting: a plan may hold what it is (functions that are
@@ -95,6 +98,7 @@ struct StatementTraits {
   bool is_empty() const { return bits == 0; }
   bool names_statements() const { return !named_statements.empty(); }
   void raise(Trait trait) { bits |= static_cast<uint32_t>(trait); }
+  void drop(Trait trait) { bits &= ~static_cast<uint32_t>(trait); }
   void add_setting(std::string name);
   void add_setting_parameter(uint16_t number);
 };

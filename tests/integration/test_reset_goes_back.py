@@ -198,7 +198,9 @@ def test_a_name_that_was_set_to_none_is_told_and_back_with_the_reset(tidepool, p
     daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 0, "max_size": 1}})
     look = query("show application_name")
     with directly(postgres, daemon.databases["bench"], application_name="mine") as direct, daemon.wire("bench", application_name="mine") as session:
-        for text in ("reset all", "reset application_name", "discard all", "set application_name to default", "reset work_mem", "select 1"):
+        for text in ("reset all", "reset application_name", "discard all", "set application_name to default", "reset work_mem", "select 1",
+                     "set work_mem to '5MB'; reset application_name", "reset application_name; reset work_mem", "reset all; reset role",
+                     "reset all; set application_name to ''; reset work_mem"):
             for before in (query("set application_name to ''"), query("set session application_name = ''; reset work_mem"),
                            query("select set_config('application_name', '', false)"),
                            extended("select set_config($1, $2, false)", ("application_name", "")) + SYNC):

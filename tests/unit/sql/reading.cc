@@ -16,6 +16,8 @@ constexpr std::pair<Trait, std::string_view> kNames[] = {
     {Trait::AnySetting, "AnySetting"},
     {Trait::NamelessSetting, "NamelessSetting"},
     {Trait::ResetsSetting, "ResetsSetting"},
+    {Trait::SetsName, "SetsName"},
+    {Trait::ResetsName, "ResetsName"},
     {Trait::Listen, "Listen"},
     {Trait::TemporaryObject, "TemporaryObject"},
     {Trait::Creates, "Creates"},

@@ -38,6 +38,20 @@ TEST_CASE("SET ... TO DEFAULT may go back to the start's value") {
   });
 }
 
+TEST_CASE("of what is done to the application_name the last counts") {
+  check_readings({
+      {"set application_name to 'a'", "Settings(application_name) SetsName"},
+      {"set Application_Name to default", "Settings(application_name) ResetsSetting ResetsName"},
+      {"reset application_name; set x = 1", "Settings(application_name x) ResetsSetting ResetsName"},
+      {"reset all; set application_name = ''",
+       "Settings(application_name) AnySetting ResetsSetting SetsName"},
+      {"set application_name = ''; reset x", "Settings(application_name x) ResetsSetting SetsName"},
+      {"select set_config('application_name', '', false)", "Settings(application_name) SetsName"},
+      {"select set_config('application_name', null, false)", "Settings(application_name) ResetsName"},
+      {"set local application_name = ''", ""},
+  });
+}
+
 TEST_CASE("the special forms of SET name settings, too") {
   check_readings({
       {"set time zone 'utc'", "Settings(timezone)"},
@@ -145,8 +159,8 @@ TEST_CASE("RESET and DISCARD") {
       {"reset role", "Settings(role) ResetsSetting"},
       {"reset time zone", "Settings(timezone) ResetsSetting"},
       {"reset session authorization", "Settings(role session_authorization) ResetsSetting"},
-      {"reset all", "AnySetting ResetsSetting"},
-      {"discard all", "AnySetting ResetsSetting RemovesState DiscardAll"},
+      {"reset all", "AnySetting ResetsSetting ResetsName"},
+      {"discard all", "AnySetting ResetsSetting ResetsName RemovesState DiscardAll"},
       {"discard temp", "RemovesState"},
       {"discard temporary", "RemovesState"},
       {"discard plans", "RemovesState DiscardPlans"},

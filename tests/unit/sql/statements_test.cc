@@ -77,7 +77,7 @@ TEST_CASE("several statements raise what each raises") {
       {"set x = 1; listen a; create temp table t (a int); load 'b'",
        "Settings(x) Listen TemporaryObject Creates Load"},
       {"discard temp; reset all; deallocate all; unlisten *",
-       "AnySetting ResetsSetting RemovesState DeallocateAll"},
+       "AnySetting ResetsSetting ResetsName RemovesState DeallocateAll"},
       {"set; set x = 1", "Settings(x) AnySetting"},
       {"reset; set x = 1", "Settings(x) AnySetting ResetsSetting"},
       {"explain; listen a", "Listen"},
