@@ -87,6 +87,11 @@ bool is_string(Bytes body) {
   return fields.ok_and_at_end();
 }
 
+// Of a parameter: clients are told it, and look for those that they know.
+bool is_name(std::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) { return c >= ' ' && c < 0x7f; });
+}
+
 bool is_ready_for_query(Bytes body) {
   return body == "I" || body == "T" || body == "E";
 }
@@ -198,7 +203,7 @@ base::Status LoginStream::read(char type, Bytes body) {
       return read_authentication(body);
     case 'S': {
       const auto status = wire::read_parameter_status(body);
-      is_well_formed = status && !status->name.empty();
+      is_well_formed = status && is_name(status->name);
       if (is_well_formed) parameters_.set(status->name, status->value);
       break;
     }

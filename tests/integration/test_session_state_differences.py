@@ -284,3 +284,19 @@ def test_a_single_name_is_not_deallocated_where_no_text_shows_it(tidepool, postg
     assert outcome(direct, wire.query(sql)) == "CZ"
     assert outcome(session, wire.query(sql)) == "26000"
     assert (outcome(direct, run()), outcome(session, run())) == ("26000", "42")
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+def test_a_second_temporary_object_hides_names_from_statements_of_before_as_the_first_does(tidepool, postgres, in_transaction):
+    session, _, direct = both(tidepool, postgres)
+    direct.rows("create table t as select 'permanent' as v")
+    heard = []
+    for client in (session, direct):
+        client.rows("create temp table first(a int)")
+        client.rows("drop table first")
+        answers_to(client, prepare("select v from t"))
+        if in_transaction:
+            client.rows("begin")
+        client.rows("create temp table t as select 'temporary' as v")
+        heard.append(outcome(client, run()))
+    assert heard == ["temporary", "permanent"]

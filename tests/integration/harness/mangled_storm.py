@@ -165,7 +165,7 @@ class MangledStorm:
             return
         try:
             for pool in self.daemon.settings["pools"]:
-                wait_until(lambda pool=pool: self.serves(pool), f"pool {pool} serves again", 30, 0.2)
+                wait_until(lambda pool=pool: self.serves(pool), lambda pool=pool: f"pool {pool} serves again: {self.refusal!r}", 30, 0.2)
             sizes = sum(pool["max_size"] for pool in self.daemon.settings["pools"].values())
             wait_until(lambda: len(self.postgres.backends(database="odd")) <= sizes, "PostgreSQL has no more backends than the pools have servers", 30, 0.2)
             wait_until(lambda: all(row["cl_active"] + row["cl_waiting"] + row["sv_login"] == 0 for row in self.daemon.console("SHOW POOLS") if row["database"] != "tidepool"),
@@ -184,7 +184,8 @@ class MangledStorm:
                 self.converse(client, self.work(client, pool), [work.simple, work.extended, work.error], True)
                 client.send(wire.TERMINATE)
             return True
-        except ROUGH:
+        except ROUGH as problem:
+            self.refusal = problem
             return False
 
     # The actors

@@ -134,12 +134,15 @@ def both_tables(w):
 def temporary_table_hides(w):
     r, (text, count) = w.r, w.r.choice(HIDDEN)
     steps = [said(query(f"set search_path to {w.schema}"))]
+    had_temporary = w.had_temporary
     if r.random() < 0.3:
         steps += [said(query("create temp table whatever(a int)")), said(query("drop table whatever"))]
-    # In session mode a server's process may have had a temporary schema before: a statement of before is known to differ then (docs/transaction-mode.md).
-    if w.keeps_its_server:
+        had_temporary = True
+    had_temporary &= not w.keeps_its_server
+    # Behind temporary objects of before, a statement that was prepared since is known to differ (docs/transaction-mode.md).
+    if had_temporary:
         steps.append(said(close("S", "h1"), close("S", "h2"), SYNC))
-    if r.random() < 0.7 and not w.keeps_its_server:
+    if r.random() < 0.7 and not had_temporary:
         steps.append(said(*prepares(w, "h1", text), SYNC))
         steps += [a_run(w, "h1", count)] * r.randrange(2)
     made = r.choice(("create temp table d as select 1 as a, 'temporary' as b", "create temp table d(a text, b int)", "create temp view d as select 1 as a",
@@ -157,7 +160,7 @@ def temporary_table_of_a_transaction_hides(w):
     w.in_transaction = False
     steps = [said(query(f"set search_path to {w.schema}")), said(*prepares(w, "h1", text), SYNC), said(query("begin")),
              said(query("create temp table d(a int, b text) on commit drop")), said(*prepares(w, "h2", text), SYNC), a_run(w, "h2", count)]
-    if w.keeps_its_server:
+    if w.had_temporary and not w.keeps_its_server:
         steps.append(said(close("S", "h1"), SYNC))
     return [*steps, a_run(w, "h1", count), said(query(w.r.choice(("commit", "rollback")))), a_run(w, "h1", count), a_run(w, "h2", count), said(query(f"select * from {w.schema}.d order by 1"))]
 

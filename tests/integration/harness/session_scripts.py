@@ -127,6 +127,7 @@ class _Writer:
         pinning = generator.pinning if self.pool == "scripts" or generator.mode == "session" else min(generator.pinning, 1)
         self.pins = self.client < pinning and (generator.mode == "session" or self.r.random() < 0.34)
         self.objects = self.r.random() < 0.3
+        self.had_temporary = False          # objects of its own, or may have had
         self.in_transaction = False         # as far as a generator can know
         self.named = {}                     # protocol statements that it believes alive: name: number of parameters
         self.commands = {}                  # the same of script_commands.py: name: text
@@ -160,6 +161,8 @@ class _Writer:
     def add(self, script, name):
         sends = KINDS[name][2](self)
         script.objects |= "O" in KINDS[name][1]
+        said_now = b"".join(send.data for each in (sends if isinstance(sends, list) else [sends]) for send in each).lower()
+        self.had_temporary |= any(word in said_now for word in (b"temp", b"discard all"))
         # A kind may be several steps: each is a tuple of Sends.
         for each in (sends if isinstance(sends, list) else [sends]):
             for step in self.by_extended_protocol(each):

@@ -286,7 +286,7 @@ class WireClient:
     def _noted(self, got):
         if got.type == "S":
             name, value = got.body[:-1].split(b"\0")
-            self.parameters[name.decode()] = value.decode()
+            self.parameters[name.decode()] = value.decode(errors="backslashreplace")
         elif got.type == "K":
             self.process_id, self.key = struct.unpack_from("!i", got.body)[0], got.body[4:]
         elif got.type == "Z":

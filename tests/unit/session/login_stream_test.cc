@@ -169,6 +169,16 @@ TEST_CASE("lengths that no message of a login has are refused at their header") 
   }
 }
 
+TEST_CASE("a parameter whose name no client could look for is refused") {
+  for (const char* name : {"",
+                           "\x7f\xff"
+                           "ient_encoding",
+                           "client\nencoding", "client_encodi\xc3\xa4"}) {
+    CAPTURE(name);
+    CHECK(hear(authentication(0) + status(name, "x")).refusal.find("malformed") != std::string::npos);
+  }
+}
+
 TEST_CASE("messages whose inner lengths lie are refused") {
   const auto cut = [](const std::string& whole) {
     std::vector<std::string> bodies;
