@@ -76,8 +76,8 @@ void ServerStatements::known_as(uint32_t number, StatementPtr statement) {
   forget(older);
 }
 
-uint32_t ServerStatements::take_surplus(size_t most, size_t kept) {
-  if (unwanted.size() > kept) {
+uint32_t ServerStatements::take_surplus(size_t most) {
+  if (!unwanted.empty()) {
     const uint32_t number = unwanted.back();
     unwanted.pop_back();
     return number;
@@ -90,6 +90,7 @@ uint32_t ServerStatements::take_surplus(size_t most, size_t kept) {
 
 void ServerStatements::remove(uint32_t number) {
   std::erase(unwanted, number);
+  if (witness_ == number) witness_ = 0;
   const auto copy = place_of(number);
   if (copy != copies_.end()) forget(copy);
 }
@@ -127,11 +128,13 @@ void ServerStatements::end_era() {
     if (at->era < era_) forget(at);
   }
   unwanted.clear();
+  witness_ = witness();
   if (question == Question::Prepared) question = Question::NotThere;
 }
 
 std::vector<uint32_t> ServerStatements::numbers() const {
   std::vector<uint32_t> all = unwanted;
+  if (witness_ != 0) all.push_back(witness_);
   for (const Copy& copy : copies_) all.push_back(copy.number);
   std::sort(all.begin(), all.end());
   return all;
@@ -151,10 +154,17 @@ std::optional<uint32_t> ServerStatements::first_of(Census last) const {
   return last.count == 0 ? last_number_ + 1 : all[all.size() - last.count];
 }
 
+void ServerStatements::clear_before(uint32_t first) {
+  give_up_if([first](const Copy& copy) { return copy.number < first; });
+  std::erase_if(unwanted, [first](uint32_t number) { return number < first; });
+  if (witness_ < first) witness_ = 0;
+}
+
 void ServerStatements::clear() {
   copies_.clear();
   by_statement_.clear();
   unwanted.clear();
+  witness_ = 0;
   if (question == Question::Prepared) question = Question::NotThere;
   unknown_ = 0;
   has_doubtful_ = false;

@@ -56,14 +56,22 @@ class ServerStatements {
   void known_as(uint32_t number, StatementPtr statement);
   // A number for a name of our own that nothing else will have.
   uint32_t fresh_number() { return ++last_number_; }
-  // One that is to be closed: unwanted, but for the first `kept` of those, or used longest ago if there are
-  // `most` or more. It is forgotten. 0: none.
-  uint32_t take_surplus(size_t most, size_t kept = 0);
+  // One that is to be closed: unwanted, or used longest ago if there are `most` or more. It is forgotten. 0:
+  // none.
+  uint32_t take_surplus(size_t most);
   bool has_unwanted() const { return !unwanted.empty(); }
   // It is not there, or must not be used any more.
   void remove(uint32_t number);
   // Numbers of statements that are there, but not to be used any more.
   std::vector<uint32_t> unwanted;
+
+  // The number of a statement that nobody uses, and that whoever deallocates all takes along. 0: there is
+  // none.
+  uint32_t witness() const { return witness_era_ >= era_ ? witness_ : 0; }
+  void set_witness(uint32_t number) {
+    witness_ = number;
+    witness_era_ = era_;
+  }
 
   // It is there, but must not be used any more.
   void give_up(uint32_t number) {
@@ -85,6 +93,9 @@ class ServerStatements {
   void end_era();
   void undo_era(uint32_t before) { era_ = before; }
   void clear();
+  // Those that have lower numbers are not there any more.
+  void clear_before(uint32_t first);
+  uint32_t last_number() const { return last_number_; }
 
   // The statement by which the server is asked behind a function (StateQuestion): parsed once, it costs a
   // sixth.
@@ -102,7 +113,7 @@ class ServerStatements {
   std::vector<uint32_t> numbers() const;
 
   size_t size() const { return by_statement_.size(); }
-  bool is_empty() const { return copies_.empty() && unwanted.empty(); }
+  bool is_empty() const { return copies_.empty() && unwanted.empty() && witness_ == 0; }
 
  private:
   using Place = std::list<Copy>::iterator;
@@ -117,6 +128,7 @@ class ServerStatements {
   std::unordered_map<const PreparedStatement*, Place> by_statement_;
   uint32_t last_number_ = 0;
   uint32_t era_ = 0;
+  uint32_t witness_ = 0, witness_era_ = 0;
   uint32_t unknown_ = 0;  // copies of which nothing is known yet
   bool has_doubtful_ = false;
 };

@@ -196,7 +196,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   const bool is_own = known != nullptr && known->is_own;
   if ((!is_whole && !is_collected) || client.max_prepared_statements == 0 || may_be_own || is_own)
     return parse_own(message, name, client, out);
-  if (known != nullptr) return parse_again(message, name, *known, out);
+  if (known != nullptr) return parse_again(message, name, *known, client, out);
 
   if (client.statements.bytes() + name.size() + message.size > client.most_bytes)
     return refuse('B', kTooManyOfClient, out);
@@ -281,7 +281,19 @@ StatementRelay::Pass StatementRelay::parse_own(const wire::Message& message, std
 
 // PostgreSQL is to say that there is one: if it is not here, anything under a name of ours will do.
 StatementRelay::Pass StatementRelay::parse_again(const wire::Message& message, std::string_view name,
-                                                 const Entry& entry, std::string& out) {
+                                                 const Entry& entry, const Client& client, std::string& out) {
+  // If all was deallocated, the name is free: then the text can be parsed in the place of what was there.
+  const uint32_t witness = statements_.witness();
+  if (witness != 0 && client.watch.asks_statements() && message.is_whole()) {
+    append_renamed(message, name, statements_.name_of(witness), out);
+    wire::append_flush(out);
+    tracker_.client_sent_marked('P');
+    Mark& parsed = mark(Mark::Kind::ParseOfWitness);
+    parsed.number = witness;
+    parsed.name = name;
+    asked_ = {witness, 0, false, false};
+    return Pass::Wait;
+  }
   uint32_t number = statements_.find(*entry.statement);
   if (number == 0) {
     number = statements_.fresh_number();
@@ -442,7 +454,7 @@ StatementRelay::Pass StatementRelay::query(const wire::Message& message, Client&
   end_unnamed_by_query(client);
   see_what_lasts_for_the_transaction(traits);
   const size_t size_before = out.size();
-  leave_witness(client, out);
+  if (!is_whole || may_deallocate_unseen(traits, client)) leave_witness(client, out);
   need_own_sequences(traits, client, out);
   // If what is in front of it fails, it is skipped like everything up to a Sync, which the client will not
   // send.
@@ -518,7 +530,7 @@ StatementRelay::Pass StatementRelay::query_executing(std::string_view text,
   if (refused) return refuse('Q', std::move(*refused), out);
   see_what_lasts_for_the_transaction(traits);
   changes_ = changes_of(traits);
-  leave_witness(client, out);
+  if (may_deallocate_unseen(traits, client)) leave_witness(client, out);
   need_own_sequences(traits, client, out);
   if (out.size() != size_before) in_front_ = InFront::OfQuery;
   if (used == 0) return as_it_is('Q');
@@ -536,6 +548,7 @@ StatementRelay::Pass StatementRelay::query_deallocating(std::string_view text,
   need_own_sequences(traits, client, out);
   changes_ = changes_of(traits);
   const auto& named = traits.named_statements.front();
+  if (tracker_.status() != 'E') ask_witness(named.name, client, out);
   execute_deallocates_ = {prepare_nothing(out), named.name};
   in_front_ = InFront::OfQuery;
   std::string changed(text);

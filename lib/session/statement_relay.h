@@ -167,6 +167,7 @@ class StatementRelay {
       InjectedDescribe,
       InjectedClose,
       InjectedSetting,
+      ParseOfWitness,    // ours: must fail, unless all was deallocated
       UnnamedParse,      // or its Close
       DuplicateParse,    // must fail
       Use,               // Bind, Describe, or a Query that names it
@@ -212,7 +213,8 @@ class StatementRelay {
   // What the client says (statement_relay.cc).
   Pass parse(const wire::Message& message, Client& client, std::string& out);
   Pass parse_own(const wire::Message& message, std::string_view name, Client& client, std::string& out);
-  Pass parse_again(const wire::Message& message, std::string_view name, const Entry& entry, std::string& out);
+  Pass parse_again(const wire::Message& message, std::string_view name, const Entry& entry,
+                   const Client& client, std::string& out);
   Pass parse_unnamed(const wire::Message& message, std::string_view text, Client& client, std::string& out);
   Pass close(const wire::Message& message, Client& client);
   Pass query(const wire::Message& message, Client& client, std::string& out);
@@ -239,7 +241,7 @@ class StatementRelay {
   Pass bind(const wire::Message& message, Client& client, std::string& out);
   Pass describe(const wire::Message& message, Client& client, std::string& out);
   Pass describe_as_parsed(const wire::Message& message, std::string_view name, const Entry& entry,
-                          std::string& out);
+                          const Client& client, std::string& out);
   std::optional<base::Error> note_use(const wire::Message& message, const sql::StatementTraits& traits,
                                       std::string_view text, bool is_noted, Client& client, std::string& out);
   // `number`: of the copy to be used.
@@ -281,8 +283,9 @@ class StatementRelay {
   void keep_unnamed(Client& client, Mark& in);
   bool needs_own_sequences(const sql::StatementTraits& traits, const Client& client) const;
   void need_own_sequences(const sql::StatementTraits& traits, Client& client, std::string& out);
-  void leave_witness(Client& client, std::string& out);
-  size_t witnesses(const Client& client) const;
+  static bool may_deallocate_unseen(const sql::StatementTraits& traits, Client& client);
+  void leave_witness(const Client& client, std::string& out);
+  void ask_witness(std::string_view name, const Client& client, std::string& out);
   void close_unwanted(const Client& client, std::string& out);
   void make_room(const Client& client, std::string& out);
   void describe_unseen(std::string& out);
@@ -361,6 +364,7 @@ class StatementRelay {
   void read_rest(base::Bytes piece, Client& client);
   void is_described(uint32_t number, uint64_t entry, std::string_view name, uint64_t shape, Client& client);
   Entry* entry_of(std::string_view name, uint64_t number, ClientStatements& statements);
+  void lose_before(uint32_t first, ClientStatements& statements);
   void settle_front(ClientStatements& statements);
   void drop_front(size_t count, ClientStatements& statements, bool first_has_run);
   void take_back(Mark& mark, ClientStatements& statements, bool has_run);
@@ -411,7 +415,8 @@ class StatementRelay {
     std::string name;     // ... which is the client's statement of this name
   } execute_uses_;        // The next Execute is of such an EXECUTE
   uint32_t last_private_ = 0;
-  uint32_t witness_ = 0;  // the number of the last one
+  uint32_t doubted_at_ = 0;   // the last number in front of what may have deallocated all
+  uint32_t lost_before_ = 0;  // those of lower numbers, as the error says that is being told
   // Its Parse is on its way, and its Describe goes in front of what follows.
   struct Undescribed {
     uint32_t number = 0;

@@ -1,4 +1,6 @@
 // What is put in front of a client's message.
+#include <algorithm>
+
 #include "lib/session/session_settings.h"
 #include "lib/session/statement_relay.h"
 #include "lib/wire/message_writer.h"
@@ -68,20 +70,31 @@ void StatementRelay::need_own_sequences(const sql::StatementTraits& traits, Clie
   if (needs) run_unseen("DISCARD SEQUENCES", out);
 }
 
-// Whatever may have deallocated all statements unseen is asked about by those that ought to be there: one is,
-// so that a client whose statements are on other servers loses them, too.
-void StatementRelay::leave_witness(Client& client, std::string& out) {
-  if (!client.watch.asks_statements() || !statements_.is_empty() || !client.statements.has_shared()) return;
-  witness_ = prepare_nothing(out);
-  statements_.unwanted.push_back(witness_);  // the first of them
+bool StatementRelay::may_deallocate_unseen(const sql::StatementTraits& traits, Client& client) {
+  const auto runs_more = [](const sql::StatementTraits& of) {
+    return of.has_any({Trait::Calls, Trait::Dynamic, Trait::Unreadable});
+  };
+  if (runs_more(traits)) return true;
+  const auto& names = traits.named_statements;
+  return traits.has(Trait::Executes) && !std::all_of(names.begin(), names.end(), [&](const auto& named) {
+           const auto* entry = client.statements.find(named.name);
+           return entry != nullptr && !entry->is_own && !runs_more(entry->statement->traits());
+         });
 }
 
-// Of the unwanted ones, how many must not be closed before the question.
-size_t StatementRelay::witnesses(const Client& client) const {
-  return witness_ != 0 && client.watch.asks_statements() && statements_.has_unwanted() &&
-                 statements_.unwanted.front() == witness_
-             ? 1
-             : 0;
+// In front of whatever may deallocate all statements unseen: by this one it is seen, even where none of the
+// client's is.
+void StatementRelay::leave_witness(const Client& client, std::string& out) {
+  if (!client.watch.asks_statements() || !client.statements.has_shared()) return;
+  if (statements_.witness() == 0) statements_.set_witness(prepare_nothing(out));
+  doubted_at_ = statements_.last_number();
+}
+
+// The client's statement is about to be prepared where that may have happened: if the witness is gone, so is
+// the client's, and this error is the client's.
+void StatementRelay::ask_witness(std::string_view name, const Client& client, std::string& out) {
+  if (name.empty() || !client.watch.asks_statements() || statements_.witness() == 0) return;
+  describe_statement(statements_.name_of(statements_.witness()), statements_.witness(), 0, name, out);
 }
 
 StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_view name, std::string& out) {
@@ -94,14 +107,14 @@ StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_
 
 // In front of a batch no error of the client's can skip it.
 void StatementRelay::close_unwanted(const Client& client, std::string& out) {
-  while (statements_.unwanted.size() > witnesses(client)) {
-    const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements, witnesses(client));
+  while (statements_.has_unwanted()) {
+    const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements);
     inject_close(surplus, statements_.name_of(surplus), out);
   }
 }
 
 void StatementRelay::make_room(const Client& client, std::string& out) {
-  while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements, witnesses(client)))
+  while (const uint32_t surplus = statements_.take_surplus(client.max_prepared_statements))
     inject_close(surplus, statements_.name_of(surplus), out);
 }
 

@@ -82,6 +82,7 @@ StatementRelay::Reply StatementRelay::see_answer(Mark& mark, const wire::Message
     case Kind::InjectedParse:
     case Kind::InjectedClose:
     case Kind::InjectedSetting:
+    case Kind::ParseOfWitness:
       return Reply::LeaveOut;
     case Kind::InjectedDescribe:
       begin_rest(mark, message, client);
@@ -123,9 +124,11 @@ StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Cl
   append_renamed_error(body, ours, mark.name, instead);
   // This client has deallocated it, in a way that could not be seen: all of its statements, as far as anybody
   // knows. What others have done was found out before this client got the server.
-  if (mark.kind == Mark::Kind::Use && field_of_error(body, 'C') == "26000") {
-    statements_.clear();
-    client.statements.forget_all();
+  const bool is_use = mark.kind == Mark::Kind::Use || mark.kind == Mark::Kind::InjectedDescribe;
+  if (is_use && field_of_error(body, 'C') == "26000") {
+    lost_before_ =
+        (client.watch.asks_statements() ? std::max(doubted_at_, mark.number) : statements_.last_number()) + 1;
+    client.statements.forget_own();
     client.watch.note_everything("DEALLOCATE");
   }
   return Reply::Replaced;
@@ -259,8 +262,13 @@ void StatementRelay::settle_front(ClientStatements& statements) {
   } else if (mark.kind == Mark::Kind::DeallocateAll ||
              (mark.kind == Mark::Kind::DeallocateOne && !mark.done)) {
     take_back(mark, statements, true);
+  } else if (mark.kind == Mark::Kind::ParseOfWitness) {
+    lose_before(doubted_at_ + 1, statements);
+    statements_.unwanted.push_back(mark.number);
+    asked_.number = 0;
   }
   pop_mark();
+  if (lost_before_ != 0) lose_before(std::exchange(lost_before_, 0), statements);
 }
 
 // They were skipped, or will never be answered. The last first: each leaves things as it found them.
@@ -268,6 +276,7 @@ void StatementRelay::drop_front(size_t count, ClientStatements& statements, bool
   count = std::min(count, marks_.size());
   for (size_t i = count; i-- > 0;) take_back(marks_[i], statements, first_has_run && i == 0);
   for (; count > 0; --count) pop_mark();
+  if (lost_before_ != 0) lose_before(std::exchange(lost_before_, 0), statements);
 }
 
 // What a later one replaces is not what this one would have made: if it was skipped, it is what there was
@@ -310,6 +319,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       if (execute_deallocates_.number == mark.number) execute_deallocates_.number = 0;
       return;
     case Kind::InjectedDescribe:
+    case Kind::ParseOfWitness:
       if (asked_.number == mark.number)
         asked_.number = 0;  // what waits for it is skipped, too, or said elsewhere
       return;
@@ -381,6 +391,7 @@ bool StatementRelay::leave() {
   while (has_marks()) pop_mark();
   nothing_is_asked();
   nothing_is_deallocated();
+  lost_before_ = 0;
   execute_deallocates_all_ = unnamed_is_noted_ = unnamed_is_unbound_ = false;
   bound_changes_ = changes_ = {};
   batch_binds_ = batch_has_run_ = leaves_out_ready_ = false;
@@ -392,10 +403,13 @@ bool StatementRelay::leave() {
 }
 
 void StatementRelay::lose_all_but(ServerStatements::Census those, ClientStatements& statements) {
-  const auto first = statements_.first_of(those);
-  if (!first) return;
+  if (const auto first = statements_.first_of(those)) lose_before(*first, statements);
+}
+
+void StatementRelay::lose_before(uint32_t first, ClientStatements& statements) {
   statements.forget_if(
-      [&](const Entry& entry) { return !entry.is_own && statements_.find(*entry.statement) < *first; });
+      [&](const Entry& entry) { return !entry.is_own && statements_.find(*entry.statement) < first; });
+  statements_.clear_before(first);
 }
 
 void StatementRelay::discarded() {

@@ -92,7 +92,7 @@ std::optional<base::Error> StatementRelay::note_use(const wire::Message& message
   need_own_sequences(traits, client, out);
   if (!is_noted)
     if (auto error = client.watch.note(traits, text, client.policy)) return error;
-  leave_witness(client, out);
+  if (may_deallocate_unseen(traits, client)) leave_witness(client, out);
   execute_deallocates_all_ = traits.has(Trait::DeallocateAll) || traits.has(Trait::DiscardAll);
   see_discard(traits);
   bound_changes_ = changes_of(traits);
@@ -136,7 +136,8 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
     }
     return as_it_is('D');
   }
-  if (entry->rows != nullptr && !is_of_fresh_one) return describe_as_parsed(message, name, *entry, out);
+  if (entry->rows != nullptr && !is_of_fresh_one)
+    return describe_as_parsed(message, name, *entry, client, out);
   if (must_know_status(*entry->statement, client)) return Pass::Wait;
   uint32_t number = 0;
   switch (use(name, *entry, client, number, out)) {
@@ -163,7 +164,9 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
 // PostgreSQL describes a FETCH as it was when it was parsed, and ends in a crash if there is no cursor now.
 // What is asked in its place fails in a failed transaction as that would: if it has rows.
 StatementRelay::Pass StatementRelay::describe_as_parsed(const wire::Message& message, std::string_view name,
-                                                        const Entry& entry, std::string& out) {
+                                                        const Entry& entry, const Client& client,
+                                                        std::string& out) {
+  ask_witness(name, client, out);
   const uint32_t number = statements_.fresh_number();
   {
     const wire::MessageFrame frame(out, 'P');
@@ -288,6 +291,7 @@ StatementRelay::Ready StatementRelay::make_ready_named(std::string_view name, En
     if (number == 0) number = prepare(name, entry, client, out);
     return Ready::Yes;
   }
+  ask_witness(name, client, out);
   std::string target;
   if (is_deallocate(text, traits, true)) {
     // The server need not have it: what is deallocated there is nothing.
@@ -390,6 +394,7 @@ uint32_t StatementRelay::prepare(std::string_view name, Entry& entry, Client& cl
       return number;
     }
   }
+  ask_witness(name, client, out);
   make_room(client, out);
   if (is_analysed) wanted.shape = RowShape::kUnknown;
   const StatementPtr fresh =

@@ -192,6 +192,81 @@ def test_what_is_prepared_behind_a_loss_is_there(tidepool, postgres):
     told_alike(tidepool, postgres, story, prepares=[DEALLOCATES], size=2)
 
 
+LOSSES = [wire.query("select deallocates()"), wire.query("do $$ begin deallocate all; end $$"), wire.query("do $$ begin execute 'deallo' || 'cate all'; end $$"),
+          wire.extended("select deallocates()") + wire.SYNC, wire.parse("select deallocates()", "d") + wire.bind((), "d") + wire.execute() + wire.SYNC]
+USES = {"bind": run((), "kept"), "describe": wire.describe("S", "kept") + wire.SYNC, "execute": "execute kept", "deallocate": "deallocate kept",
+        "fetch": wire.describe("S", "fetch") + wire.SYNC, "named execute": run((), "runs"), "named deallocate": run((), "takes")}
+
+
+@pytest.mark.parametrize("used", USES)
+@pytest.mark.parametrize("has_others", [False, True])
+@pytest.mark.parametrize("said", LOSSES)
+def test_what_is_lost_inside_is_not_prepared_anew_in_its_transaction(tidepool, postgres, said, has_others, used):
+    def story(side):
+        client = side.connect()
+        side.say(client, prepare("select 'kept'", "kept"))
+        side.say(client, prepare("execute kept", "runs"))
+        side.say(client, prepare("deallocate kept", "takes"))
+        side.say(client, "begin; declare c cursor for select 1")
+        side.say(client, prepare("fetch c", "fetch"))
+        side.say(client, "commit")
+        side.elsewhere()
+        if has_others:
+            side.say(side.connect(), prepare("select 'another'", "kept"))
+        side.say(client, "begin")
+        side.say(client, said)
+        side.say(client, USES[used])
+        side.say(client, "select 1")
+        side.say(client, "rollback")
+        for name in ("kept", "runs", "takes", "fetch"):
+            side.say(client, run((), name))
+        side.say(client, prepare("select 'again'", "kept"))
+        side.say(client, run((), "kept"))
+        side.rest()
+        side.say(client, run((), "kept"))
+    told_alike(tidepool, postgres, story, prepares=[DEALLOCATES], size=2)
+
+
+def test_what_is_not_lost_behind_a_doubt_is_prepared_anew(tidepool, postgres):
+    def story(side):
+        client = side.connect()
+        side.say(client, prepare("select 'kept'", "kept"))
+        side.say(client, prepare("execute kept", "runs"))
+        side.elsewhere()
+        side.say(client, "begin")
+        side.say(client, "do $$ begin execute 'select 1'; end $$")
+        side.say(client, run((), "runs"), run((), "kept"), ready=2)
+        side.say(client, wire.describe("S", "kept") + wire.SYNC)
+        side.say(client, wire.parse("deallocate all", "all") + wire.bind((), "all") + wire.execute() + prepare("select 'behind'", "kept")[:-5] + run((), "kept"))
+        side.say(client, run((), "kept"))
+        side.say(client, "commit")
+        side.say(client, run((), "kept"))
+        side.say(client, run((), "runs"))
+    told_alike(tidepool, postgres, story, prepares=[DEALLOCATES], size=2)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+@pytest.mark.parametrize("said", LOSSES)
+def test_a_name_that_was_lost_inside_is_free_in_its_transaction(tidepool, postgres, said, moves):
+    def story(side):
+        client = side.connect()
+        other = side.connect()
+        for each in (client, other):
+            side.say(each, prepare("select 'kept'", "kept"))
+        if moves:
+            side.elsewhere()
+        side.say(client, "begin")
+        side.say(client, said)
+        side.say(client, prepare("select 'again'", "kept", described=False))
+        side.say(client, run((), "kept"))
+        side.say(client, "commit")
+        side.say(client, run((), "kept"))
+        side.rest()
+        for each in (client, other, other):
+            side.say(each, run((), "kept"))
+    told_alike(tidepool, postgres, story, prepares=[DEALLOCATES], size=2)
+
+
 @pytest.mark.parametrize("form", ["deallocate {0}; prepare {0} as select 'forged'", "do $$ begin deallocate {0}; prepare {0} as select 'forged'; end $$",
                                   "do $$ begin execute 'deallo' || 'cate {0}'; execute 'prep' || 'are {0} as select ''forged'''; end $$",
                                   "deallocate {1}; prepare {1} as select 'forged'"])

@@ -258,25 +258,29 @@ TEST_CASE("where a custom setting is the transaction's, no plan of others is use
   with.runs_query("set local app.user_id to 7", "SET", 'T');
   // Without parameters it has a plan from its first use.
   with.sends(run("x")).server_gets(close("tidepool_1") + asked(2, "select f()"));
-  with.server_answers(messages("31") + kDescribed).server_gets(run("tidepool_2"));
-  with.server_answers(kReady).gets(kReady);
+  with.server_answers(messages("31") + kDescribed);
+  with.server_gets(parse("tidepool_3", "ROLLBACK") + run("tidepool_2"));  // a function may deallocate all
+  with.server_answers(messages("1") + kReady).gets(kReady);
   with.sends(run("x")).server_gets(run("tidepool_2")).server_answers(kReady).gets(kReady);
-  with.runs_query("commit", "COMMIT");
-  with.sends(run("x")).server_gets(close("tidepool_2") + asked(3, "select f()"));
-  with.server_answers(messages("31") + kDescribed).server_gets(run("tidepool_3"));
+  with.runs_query("commit", "COMMIT").of_client().watch.answered({});
+  with.sends(run("x")).server_gets(close("tidepool_2") + asked(4, "select f()"));
+  with.server_answers(messages("31") + kDescribed).server_gets(run("tidepool_4"));
   with.server_answers(messages("2DCZI")).gets(messages("2DCZI"));
 }
 
 TEST_CASE("a statement with parameters has no plan that is kept for its first five uses") {
   RelayConversation with(RelayConversation::Pieces::Whole);
   with.begin().has_prepared("x", "select f($1)", 1, kDescribedOf);
-  for (int i = 0; i < 3; ++i) with.runs("x", 1);
+  with.sends(run("x")).server_gets(parse("tidepool_2", "ROLLBACK") + run("tidepool_1"));
+  with.server_answers(messages("12DCZI")).gets(messages("2DCZI"));
+  for (int i = 1; i < 3; ++i) with.runs("x", 1);
   with.runs_query("begin", "BEGIN", 'T').runs_query("set local app.user_id to 7", "SET", 'T');
   for (int i = 3; i < 5; ++i)
     with.sends(run("x")).server_gets(run("tidepool_1")).server_answers(kReady).gets(kReady);
-  with.sends(run("x")).server_gets(close("tidepool_1") + asked(2, "select f($1)", {25}));
-  with.server_answers(messages("31") + kDescribedOf);
-  with.server_gets(run("tidepool_2")).server_answers(kReady).gets(kReady);
+  with.sends(run("x")).server_gets(describe("tidepool_2") + close("tidepool_1") +
+                                   asked(3, "select f($1)", {25}));
+  with.server_answers(kDescribed + messages("31") + kDescribedOf);
+  with.server_gets(run("tidepool_3")).server_answers(kReady).gets(kReady);
   with.runs_query("rollback", "ROLLBACK");
 }
 
