@@ -323,7 +323,7 @@ def test_a_user_of_session_mode_keeps_its_server_until_it_leaves(mixed):
     daemon, _ = mixed
     report, app = daemon.wire("bench", user="report"), daemon.wire("bench")
     pid = report.value("select pg_backend_pid()")
-    report.rows("listen here; create temp table t (a int)")
+    report.rows("listen here; prepare own as select 1")
     app.send(wire.query("select pg_backend_pid()"))
     assert app.is_silent(0.2), "it waits"
     assert pins(daemon) == [], "in session mode nobody is pinned"

@@ -14,6 +14,7 @@ TEXTS = (
     ("select set_config('work_mem', '5MB', $1::bool)", 1, ()), ("show datestyle", 0, ()), ("select no_such_column", 0, ()),
     ("select pg_typeof($1)::text, $1::text", 1, (1700,)), ("select 'ä', length('ä')", 0, ()),
 )
+SETS = ("reset all", "set timezone to 'Asia/Tokyo'")
 NAMES = ("s1", "s2", "S 1", "_pg3_0", "__asyncpg_stmt_1__")
 
 
@@ -30,10 +31,13 @@ def a_parse(w, name):
     text, count, types = a_text(w)
     if name not in w.named or name == "":
         w.named[name] = count
+    if text in SETS:
+        w.setters.add(name)
     return parse(text, name, types)
 
 
 def a_run(w, name, rows=0):
+    w.sets_now |= name in w.setters
     return bind(values_for(w, w.named.get(name, 0)), name) + (describe() if w.r.random() < 0.5 else b"") + execute("", rows)
 
 
@@ -66,7 +70,11 @@ def pieces_of_a_batch(w):
 
 @kind(16)
 def batch(w):
-    return said(*[pieces_of_a_batch(w) for _ in range(w.r.randint(1, 3))], SYNC)
+    pieces, size, w.sets_now = [], w.r.randint(1, 3), False
+    # What comes behind a SET in one batch, and was parsed before, is known to differ (docs/transaction-mode.md).
+    while len(pieces) < size and not w.sets_now:
+        pieces.append(pieces_of_a_batch(w))
+    return said(*pieces, SYNC)
 
 
 @kind(8)
@@ -85,7 +93,9 @@ def batches_without_reading(w):
             data += query(script_settings.change(w, False))
             ready += 1
         else:
-            data += pieces_of_a_batch(w) + pieces_of_a_batch(w) * (w.r.random() < 0.5) + SYNC
+            w.sets_now = False
+            data += pieces_of_a_batch(w)
+            data += pieces_of_a_batch(w) * (not w.sets_now and w.r.random() < 0.5) + SYNC
             ready += 1
     return (Send(data, ready),)
 

@@ -130,6 +130,7 @@ class _Writer:
         self.had_temporary = False          # objects of its own, or may have had
         self.in_transaction = False         # as far as a generator can know
         self.named = {}                     # protocol statements that it believes alive: name: number of parameters
+        self.setters, self.sets_now = set(), False  # names that ever stood for a SET; whether one was run just now
         self.commands = {}                  # the same of script_commands.py: name: text
         self.own = {}                       # and of script_objects.py: name: number of parameters
         self.gids = []

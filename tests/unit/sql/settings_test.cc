@@ -48,7 +48,8 @@ TEST_CASE("of what is done to the application_name the last counts") {
       {"set application_name = ''; reset x", "Settings(application_name x) ResetsSetting SetsName"},
       {"select set_config('application_name', '', false)", "Settings(application_name) SetsName"},
       {"select set_config('application_name', null, false)", "Settings(application_name) ResetsName"},
-      {"set local application_name = ''", ""},
+      {"set local application_name = ''", "SetsName"},
+      {"select set_config('application_name', '', true)", "SetsName"},
   });
 }
 
