@@ -2,11 +2,13 @@
 // to it. It goes as Parse/Bind/Execute without Sync: an error in it keeps the client's statement from
 // running, since PostgreSQL then skips everything up to the next Sync, a simple Query included
 // (docs/decisions.md, "In front of a message").
-//   on a server that its last client left unclean: DISCARD ALL first; and if there may be a temporary schema,
-//   which that does not take, an error where there is one on one that is in doubt: SET SESSION AUTHORIZATION
-//   DEFAULT; RESET ROLE; RESET ALL first. Alone in front of a VACUUM they would make it fail, so that BEGIN
-//   and COMMIT follow in any case outside a transaction: BEGIN; SELECT pg_catalog.set_config($1,$2,false),
-//   ...; COMMIT inside one ('T'):      SET application_name TO ...
+//
+//   - on a server that its last client left unclean: DISCARD ALL first; and if there may be a temporary
+//     schema, which that does not take, an error where there is one
+//   - on one that is in doubt: SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL first. Alone in front
+//     of a VACUUM they would make it fail, so that BEGIN and COMMIT follow in any case
+//   - outside a transaction: BEGIN; SELECT pg_catalog.set_config($1,$2,false), ...; COMMIT
+//   - inside one ('T'): SET application_name TO ...
 #pragma once
 
 #include <cstdint>

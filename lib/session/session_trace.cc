@@ -9,28 +9,29 @@ namespace tidepool::session {
 
 namespace {
 
-// Two letters of "seed" or "dblink" beside each other, in either case: most texts have neither. The loop has
-// no branch, so that it takes many bytes at once.
-bool may_last(base::Bytes body) {
-  unsigned found = 0;
-  for (size_t at = 1; at < body.size(); ++at) {
-    const unsigned first = static_cast<unsigned char>(body[at - 1]) | 0x20U;
-    const unsigned second = static_cast<unsigned char>(body[at]) | 0x20U;
-    found |= static_cast<unsigned>(second == 'e') & static_cast<unsigned>(first == 'e');
-    found |= static_cast<unsigned>(second == 'b') & static_cast<unsigned>(first == 'd');
-  }
-  return found != 0;
-}
-
-// "mp", in either case, as in TEMP and pg_temp.
-bool names_temporary(base::Bytes text) {
+// Whether one of the pairs of letters stands somewhere in the text, in either case. The loop has no branch,
+// so that it takes many bytes at once.
+template <class... Pairs>
+bool has_pair(base::Bytes text, const Pairs&... pairs) {
   unsigned found = 0;
   for (size_t at = 1; at < text.size(); ++at) {
     const unsigned first = static_cast<unsigned char>(text[at - 1]) | 0x20U;
     const unsigned second = static_cast<unsigned char>(text[at]) | 0x20U;
-    found |= static_cast<unsigned>(first == 'm') & static_cast<unsigned>(second == 'p');
+    found |= ((static_cast<unsigned>(first == static_cast<unsigned char>(pairs[0])) &
+               static_cast<unsigned>(second == static_cast<unsigned char>(pairs[1]))) |
+              ...);
   }
   return found != 0;
+}
+
+// Of "seed" or "dblink": most texts have neither.
+bool may_last(base::Bytes text) {
+  return has_pair(text, "ee", "db");
+}
+
+// Of TEMP and pg_temp.
+bool names_temporary(base::Bytes text) {
+  return has_pair(text, "mp");
 }
 
 }  // namespace

@@ -264,6 +264,7 @@ class StatementRelay {
   Ready answered(Entry& entry, std::string_view name, Client& client, uint32_t& number);
   static Entry* named_by(const sql::StatementTraits& traits, Client& client);
   uint32_t prepare_nothing(std::string& out);
+  uint32_t prepare_stand_in(std::string_view text, base::Bytes types, std::string& out);
   bool mind_settings(std::string_view name, Entry& entry, Client& client);
   void mind_temporary_objects(std::string_view name, Entry& entry, Client& client);
   void mind_plan(const PreparedStatement& statement);

@@ -167,15 +167,8 @@ StatementRelay::Pass StatementRelay::describe_as_parsed(const wire::Message& mes
                                                         const Entry& entry, const Client& client,
                                                         std::string& out) {
   ask_witness(name, client, out);
-  const uint32_t number = statements_.fresh_number();
-  {
-    const wire::MessageFrame frame(out, 'P');
-    wire::append_cstring(out, statements_.name_of(number));
-    wire::append_cstring(out, entry.rows->empty() ? "ROLLBACK" : "SHOW server_version");
-    out.append(entry.statement->text->types);
-  }
-  tracker_.client_sent_marked('P');
-  mark(Mark::Kind::InjectedParse).number = number;
+  const uint32_t number = prepare_stand_in(entry.rows->empty() ? "ROLLBACK" : "SHOW server_version",
+                                           entry.statement->text->types, out);
   statements_.unwanted.push_back(number);
   append_renamed(message, name, statements_.name_of(number), out);
   if (tracker_.client_sent_marked('D')) mark(Mark::Kind::DescribeAsParsed).name = *entry.rows;
@@ -271,8 +264,17 @@ StatementRelay::Entry* StatementRelay::named_by(const sql::StatementTraits& trai
 
 // A statement that is there to be deallocated.
 uint32_t StatementRelay::prepare_nothing(std::string& out) {
+  return prepare_stand_in("ROLLBACK", {"\0\0", 2}, out);
+}
+
+uint32_t StatementRelay::prepare_stand_in(std::string_view text, base::Bytes types, std::string& out) {
   const uint32_t number = statements_.fresh_number();
-  wire::append_parse(out, statements_.name_of(number), "ROLLBACK");
+  {
+    const wire::MessageFrame frame(out, 'P');
+    wire::append_cstring(out, statements_.name_of(number));
+    wire::append_cstring(out, text);
+    out.append(types);
+  }
   tracker_.client_sent_marked('P');
   mark(Mark::Kind::InjectedParse).number = number;
   return number;
