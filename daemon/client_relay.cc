@@ -312,7 +312,7 @@ ClientSession::Passed ClientSession::pass_on(base::Bytes bytes, std::string& out
   const auto walked = from_client_.walk(bytes, {}, [&](const wire::Message& message) {
     stop = stop_at(message);
     if (stop != Stop::No) return wire::Walk::StopBefore;
-    server_->tracker.client_sent(message.type);
+    server_->tracker.client_sent(message);
     server_->trace.client_sent(message.type, message.body);
     if (!watch_name_ || !may_reset_name(message)) return wire::Walk::Go;
     holds_ = true;

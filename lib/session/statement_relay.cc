@@ -129,7 +129,8 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
       return as_it_is(type);
     case 'H':
       flushes_ = true;
-      return as_it_is(type);
+      tracker_.client_sent(message);
+      return Pass::AsItIs;
     case 'S':
       return end_of_batch(client, out);
     default:

@@ -359,11 +359,13 @@ void StatementRelay::mind_temporary_objects(std::string_view name, Entry& entry,
 // A plan that PostgreSQL keeps may hold what a custom setting was when it was made. It keeps none for the
 // first five uses of a statement with parameters; one without has it from the first. Where the setting is the
 // transaction's, a copy that may have such a plan is not used, and one that may get it goes when the
-// transaction is over.
+// transaction is over. What nobody else may use keeps its plan, as on a direct connection.
 void StatementRelay::mind_plan(const PreparedStatement& statement) {
   constexpr uint32_t kUsesWithoutPlan = 5;
   auto* copy = statements_.find_copy(statement);
-  if (copy == nullptr || copy->is_doubtful || !statement.is_known() || !statement.text->is_analysed) return;
+  if (copy == nullptr || copy->is_doubtful || !statement.is_known() || !statement.text->is_analysed ||
+      is_private(statement.fingerprint))
+    return;
   const bool has_parameters = statement.parameters.size() > 2;
   if (has_parameters && copy->uses < kUsesWithoutPlan) return static_cast<void>(++copy->uses);
   statements_.give_up(copy->number);

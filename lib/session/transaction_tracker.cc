@@ -46,6 +46,7 @@ bool TransactionTracker::note_request(char type, bool marked) {
     case 'D':
     case 'E':
     case 'C':
+    case kWrongFlush:
       batch_is_open_ = true;
       ask(marked ? Asked::MarkedRequest : Asked::Request);
       return true;

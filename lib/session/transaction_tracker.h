@@ -9,7 +9,7 @@
 //   asked                                  taken by
 //   Request  Parse Bind Describe Close     its one answer: 1 2 T n 3, for Execute C I s; an ErrorResponse
 //   takes everything
-//            Execute                       up to the next Sync
+//            Execute, a Flush with a body  up to the next Sync
 //   Query, Function, Sync                  ReadyForQuery
 //   CopyEnd  CopyDone, CopyFail            the CommandComplete of its COPY; outside of COPY it means nothing
 //   Fake     nothing: an answer of ours    its place has been reached
@@ -32,6 +32,7 @@
 
 #include "lib/base/bytes.h"
 #include "lib/session/run_queue.h"
+#include "lib/wire/frame_cursor.h"
 
 namespace tidepool::session {
 
@@ -40,6 +41,11 @@ class TransactionTracker {
   // A message of this type is passed on to the server (its header at least).
   void client_sent(char type) {
     if (type != 'd') note_request(type, false);  // CopyData, in bulk
+  }
+  // A client's own message, which may be wrong: PostgreSQL answers a Flush that has a body by an error.
+  void client_sent(const wire::Message& message) {
+    const bool is_wrong_flush = message.type == 'H' && message.size != wire::kHeaderSize;
+    client_sent(is_wrong_flush ? kWrongFlush : message.type);
   }
   // The same for a Parse, Bind, Describe, Execute, Close or Query of which last() is to tell. False: the
   // server will ignore it.
@@ -94,6 +100,8 @@ class TransactionTracker {
  private:
   enum class Asked : uint8_t { Request, MarkedRequest, Query, MarkedQuery, Function, Sync, CopyEnd, Fake };
   enum class Copy : uint8_t { None, ByQuery, ByExecute };
+
+  static constexpr char kWrongFlush = 'h';
 
   bool note_request(char type, bool marked);
   void note_answer(char type, base::Bytes body);

@@ -82,7 +82,7 @@ class Cleaning {
       request.fate = one_of("tne");
     else if (event & 0x40)
       request.fate = "e";
-    tracker_.client_sent(request.type);
+    tracker_.client_sent(request.message());
     postgres_.receive(std::move(request));
   }
 

@@ -84,7 +84,7 @@ void against_postgres(Input input) {
         break;
       default: {
         Request request = request_of(input);
-        tracker.client_sent(request.type);
+        tracker.client_sent(request.message());
         postgres.receive(std::move(request));
       }
     }

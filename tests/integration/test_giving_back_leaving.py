@@ -1,6 +1,7 @@
 """How a client leaves: what it asked for before Terminate is finished, what it had not finished is not committed, and
 servers that cannot be brought to rest are closed."""
 
+import signal
 import threading
 
 import pytest
@@ -339,3 +340,23 @@ def test_servers_are_given_back_one_by_one_by_many_clients_that_come_and_vanish(
     holds_for(lambda: daemon.pool_stats("bench")["pool_size"] == 1, "one server", 0.1)
     with daemon.wire("bench") as client:
         assert client.status == "I" and client.value("show application_name") == ""
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
+def test_the_error_of_a_flush_with_a_body_is_not_the_next_clients(tidepool, mode):
+    """It begins a batch, which has failed. What a client says behind it, up to its Sync, is ignored; so would be what the next client says."""
+    daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 1, "max_size": 1}})
+    wrong_flush = wire.message("H", b"body")
+    for _ in range(5):
+        with daemon.wire("bench") as leaves, daemon.wire("bench") as stays:
+            daemon.signal(signal.SIGSTOP)       # it finds what both say at once
+            leaves.send(wrong_flush)
+            leaves.close()
+            stays.send(wire.extended("select 'mine'") + wire.SYNC)
+            daemon.signal(signal.SIGCONT)
+            assert [answer.type for answer in stays.read_until_ready()] == ["1", "2", "D", "C", "Z"]
+    with daemon.wire("bench") as client:
+        client.send(wrong_flush + wire.query("select 1") + wire.SYNC + wire.query("select 2"))
+        failed, ready = client.read_until_ready()
+        assert (failed.fields["C"], ready.type) == ("08P01", "Z")
+        assert [answer.type for answer in client.read_until_ready()] == ["T", "D", "C", "Z"]

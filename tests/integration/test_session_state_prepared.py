@@ -313,6 +313,17 @@ def test_what_ran_behind_set_local_of_what_literals_mean_is_prepared_anew(tidepo
     assert name_behind("datestyle to german") != first
 
 
+@pytest.mark.parametrize("how", ["set local datestyle to 'iso, dmy'", "set datestyle to 'iso, dmy'", "select set_config('datestyle', 'iso, dmy', true)",
+                                 "do $$ begin perform set_config('datestyle', 'iso, dmy', true); end $$"])
+@pytest.mark.parametrize("text", ["select '01/02/2020'::date", "select $1::int, '01/02/2020'::date"])
+def test_what_is_parsed_behind_a_setting_of_its_transaction_runs_by_it(tidepool, postgres, how, text):
+    daemon = tidepool(pools=transaction_pool())
+    other = daemon.wire("bench")
+    answers_to(other, prepare(text))
+    run_it = run([1] if "$1" in text else ())
+    same_as_directly(daemon, postgres, "begin", how, prepare(text), run_it, run_it, "set local timezone to 'Asia/Tokyo'", run_it, "rollback")
+
+
 def test_a_statement_that_is_read_again_in_a_transaction_is_so_by_its_settings(tidepool, postgres):
     daemon = tidepool(pools=transaction_pool())
     same_as_directly(daemon, postgres, prepare("select '01/02/2020'::date"), "set search_path to pg_catalog", "begin", "set datestyle to 'iso, dmy'", run(),

@@ -15,7 +15,7 @@ def set_tenant(w):
 @kind(5)
 def rows_of_a_tenant(w):
     r, c = w.r, w.schema
-    texts = (f"select * from {c}.rls order by v", f"update {c}.rls set v = v + 0 returning v", f"select count(*) from {c}.rls where tenant = current_setting('app.tenant', true)",
+    texts = (f"select * from {c}.rls order by v, tenant", f"with u as (update {c}.rls set v = v + 0 returning v) select v from u order by v", f"select count(*) from {c}.rls where tenant = current_setting('app.tenant', true)",
              f"insert into {c}.rls values (current_setting('app.tenant', true), 0) returning tenant", f"delete from {c}.rls where v = 0")
     name, text = r.choice(("t1", "t2")), r.choice(texts)
     first = said(query(set_tenant(w)))

@@ -6,6 +6,8 @@
 #include <deque>
 #include <string>
 
+#include "lib/wire/frame_cursor.h"
+
 namespace tidepool::session {
 
 struct Request {
@@ -14,6 +16,11 @@ struct Request {
   //   r rows   u no rows   z empty   o COPY OUT   i COPY IN   f COPY IN that fails before it reads anything
   //   e error b BEGIN  c COMMIT    s rows up to the limit (Execute only)
   std::string fate;
+
+  // How it looks to a relay: a Flush fails by having a body.
+  wire::Message message() const {
+    return {type, 0, wire::kHeaderSize + (type == 'H' && fate == "e" ? 1 : 0), {}};
+  }
 };
 struct Answer {
   char type;
@@ -61,7 +68,11 @@ class PostgresModel {
       case 'E':
         batch_is_open_ = true;
         return execute(request.fate.front());
-      default:  // Flush; CopyData, CopyDone and CopyFail of a COPY that has failed
+      case 'H':
+        if (request.fate != "e") return;
+        batch_is_open_ = true;
+        return fail_batch();
+      default:  // CopyData, CopyDone and CopyFail of a COPY that has failed
         return;
     }
   }

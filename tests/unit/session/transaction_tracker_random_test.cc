@@ -40,8 +40,9 @@ class RandomConversation {
 
   void send(char type, std::string fate = "") {
     transcript += std::string(" ") + type + fate;
-    tracker_.client_sent(type);
-    postgres_.receive({type, std::move(fate)});
+    const Request request{type, std::move(fate)};
+    tracker_.client_sent(request.message());
+    postgres_.receive(request);
   }
   void deliver() {
     const Answer answer = postgres_.take_answer();
@@ -81,7 +82,8 @@ class RandomConversation {
       case 1:
         return send('F', chance(20) ? "e" : "");
       case 2:
-        return send('H');
+        in_batch_ = chance(10);
+        return send('H', in_batch_ ? "e" : "");
       case 3:
       case 4:
         return query();
@@ -118,7 +120,7 @@ class RandomConversation {
       case 2:
         return send('D', std::string(1, one_of("tne")));
       case 3:
-        return send('H');
+        return send('H', chance(8) ? "e" : "");
       case 4:
       case 5:
       case 6: {
