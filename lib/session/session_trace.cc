@@ -1,6 +1,8 @@
 #include "lib/session/session_trace.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <iterator>
 
 #include "lib/sql/statement_traits.h"
@@ -9,29 +11,47 @@ namespace tidepool::session {
 
 namespace {
 
-// Whether one of the pairs of letters stands somewhere in the text, in either case. The loop has no branch,
-// so that it takes many bytes at once.
-template <class... Pairs>
-bool has_pair(base::Bytes text, const Pairs&... pairs) {
-  unsigned found = 0;
-  for (size_t at = 1; at < text.size(); ++at) {
-    const unsigned first = static_cast<unsigned char>(text[at - 1]) | 0x20U;
-    const unsigned second = static_cast<unsigned char>(text[at]) | 0x20U;
-    found |= ((static_cast<unsigned>(first == static_cast<unsigned char>(pairs[0])) &
-               static_cast<unsigned>(second == static_cast<unsigned char>(pairs[1]))) |
-              ...);
+// What a text may hold, in either case of its letters: a guess that is right most often.
+struct Hints {
+  bool lasts = false;      // "ee" or "db", of "seed" and "dblink"
+  bool temporary = false;  // "mp", of TEMP and pg_temp, or a bracket, which may be a call's
+};
+
+// So many pairs of letters at once: a loop of a known length without a branch becomes a few vector instructions.
+constexpr size_t kBlock = 16;
+
+class Reader {
+ public:
+  void read(const char* text) {
+    for (size_t i = 0; i < kBlock; ++i) {
+      const auto one = static_cast<uint8_t>(text[i] | 0x20);
+      const auto next = static_cast<uint8_t>(text[i + 1] | 0x20);
+      lasts_[i] |= static_cast<uint8_t>((one == 'e') & (next == 'e')) |
+                   static_cast<uint8_t>((one == 'd') & (next == 'b'));
+      temporary_[i] |=
+          static_cast<uint8_t>((one == 'm') & (next == 'p')) | static_cast<uint8_t>(one == '(');
+    }
   }
-  return found != 0;
-}
+  Hints hints() const { return {is_set(lasts_), is_set(temporary_)}; }
 
-// Of "seed" or "dblink": most texts have neither.
-bool may_last(base::Bytes text) {
-  return has_pair(text, "ee", "db");
-}
+ private:
+  using Found = std::array<uint8_t, kBlock>;
+  static bool is_set(const Found& found) { return found != Found{}; }
 
-// Of TEMP and pg_temp.
-bool names_temporary(base::Bytes text) {
-  return has_pair(text, "mp");
+  Found lasts_{}, temporary_{};
+};
+
+Hints hints_in(base::Bytes text) {
+  Reader reader;
+  std::array<char, kBlock + 1> rest{};
+  if (text.size() <= kBlock) {
+    text.copy(rest.data(), text.size());
+    reader.read(rest.data());
+    return reader.hints();
+  }
+  for (size_t at = 0; at + kBlock < text.size(); at += kBlock) reader.read(text.data() + at);
+  reader.read(text.data() + text.size() - rest.size());
+  return reader.hints();
 }
 
 }  // namespace
@@ -56,8 +76,10 @@ bool SessionTrace::runs_nothing_unseen(base::Bytes tag) {
 }
 
 void SessionTrace::see_text(base::Bytes text) {
-  may_have_temporary_ = may_have_temporary_ || text.find('(') != base::Bytes::npos || names_temporary(text);
-  if (lasts_ || !may_last(text)) return;
+  if (lasts_ && may_have_temporary_) return;
+  const Hints hints = hints_in(text);
+  may_have_temporary_ = may_have_temporary_ || hints.temporary;
+  if (lasts_ || !hints.lasts) return;
   // However strings are read there.
   for (const bool standard_strings : {true, false}) {
     sql::Options options;

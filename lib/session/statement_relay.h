@@ -293,6 +293,9 @@ class StatementRelay {
   void describe_statement(std::string_view server_name, uint32_t number, uint64_t entry,
                           std::string_view name, std::string& out);
   std::string fingerprint_of(const Client& client);
+  static std::string behind_temporary_objects(const Client& client) {
+    return std::to_string(client.id) + ".temporary";
+  }
   static std::string run_under(std::string_view parsed_under, const Client& client);
   bool is_unsure_of_settings(const Client& client) const {
     return sets_locally_ || is_unsure_of_letters() || client.watch.asks_settings_of_texts();

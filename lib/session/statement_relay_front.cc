@@ -138,10 +138,11 @@ void StatementRelay::describe_statement(std::string_view server_name, uint32_t n
 // transaction that has changed what there is, a statement is the client's alone.
 std::string StatementRelay::fingerprint_of(const Client& client) {
   std::string fingerprint = client.statements.settings().fingerprint;
+  std::string owner;
   if (is_unsure_of_settings(client) || changes_objects_)
-    make_private(std::to_string(client.id) + "." + std::to_string(++last_private_), fingerprint);
-  else if (hides_names_ || has_temporary_objects(client))
-    make_private(std::to_string(client.id) + ".temporary", fingerprint);
+    owner = std::to_string(client.id) + "." + std::to_string(++last_private_);
+  if (hides_names_ || has_temporary_objects(client)) owner += behind_temporary_objects(client);
+  if (!owner.empty()) make_private(owner, fingerprint);
   return fingerprint;
 }
 

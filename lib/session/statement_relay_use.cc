@@ -347,7 +347,7 @@ bool StatementRelay::mind_settings(std::string_view name, Entry& entry, Client& 
 void StatementRelay::mind_temporary_objects(std::string_view name, Entry& entry, Client& client) {
   if (!hides_names_ && !has_temporary_objects(client)) return;
   const PreparedStatement& statement = *entry.statement;
-  const std::string id = std::to_string(client.id) + ".temporary";
+  const std::string id = behind_temporary_objects(client);
   if (!statement.is_known() || !statement.text->is_analysed ||
       statement.fingerprint.find(id) != std::string::npos)
     return;

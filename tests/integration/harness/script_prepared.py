@@ -208,3 +208,32 @@ def forgotten_in_a_pipeline(w):
         said(before, SYNC, query(text), after, SYNC, ready=3), said(before, SYNC, extended(text), after, *FORGOTTEN, ready=3),
         said(before, SYNC, query(text), bind((), "s1"), execute(), SYNC, parse("select 'again'", "s1"), SYNC, ready=4),
     ))
+
+
+LITERALS = ("select '01/02/2020'::date", "select '01/02/2020'::date, $1::int", "select '2020-06-01 12:00+00'::timestamptz::text", "select '1 day 2 hours'::interval",
+            "select 'Ä', length('ä'), 'a\\b'", "select coalesce(current_setting('app.tenant', true), ''), current_setting('DateStyle')", "select v from w", "select v, $1::text from w")
+LOCALLY = ("set local datestyle to 'iso, dmy'", "set local datestyle to german", "select set_config('DateStyle', 'iso, dmy', true)", "set local timezone to 'Asia/Tokyo'",
+           "set local intervalstyle to 'iso_8601'", "select set_config('TimeZone', 'Asia/Tokyo', true)", "set local search_path to {c}_b, public", "set local app.tenant to 'two'",
+           "set local standard_conforming_strings to off", "set local datestyle to default")
+
+
+@kind(3, "X")
+def parsed_behind_a_setting_of_its_transaction(w):
+    """Behind the end of the transaction it is not asked for: what its text means on another server is known to differ."""
+    r, name = w.r, w.r.choice(NAMES)
+    text = r.choice(LITERALS)
+    values = ["1"] if "$1" in text else ()
+
+    def sets():
+        words = r.choice(LOCALLY).format(c=w.schema)
+        return said(query(words) if r.random() < 0.5 else extended(words) + SYNC)
+    steps = [] if w.in_transaction else [said(query("begin"))]
+    steps += [sets(), said(close("S", name), parse(text, name), describe("S", name) if r.random() < 0.3 else b"", SYNC)]
+    for _ in range(r.randint(1, 3)):
+        steps.append(said(bind(values, name), describe() if r.random() < 0.3 else b"", execute(), SYNC))
+        if r.random() < 0.4:
+            steps.append(sets())
+    steps += [said(close("S", name), SYNC), said(query(r.choice(("commit", "rollback"))))]
+    w.named.pop(name, None)
+    w.in_transaction = False
+    return steps
