@@ -77,6 +77,8 @@ ParseSettingsPtr parse_settings_of(const StartupSettings& startup, const Paramet
   auto settings = std::make_shared<ParseSettings>();
   settings->fingerprint = fingerprint_of(all);
   settings->literals = literals_in(settings->fingerprint);
+  const auto level = value_in(settings->fingerprint, "client_min_messages");
+  settings->hears_debug = level && base::lower(*level).starts_with("debug");
   for (const auto& [name, value] : all.entries())
     if (name.find('.') != std::string::npos)
       settings->custom.append(name).append(1, '\0').append(value).append(1, '\0');

@@ -21,6 +21,7 @@ struct ParseSettings {
   std::string literals;  // that part of it that decides what literals mean whenever a text is parsed
   std::string
       custom;  // custom settings, which plans may hold all the same (functions wrongly declared IMMUTABLE)
+  bool hears_debug = false;  // PostgreSQL tells of each Parse, by a DEBUG line
 };
 using ParseSettingsPtr = std::shared_ptr<const ParseSettings>;
 

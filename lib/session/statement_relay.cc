@@ -216,7 +216,8 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
     fresh.parameters = kNoParameters;
     fresh.shape = RowShape::kNotCompared;
     statement = client.source.share(fresh);
-    is_there = !statement->text->has_rows_of_its_parse && statements_.find(*statement) != 0;
+    is_there = !statement->text->has_rows_of_its_parse && !client.statements.settings().hears_debug &&
+               statements_.find(*statement) != 0;
   } else if (fresh.text != nullptr && client.shares_parses) {
     if (const auto* copy = statements_.find_like(fresh)) {
       statement = copy->statement;

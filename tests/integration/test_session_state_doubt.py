@@ -428,6 +428,19 @@ def test_what_postgres_says_while_it_runs_something_follows_the_answer_to_what_w
     told_alike(tidepool, postgres, story)
 
 
+@pytest.mark.parametrize("text", ["begin", "set work_mem to '2MB'", "do $$ begin end $$"])
+@pytest.mark.parametrize("how", ["set client_min_messages to 'DEBUG2'", "select set_config('client_min_messages', 'debug5', false)"])
+def test_who_hears_debug_lines_hears_of_each_parse(tidepool, postgres, how, text):
+    """Of those too that are answered here for others: the text is no query, and is prepared."""
+    def story(side):
+        client = side.connect()
+        side.say(client, wire.query("set client_min_messages to debug2"))
+        side.say(client, wire.query(how))
+        for _ in range(3):
+            side.say(client, wire.close("S", "mine") + prepare(text, "mine"))
+    told_alike(tidepool, postgres, story)
+
+
 def test_how_long_something_took_is_said_behind_it(superusers_pool, postgres):
     daemon = superusers_pool()
     order = []
