@@ -303,6 +303,7 @@ void ClientSession::question_answered(bool is_answered) {
       pooled_->told_all = {};  // what the client was told of something that it has RESET is not so any more
     }
     see_statements(state);
+    server_->relay.statements_are_known();
     watch.answered(state);
     if ((watch.pins() & session::bit(session::Pin::Prepared)) == 0) pooled_->statements.forget_own();
   } else {

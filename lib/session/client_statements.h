@@ -29,6 +29,9 @@ class ClientStatements {
     bool is_unsure = false;  // parsed when nobody knew what the session had SET before
     std::shared_ptr<const std::string> parsed_under = nullptr;  // ... and what turned out (a fingerprint)
     std::shared_ptr<const std::string> rows = nullptr;  // has_rows_of_its_parse: how it was described then
+    // It stood there for sure when Parses had this number: its own, or one since. The unnamed one is never
+    // deallocated with all.
+    uint64_t there_at = UINT64_MAX;
   };
 
   // Null: there is none of that name (any more).
@@ -37,7 +40,9 @@ class ClientStatements {
     return found != entries_.end() && found->second.era >= era_ ? &found->second : nullptr;
   }
   Entry& set(std::string_view name, StatementPtr statement) {
-    return put(name, {std::move(statement), era_, ++last_number_, settings_version_});
+    Entry& fresh = put(name, {std::move(statement), era_, ++last_number_, settings_version_});
+    fresh.there_at = fresh.number;
+    return fresh;
   }
   // The one that has this number, whether it is about to end or not. Null: it stands under that name no more.
   Entry* find(std::string_view name, uint64_t number) {
@@ -69,6 +74,12 @@ class ClientStatements {
     if (counts) bytes_ += bytes_of(name, entry);
   }
   void note_own() { has_own_ = true; }
+  // It stands there now, as if it had been parsed just now.
+  void is_there(Entry& entry) {
+    if (entry.number != 0) entry.there_at = ++last_number_;
+  }
+  // Of the latest Parse.
+  uint64_t last_number() const { return last_number_; }
   size_t size() const { return entries_.size(); }
   // Of names and texts, the unnamed one's too; a text that others have as well counts whole for each.
   size_t bytes() const { return bytes_ + unnamed.size(); }
@@ -124,13 +135,19 @@ class ClientStatements {
   // Another one than at any time when literals meant something else.
   uint64_t settings_version() const { return settings_version_; }
 
-  // DEALLOCATE ALL is on its way: what comes behind it finds no names. Returns what ends it.
-  uint32_t begin_era() { return era_++; }
-  // It did happen, or (the era that begin_era() returned) did not.
-  void end_era() {
-    forget_if([this](const Entry& entry) { return entry.era < era_; });
+  // DEALLOCATE ALL is on its way: what comes behind it finds no names of before. No era is begun twice: one
+  // that is undone may leave names behind, which the next one is to take along.
+  Era begin_era() {
+    const uint32_t before = std::exchange(era_, ++last_era_);
+    return {era_, before};
   }
-  void undo_era(uint32_t before) { era_ = before; }
+  // It did happen, or did not. (Others may have begun behind it.)
+  void end_era(Era ended) {
+    forget_if([ended](const Entry& entry) { return entry.era < ended.number; });
+  }
+  void undo_era(Era undone) {
+    if (era_ == undone.number) era_ = undone.before;
+  }
 
   // Of the unnamed statement: the body of the Parse message that made it, whole. Empty: there is none, or
   // `unnamed_is_long`.
@@ -176,7 +193,7 @@ class ClientStatements {
   uint64_t last_number_ = 0;
   uint64_t settings_version_ = 0;
   uint64_t last_unnamed_version_ = 0;
-  uint32_t era_ = 0;
+  uint32_t era_ = 0, last_era_ = 0;
   bool has_unsure_ = false;
   bool has_own_ = false;
 };

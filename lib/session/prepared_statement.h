@@ -52,6 +52,11 @@ struct PreparedStatement {
 // Held by the book, by each client that has it under some name, and by each server that has it prepared.
 using StatementPtr = std::shared_ptr<const PreparedStatement>;
 
+// Between one DEALLOCATE ALL and the next, and the one in front of it.
+struct Era {
+  uint32_t number = 0, before = 0;
+};
+
 // Where the relay gets shared statements from; called on the session's worker.
 class StatementSource {
  public:

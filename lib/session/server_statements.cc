@@ -122,13 +122,13 @@ void ServerStatements::give_up_unknown() {
   give_up_if([](const Copy& copy) { return !copy.statement->is_known(); });
 }
 
-void ServerStatements::end_era() {
+void ServerStatements::end_era(Era ended) {
   for (auto copy = copies_.begin(); copy != copies_.end();) {
     const auto at = copy++;
-    if (at->era < era_) forget(at);
+    if (at->era < ended.number) forget(at);
   }
   unwanted.clear();
-  witness_ = witness();
+  if (witness_era_ < ended.number) witness_ = 0;
   if (question == Question::Prepared) question = Question::NotThere;
 }
 

@@ -17,7 +17,8 @@ struct Hints {
   bool temporary = false;  // "mp", of TEMP and pg_temp, or a bracket, which may be a call's
 };
 
-// So many pairs of letters at once: a loop of a known length without a branch becomes a few vector instructions.
+// So many pairs of letters at once: a loop of a known length without a branch becomes a few vector
+// instructions.
 constexpr size_t kBlock = 16;
 
 class Reader {
@@ -28,8 +29,7 @@ class Reader {
       const auto next = static_cast<uint8_t>(text[i + 1] | 0x20);
       lasts_[i] |= static_cast<uint8_t>((one == 'e') & (next == 'e')) |
                    static_cast<uint8_t>((one == 'd') & (next == 'b'));
-      temporary_[i] |=
-          static_cast<uint8_t>((one == 'm') & (next == 'p')) | static_cast<uint8_t>(one == '(');
+      temporary_[i] |= static_cast<uint8_t>((one == 'm') & (next == 'p')) | static_cast<uint8_t>(one == '(');
     }
   }
   Hints hints() const { return {is_set(lasts_), is_set(temporary_)}; }

@@ -66,7 +66,7 @@ bool StatementRelay::is_enough(char type, base::Bytes body, size_t body_size) {
 
 StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, Client& client,
                                                  std::string& out) {
-  const char type = message.type;
+  const char type = said_ = message.type;
   if (in_front_ == InFront::Failed && type == 'Q') {  // its answer was the error in front of it
     end_unnamed_by_query(client);
     unnamed_of_ = kSomebody;
@@ -111,7 +111,9 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
         deallocate_all(client);
         return Pass::AsItIs;
       }
-      if (execute_deallocates_.number != 0 && tracker_.client_sent_marked(type)) {
+      if (execute_deallocates_.number != 0) {
+        ask_witness(execute_deallocates_.name, execute_deallocates_.witness, out);
+        if (!tracker_.client_sent_marked(type)) return Pass::AsItIs;
         mark_deallocate(client);
         return Pass::AsItIs;
       }
@@ -197,7 +199,7 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
   const bool is_own = known != nullptr && known->is_own;
   if ((!is_whole && !is_collected) || client.max_prepared_statements == 0 || may_be_own || is_own)
     return parse_own(message, name, client, out);
-  if (known != nullptr) return parse_again(message, name, *known, client, out);
+  if (known != nullptr) return parse_again(message, name, *known, out);
 
   if (client.statements.bytes() + name.size() + message.size > client.most_bytes)
     return refuse('B', kTooManyOfClient, out);
@@ -216,10 +218,12 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
     fresh.parameters = kNoParameters;
     fresh.shape = RowShape::kNotCompared;
     statement = client.source.share(fresh);
+    const uint32_t there = statements_.find(*statement);
     is_there = !statement->text->has_rows_of_its_parse && !client.statements.settings().hears_debug &&
-               statements_.find(*statement) != 0;
+               there != 0 && there >= last_doubt().copies;
   } else if (fresh.text != nullptr && client.shares_parses) {
-    if (const auto* copy = statements_.find_like(fresh)) {
+    const auto* copy = statements_.find_like(fresh);
+    if (copy != nullptr && copy->number >= last_doubt().copies) {
       statement = copy->statement;
       is_there = true;
     }
@@ -283,11 +287,14 @@ StatementRelay::Pass StatementRelay::parse_own(const wire::Message& message, std
 
 // PostgreSQL is to say that there is one: if it is not here, anything under a name of ours will do.
 StatementRelay::Pass StatementRelay::parse_again(const wire::Message& message, std::string_view name,
-                                                 const Entry& entry, const Client& client, std::string& out) {
-  // If all was deallocated, the name is free: then the text can be parsed in the place of what was there.
-  const uint32_t witness = statements_.witness();
-  if (witness != 0 && client.watch.asks_statements() && message.is_whole()) {
-    append_renamed(message, name, statements_.name_of(witness), out);
+                                                 const Entry& entry, std::string& out) {
+  // If all was deallocated, the name is free: then the text can be parsed in the place of what was there. One
+  // that is too long to be said twice has another said for it.
+  if (const uint32_t witness = witness_of(entry)) {
+    if (message.is_whole())
+      append_renamed(message, name, statements_.name_of(witness), out);
+    else
+      wire::append_parse(out, statements_.name_of(witness), "ROLLBACK");
     wire::append_flush(out);
     tracker_.client_sent_marked('P');
     Mark& parsed = mark(Mark::Kind::ParseOfWitness);
@@ -297,7 +304,7 @@ StatementRelay::Pass StatementRelay::parse_again(const wire::Message& message, s
     return Pass::Wait;
   }
   uint32_t number = statements_.find(*entry.statement);
-  if (number == 0) {
+  if (number == 0 || !is_as_old(number, entry)) {
     number = statements_.fresh_number();
     wire::append_parse(out, statements_.name_of(number), "ROLLBACK");
     tracker_.client_sent_marked('P');
@@ -550,8 +557,8 @@ StatementRelay::Pass StatementRelay::query_deallocating(std::string_view text,
   need_own_sequences(traits, client, out);
   changes_ = changes_of(traits);
   const auto& named = traits.named_statements.front();
-  if (tracker_.status() != 'E') ask_witness(named.name, client, out);
-  execute_deallocates_ = {prepare_nothing(out), named.name};
+  ask_witness(named.name, witness_of(*named_by(traits, client)), out);
+  execute_deallocates_ = {prepare_nothing(out), named.name, 0};
   in_front_ = InFront::OfQuery;
   std::string changed(text);
   changed.replace(named.at, named.size, statements_.name_of(execute_deallocates_.number));

@@ -144,6 +144,8 @@ class StatementRelay {
   // Only these are there: by DEALLOCATE ALL the client's own are gone with the others, but for those that it
   // has prepared behind that.
   void lose_all_but(ServerStatements::Census those, ClientStatements& statements);
+  // The server has said what is there.
+  void statements_are_known() { doubts_.clear(); }
   // What it has is not what was believed.
   void forget() { statements_.clear(); }
   // Something of ours used the unnamed statement and closed it.
@@ -183,7 +185,7 @@ class StatementRelay {
     bool done = false;    // DEALLOCATE
     uint32_t number = 0;  // of the statement on the server; 0: it is not under a name of ours
     uint64_t entry = 0;   // tells: the client's statement, or its unnamed one's version
-    uint32_t client_era = 0, server_era = 0;
+    Era client_era, server_era;
     std::string name;             // the client's; DescribeAsParsed: the RowDescription that is told
     std::optional<Entry> before;  // what the name stood for
     std::unique_ptr<base::Error> error;
@@ -198,7 +200,8 @@ class StatementRelay {
     void reset() {
       kind = Kind::Nothing;
       tells = done = false;
-      number = client_era = server_era = 0;
+      number = 0;
+      client_era = server_era = {};
       entry = 0;
       name.clear();
       before.reset();
@@ -210,11 +213,15 @@ class StatementRelay {
     }
   };
 
+  struct Doubt {
+    uint64_t entries = 0;  // the client's statements
+    uint32_t copies = 0;   // the server's
+  };
+
   // What the client says (statement_relay.cc).
   Pass parse(const wire::Message& message, Client& client, std::string& out);
   Pass parse_own(const wire::Message& message, std::string_view name, Client& client, std::string& out);
-  Pass parse_again(const wire::Message& message, std::string_view name, const Entry& entry,
-                   const Client& client, std::string& out);
+  Pass parse_again(const wire::Message& message, std::string_view name, const Entry& entry, std::string& out);
   Pass parse_unnamed(const wire::Message& message, std::string_view text, Client& client, std::string& out);
   Pass close(const wire::Message& message, Client& client);
   Pass query(const wire::Message& message, Client& client, std::string& out);
@@ -241,7 +248,7 @@ class StatementRelay {
   Pass bind(const wire::Message& message, Client& client, std::string& out);
   Pass describe(const wire::Message& message, Client& client, std::string& out);
   Pass describe_as_parsed(const wire::Message& message, std::string_view name, const Entry& entry,
-                          const Client& client, std::string& out);
+                          std::string& out);
   std::optional<base::Error> note_use(const wire::Message& message, const sql::StatementTraits& traits,
                                       std::string_view text, bool is_noted, Client& client, std::string& out);
   // `number`: of the copy to be used.
@@ -250,7 +257,7 @@ class StatementRelay {
     // The usual case: it is there, and nothing has changed.
     auto* copy = statements_.find_copy(*entry.statement);
     if (copy != nullptr && asked_.number == 0 && !hides_names_ && !sets_custom_locally_ &&
-        entry.settings == client.statements.settings_version() &&
+        entry.settings == client.statements.settings_version() && is_as_old(copy->number, entry) &&
         !entry.statement->traits().names_statements()) {
       number = copy->number;
       ++copy->uses;
@@ -259,8 +266,8 @@ class StatementRelay {
     return make_ready(name, entry, client, number, out);
   }
   Ready make_ready(std::string_view name, Entry& entry, Client& client, uint32_t& number, std::string& out);
-  Ready make_ready_named(std::string_view name, Entry& entry, Client& client, uint32_t& number,
-                         std::string& out);
+  Ready make_ready_named(std::string_view name, Entry& entry, uint32_t witness, Client& client,
+                         uint32_t& number, std::string& out);
   Ready answered(Entry& entry, std::string_view name, Client& client, uint32_t& number);
   static Entry* named_by(const sql::StatementTraits& traits, Client& client);
   uint32_t prepare_nothing(std::string& out);
@@ -286,7 +293,18 @@ class StatementRelay {
   void need_own_sequences(const sql::StatementTraits& traits, Client& client, std::string& out);
   static bool may_deallocate_unseen(const sql::StatementTraits& traits, Client& client);
   void leave_witness(const Client& client, std::string& out);
-  void ask_witness(std::string_view name, const Client& client, std::string& out);
+  // All may have been deallocated since the client parsed it, or since it stood on this server.
+  bool is_in_doubt(const Entry& entry) const {
+    return !doubts_.empty() && entry.there_at < doubts_.front().entries;
+  }
+  bool is_in_doubt(uint32_t number) const { return !doubts_.empty() && number < doubts_.front().copies; }
+  // If not, that the copy is there does not tell that the client's statement is, or the other way round.
+  bool is_as_old(uint32_t number, const Entry& entry) const {
+    return is_in_doubt(number) == is_in_doubt(entry);
+  }
+  uint32_t witness_of(const Entry& entry);
+  Doubt last_doubt() const { return doubts_.empty() ? Doubt() : doubts_.back(); }
+  void ask_witness(std::string_view name, uint32_t witness, std::string& out);
   void close_unwanted(const Client& client, std::string& out);
   void make_room(const Client& client, std::string& out);
   void describe_unseen(std::string& out);
@@ -368,10 +386,13 @@ class StatementRelay {
   void read_rest(base::Bytes piece, Client& client);
   void is_described(uint32_t number, uint64_t entry, std::string_view name, uint64_t shape, Client& client);
   Entry* entry_of(std::string_view name, uint64_t number, ClientStatements& statements);
-  void lose_before(uint32_t first, ClientStatements& statements);
+  const Entry* entry_in_front(std::string_view name, ClientStatements& statements);
+  void lose(uint32_t number, std::string_view name, ClientStatements& statements);
+  void lose_noticed(ClientStatements& statements);
   void settle_front(ClientStatements& statements);
   void drop_front(size_t count, ClientStatements& statements, bool first_has_run);
   void take_back(Mark& mark, ClientStatements& statements, bool has_run);
+  void undo_eras(const Mark& undone, ClientStatements& statements);
   void leave_to_next_unnamed(Mark& mark, bool has_run);
   void pop_mark();
   void nothing_is_asked();
@@ -396,6 +417,7 @@ class StatementRelay {
   static Changes changes_of(const sql::StatementTraits& traits);
   Changes changes_, bound_changes_;  // of what was sent last, of what was bound
   bool flushes_ = false;
+  char said_ = '\0';               // the type of what the client sent last
   bool batch_has_run_ = false;     // something of the client's
   bool batch_binds_ = false;       // or anything else that must not be parted from its batch
   bool leaves_out_ready_ = false;  // the answer to a Sync of ours
@@ -409,6 +431,7 @@ class StatementRelay {
   struct {
     uint32_t number = 0;          // what is deallocated on the server
     std::string name;             // ... for what the client has under this name
+    uint32_t witness = 0;         // ... unless this one is gone. 0: it is there
   } execute_deallocates_;         // ... or of such a DEALLOCATE
   bool changes_letters_ = false;  // it may have, in this transaction
   static constexpr std::initializer_list<sql::Trait> kMayChangeLetters{
@@ -419,8 +442,14 @@ class StatementRelay {
     std::string name;     // ... which is the client's statement of this name
   } execute_uses_;        // The next Execute is of such an EXECUTE
   uint32_t last_private_ = 0;
-  uint32_t doubted_at_ = 0;   // the last number in front of what may have deallocated all
-  uint32_t lost_before_ = 0;  // those of lower numbers, as the error says that is being told
+  // What may have deallocated all since it was known last what is there: what has lower numbers stood there
+  // before. If there are too many, the last stands for those behind.
+  static constexpr size_t kMostDoubts = 100;
+  std::vector<Doubt> doubts_;
+  struct {
+    uint32_t number = 0;
+    std::string name;
+  } lost_;  // it is not there, as the error says that is being told
   // Its Parse is on its way, and its Describe goes in front of what follows.
   struct Undescribed {
     uint32_t number = 0;

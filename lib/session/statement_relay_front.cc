@@ -85,16 +85,27 @@ bool StatementRelay::may_deallocate_unseen(const sql::StatementTraits& traits, C
 // In front of whatever may deallocate all statements unseen: by this one it is seen, even where none of the
 // client's is.
 void StatementRelay::leave_witness(const Client& client, std::string& out) {
-  if (!client.watch.asks_statements() || !client.statements.has_shared()) return;
-  if (statements_.witness() == 0) statements_.set_witness(prepare_nothing(out));
-  doubted_at_ = statements_.last_number();
+  if (!client.watch.asks_statements()) return;
+  if (client.statements.has_shared() && !statements_.has_witness())
+    statements_.set_witness(prepare_nothing(out));
+  if (doubts_.size() >= kMostDoubts) doubts_.pop_back();
+  doubts_.push_back({client.statements.last_number() + 1, statements_.last_number() + 1});
 }
 
-// The client's statement is about to be prepared where that may have happened: if the witness is gone, so is
-// the client's, and this error is the client's.
-void StatementRelay::ask_witness(std::string_view name, const Client& client, std::string& out) {
-  if (name.empty() || !client.watch.asks_statements() || statements_.witness() == 0) return;
-  describe_statement(statements_.name_of(statements_.witness()), statements_.witness(), 0, name, out);
+// What was there when the client's statement was, if all may have been deallocated since: if that is gone, so
+// is the client's. What the client has parsed behind the first doubt has a copy of its own here. 0: there is
+// nothing to ask.
+uint32_t StatementRelay::witness_of(const Entry& entry) {
+  if (is_in_doubt(entry)) return statements_.witness();
+  const uint32_t own = entry.there_at < last_doubt().entries ? statements_.find(*entry.statement) : 0;
+  return is_as_old(own, entry) ? own : 0;
+}
+
+// The client's statement of this name is about to be prepared where it may be lost: if `witness` is gone,
+// this error is the client's.
+void StatementRelay::ask_witness(std::string_view name, uint32_t witness, std::string& out) {
+  if (witness == 0 || (said_ == 'Q' && tracker_.status() == 'E')) return;  // there a Query fails anyway
+  describe_statement(statements_.name_of(witness), witness, 0, name, out);
 }
 
 StatementRelay::Mark& StatementRelay::inject_close(uint32_t number, std::string_view name, std::string& out) {

@@ -126,8 +126,7 @@ StatementRelay::Reply StatementRelay::see_error(Mark& mark, base::Bytes body, Cl
   // knows. What others have done was found out before this client got the server.
   const bool is_use = mark.kind == Mark::Kind::Use || mark.kind == Mark::Kind::InjectedDescribe;
   if (is_use && field_of_error(body, 'C') == "26000") {
-    lost_before_ =
-        (client.watch.asks_statements() ? std::max(doubted_at_, mark.number) : statements_.last_number()) + 1;
+    lost_ = {mark.number, mark.name};
     client.statements.forget_own();
     client.watch.note_everything("DEALLOCATE");
   }
@@ -235,6 +234,14 @@ StatementRelay::Entry* StatementRelay::entry_of(std::string_view name, uint64_t 
   return nullptr;
 }
 
+// What the name stood for in front of what is not answered yet.
+const StatementRelay::Entry* StatementRelay::entry_in_front(std::string_view name,
+                                                            ClientStatements& statements) {
+  for (size_t i = 0; i < marks_.size(); ++i)
+    if (marks_[i].before && marks_[i].name == name) return &*marks_[i].before;
+  return statements.find(name);
+}
+
 void StatementRelay::tell_fakes(uint32_t count, std::string& out) {
   for (; count > 0 && has_marks(); --count) {
     if (marks_.front().kind == Mark::Kind::FakeClose)
@@ -257,18 +264,18 @@ void StatementRelay::settle_front(ClientStatements& statements) {
   if (!has_marks()) return;
   Mark& mark = marks_.front();
   if (mark.kind == Mark::Kind::DeallocateAll && mark.done) {
-    statements.end_era();
-    statements_.end_era();
+    statements.end_era(mark.client_era);
+    statements_.end_era(mark.server_era);
   } else if (mark.kind == Mark::Kind::DeallocateAll ||
              (mark.kind == Mark::Kind::DeallocateOne && !mark.done)) {
     take_back(mark, statements, true);
   } else if (mark.kind == Mark::Kind::ParseOfWitness) {
-    lose_before(doubted_at_ + 1, statements);
+    lose(mark.number, mark.name, statements);
     statements_.unwanted.push_back(mark.number);
     asked_.number = 0;
   }
   pop_mark();
-  if (lost_before_ != 0) lose_before(std::exchange(lost_before_, 0), statements);
+  lose_noticed(statements);
 }
 
 // They were skipped, or will never be answered. The last first: each leaves things as it found them.
@@ -276,7 +283,7 @@ void StatementRelay::drop_front(size_t count, ClientStatements& statements, bool
   count = std::min(count, marks_.size());
   for (size_t i = count; i-- > 0;) take_back(marks_[i], statements, first_has_run && i == 0);
   for (; count > 0; --count) pop_mark();
-  if (lost_before_ != 0) lose_before(std::exchange(lost_before_, 0), statements);
+  lose_noticed(statements);
 }
 
 // What a later one replaces is not what this one would have made: if it was skipped, it is what there was
@@ -301,6 +308,19 @@ void StatementRelay::leave_to_next_unnamed(Mark& mark, bool has_run) {
       later.unnamed_here_before = mark.unnamed_here_before;
       later.unnamed_of_before = mark.unnamed_of_before;
     }
+  }
+}
+
+// What was begun behind it begins where it did.
+void StatementRelay::undo_eras(const Mark& undone, ClientStatements& statements) {
+  statements.undo_era(undone.client_era);
+  statements_.undo_era(undone.server_era);
+  for (size_t i = 0; i < marks_.size(); ++i) {
+    Mark& later = marks_[i];
+    if (later.kind != Mark::Kind::DeallocateAll) continue;
+    if (later.client_era.before != undone.client_era.number) continue;
+    later.client_era.before = undone.client_era.before;
+    later.server_era.before = undone.server_era.before;
   }
 }
 
@@ -353,8 +373,7 @@ void StatementRelay::take_back(Mark& mark, ClientStatements& statements, bool ha
       }
       break;
     case Kind::DeallocateAll:
-      statements.undo_era(mark.client_era);
-      statements_.undo_era(mark.server_era);
+      undo_eras(mark, statements);
       return;
     case Kind::DeallocateOne:
       if (mark.number != 0) statements_.unwanted.push_back(mark.number);
@@ -391,7 +410,9 @@ bool StatementRelay::leave() {
   while (has_marks()) pop_mark();
   nothing_is_asked();
   nothing_is_deallocated();
-  lost_before_ = 0;
+  lost_.number = 0;
+  statements_are_known();
+  executed_.clear();
   execute_deallocates_all_ = unnamed_is_noted_ = unnamed_is_unbound_ = false;
   bound_changes_ = changes_ = {};
   batch_binds_ = batch_has_run_ = leaves_out_ready_ = false;
@@ -403,18 +424,38 @@ bool StatementRelay::leave() {
 }
 
 void StatementRelay::lose_all_but(ServerStatements::Census those, ClientStatements& statements) {
-  if (const auto first = statements_.first_of(those)) lose_before(*first, statements);
+  const auto first = statements_.first_of(those);
+  if (!first) return;
+  const auto lost = std::find_if(doubts_.rbegin(), doubts_.rend(),
+                                 [&](const Doubt& doubt) { return doubt.copies <= *first; });
+  statements.forget_if([&](const Entry& entry) {
+    const bool is_lost =
+        lost != doubts_.rend() ? entry.there_at < lost->entries : statements_.find(*entry.statement) < *first;
+    return !entry.is_own && is_lost;
+  });
+  statements_.clear_before(*first);
 }
 
-void StatementRelay::lose_before(uint32_t first, ClientStatements& statements) {
-  statements.forget_if(
-      [&](const Entry& entry) { return !entry.is_own && statements_.find(*entry.statement) < first; });
-  statements_.clear_before(first);
+// What stood there with the client's statement of this name is gone, and so is whatever was prepared before.
+void StatementRelay::lose(uint32_t number, std::string_view name, ClientStatements& statements) {
+  Doubt before{statements.last_number() + 1, statements_.last_number() + 1};
+  if (!doubts_.empty()) {
+    const Entry* entry = entry_in_front(name, statements);
+    before = {entry != nullptr ? entry->there_at + 1 : 0, number + 1};
+    if (is_in_doubt(number))
+      before = {std::max(before.entries, doubts_.front().entries),
+                std::max(before.copies, doubts_.front().copies)};
+  }
+  statements.forget_if([&](const Entry& entry) { return !entry.is_own && entry.there_at < before.entries; });
+  statements_.clear_before(before.copies);
+}
+
+void StatementRelay::lose_noticed(ClientStatements& statements) {
+  if (lost_.number != 0) lose(std::exchange(lost_.number, 0), lost_.name, statements);
 }
 
 void StatementRelay::discarded() {
   statements_.clear();
-  statements_.end_era();
 }
 
 }  // namespace tidepool::session

@@ -136,8 +136,7 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
     }
     return as_it_is('D');
   }
-  if (entry->rows != nullptr && !is_of_fresh_one)
-    return describe_as_parsed(message, name, *entry, client, out);
+  if (entry->rows != nullptr && !is_of_fresh_one) return describe_as_parsed(message, name, *entry, out);
   if (must_know_status(*entry->statement, client)) return Pass::Wait;
   uint32_t number = 0;
   switch (use(name, *entry, client, number, out)) {
@@ -164,9 +163,8 @@ StatementRelay::Pass StatementRelay::describe(const wire::Message& message, Clie
 // PostgreSQL describes a FETCH as it was when it was parsed, and ends in a crash if there is no cursor now.
 // What is asked in its place fails in a failed transaction as that would: if it has rows.
 StatementRelay::Pass StatementRelay::describe_as_parsed(const wire::Message& message, std::string_view name,
-                                                        const Entry& entry, const Client& client,
-                                                        std::string& out) {
-  ask_witness(name, client, out);
+                                                        const Entry& entry, std::string& out) {
+  ask_witness(name, witness_of(entry), out);
   const uint32_t number = prepare_stand_in(entry.rows->empty() ? "ROLLBACK" : "SHOW server_version",
                                            entry.statement->text->types, out);
   statements_.unwanted.push_back(number);
@@ -214,18 +212,25 @@ StatementRelay::Entry* StatementRelay::unnamed_entry(Client& client) {
 StatementRelay::Ready StatementRelay::make_ready(std::string_view name, Entry& entry, Client& client,
                                                  uint32_t& number, std::string& out) {
   if (asked_.number != 0 && asked_.entry == entry.number) return answered(entry, name, client, number);
+  const uint32_t witness = witness_of(entry);
   if (!mind_settings(name, entry, client)) return Ready::NoMemory;
-  if (entry.statement->traits().names_statements()) return make_ready_named(name, entry, client, number, out);
+  if (entry.statement->traits().names_statements())
+    return make_ready_named(name, entry, witness, client, number, out);
   mind_temporary_objects(name, entry, client);
   if (sets_custom_locally_) mind_plan(*entry.statement);
   number = statements_.find(*entry.statement);
-  if (number != 0) return Ready::Yes;
+  if (number != 0 && is_as_old(number, entry)) return Ready::Yes;
+  if (number != 0 && is_in_doubt(entry)) {
+    ask_witness(name, witness, out);
+    return Ready::Yes;
+  }
   if (tracker_.ready_owed() > 0 && has_to_set_for_parse(*entry.statement, client)) return Ready::Asked;
 
   for (const auto& [answered, there] : executed_)
     if (answered == entry.number) return static_cast<void>(number = there), Ready::Yes;
 
   const bool is_failed = tracker_.is_quiet() && tracker_.status() == 'E';  // there it fails
+  ask_witness(name, witness, out);
   number = prepare(name, entry, client, out);
   const PreparedStatement& statement = *entry.statement;
   const auto* copy = statements_.of_number(number);
@@ -251,6 +256,7 @@ StatementRelay::Ready StatementRelay::answered(Entry& entry, std::string_view na
   if (entry.statement->is_known() && here->shape != entry.statement->shape) return Ready::OtherRows;
   if (in_front_ == InFront::OfWaitingQuery) executed_.emplace_back(entry.number, number);
   if (answer.is_for_once) return Ready::Yes;
+  if (!doubts_.empty()) client.statements.is_there(entry);
   client.statements.becomes(name, entry, here);
   return Ready::Yes;
 }
@@ -281,8 +287,8 @@ uint32_t StatementRelay::prepare_stand_in(std::string_view text, base::Bytes typ
 }
 
 // EXECUTE and DEALLOCATE of the client's other statements: in its text they have names of ours.
-StatementRelay::Ready StatementRelay::make_ready_named(std::string_view name, Entry& entry, Client& client,
-                                                       uint32_t& number, std::string& out) {
+StatementRelay::Ready StatementRelay::make_ready_named(std::string_view name, Entry& entry, uint32_t witness,
+                                                       Client& client, uint32_t& number, std::string& out) {
   const PreparedStatement& statement = *entry.statement;
   const auto& traits = statement.traits();
   const std::string& text = statement.text->text;
@@ -290,14 +296,16 @@ StatementRelay::Ready StatementRelay::make_ready_named(std::string_view name, En
   auto* other = named_by(traits, client);
   if (other == nullptr || other == &entry) {
     number = statements_.find(statement);
-    if (number == 0) number = prepare(name, entry, client, out);
+    if (number != 0 && is_as_old(number, entry)) return Ready::Yes;
+    ask_witness(name, witness, out);
+    if (number == 0 || !is_in_doubt(entry)) number = prepare(name, entry, client, out);
     return Ready::Yes;
   }
-  ask_witness(name, client, out);
+  ask_witness(name, witness, out);
   std::string target;
   if (is_deallocate(text, traits, true)) {
     // The server need not have it: what is deallocated there is nothing.
-    execute_deallocates_ = {prepare_nothing(out), named.name};
+    execute_deallocates_ = {prepare_nothing(out), named.name, witness_of(*other)};
     target = statements_.name_of(execute_deallocates_.number);
   } else {
     static_cast<void>(client.watch.note(other->statement->traits(), text, client.policy));
@@ -311,7 +319,7 @@ StatementRelay::Ready StatementRelay::make_ready_named(std::string_view name, En
   in_our_words.run_under = std::string(kInOurWords) + target;
   const StatementPtr known = client.source.share(in_our_words);
   number = statements_.find(*known);
-  if (number != 0) return Ready::Yes;
+  if (number != 0 && (is_as_old(number, entry) || is_in_doubt(entry))) return Ready::Yes;
   make_room(client, out);
   number = statements_.add(known);
   {
@@ -393,12 +401,11 @@ uint32_t StatementRelay::prepare(std::string_view name, Entry& entry, Client& cl
     wanted.fingerprint = with_letters_of(wanted.fingerprint, fingerprint_of(client));
   if (wanted.is_known() && wanted != *entry.statement && !is_for_once) {
     const StatementPtr shared = client.source.share(wanted);
-    if (const uint32_t number = statements_.find(*shared)) {
+    if (const uint32_t number = statements_.find(*shared); number != 0 && is_as_old(number, entry)) {
       client.statements.becomes(name, entry, shared);
       return number;
     }
   }
-  ask_witness(name, client, out);
   make_room(client, out);
   if (is_analysed) wanted.shape = RowShape::kUnknown;
   const StatementPtr fresh =

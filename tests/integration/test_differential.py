@@ -15,7 +15,7 @@ from harness.wire import FLUSH, SYNC, extended, message, query
 SCRIPTS, CLIENTS, SERVERS = 500, 12, 3
 
 # Kinds of steps and features of scripts that differ still, and are said by tools/differential only.
-UNMENDED = ("statements_are_lost_inside",)
+UNMENDED = ()
 
 
 @pytest.mark.workers

@@ -267,6 +267,59 @@ def test_a_name_that_was_lost_inside_is_free_in_its_transaction(tidepool, postgr
     told_alike(tidepool, postgres, story, prepares=[DEALLOCATES], size=2)
 
 
+LOSES, MAY_LOSE = "do $$ begin execute 'deallo' || 'cate all'; end $$", "do $$ begin execute 'select 1'; end $$"
+NEW, LONG = prepare("select 'new'", "new"), prepare(f"select 'again', length('{'x' * 70_000}')", "kept")
+# What a client says in a transaction on a server that has none of its statements: "kept", of "select 'kept'"; "shown", of a command; "lost", which loses all of them.
+BEHIND_A_LOSS = {
+    "what is prepared behind it runs": [LOSES, NEW, run((), "new"), run((), "new")],
+    "and is described": [LOSES, NEW, wire.describe("S", "new") + wire.SYNC],
+    "and is executed by SQL": [LOSES, NEW, "execute new"],
+    "and is deallocated": [LOSES, NEW, "deallocate new", run((), "new")],
+    "and loses all again": [LOSES, prepare(LOSES, "new", described=False), run((), "new"), run((), "new")],
+    "and is not lost with the others": [LOSES, NEW, MAY_LOSE, "savepoint s", run((), "kept"), "rollback to s", run((), "new")],
+    "and is by the next loss": [LOSES, NEW, LOSES, run((), "new")],
+    "and is not by one that did not run": [LOSES, NEW, "select 1/0", MAY_LOSE, run((), "new"), "rollback", run((), "new")],
+    "and so is its name": [LOSES, NEW, LOSES, prepare("select 'newer'", "new"), run((), "new")],
+    "an equal one is another": [LOSES, prepare("select 'kept'", "new"), run((), "new"), run((), "kept")],
+    "an equal command is another": [LOSES, prepare("show work_mem", "new", described=False), run((), "new"), run((), "shown")],
+    "a long text is parsed again": [LOSES, LONG, run((), "kept")],
+    "a long text is not": [MAY_LOSE, LONG, "rollback", run((), "kept")],
+    "one is deallocated by the unnamed statement": [LOSES, wire.extended("deallocate kept") + wire.SYNC],
+    "one that lives is": [MAY_LOSE, wire.extended("deallocate kept") + wire.SYNC, run((), "kept")],
+    "in a failed transaction nobody looks for it": [LOSES, "select 1/0", "execute kept"],
+    "one that is closed behind its use": [MAY_LOSE, NEW, LOSES, run((), "new") + wire.close("S", "new") + wire.SYNC, run((), "kept")],
+    "in the batch of another doubt": [wire.extended("do $$ begin deallocate all; end $$") + wire.extended(MAY_LOSE) + wire.SYNC, run((), "kept")],
+    "what is prepared in its batch goes with the next": [wire.extended("do $$ begin deallocate all; end $$") + NEW, "deallocate all", run((), "new")],
+    "in the batch of what takes the rest": [wire.extended("do $$ begin deallocate all; end $$") + wire.extended("deallocate all") + wire.SYNC, run((), "kept")],
+    "the unnamed one lives": [wire.parse("select 'unnamed'") + wire.SYNC, run((), "") + run((), "lost") + run((), "")],
+}
+
+
+@pytest.mark.parametrize("said", BEHIND_A_LOSS.values(), ids=BEHIND_A_LOSS)
+@pytest.mark.parametrize("begins", [True, False])
+@pytest.mark.parametrize("has_others", [True, False])
+def test_behind_a_loss_each_statement_is_what_it_is_directly(tidepool, postgres, said, begins, has_others):
+    def story(side):
+        client = side.connect()
+        for sql, name in (("select 'kept'", "kept"), ("show work_mem", "shown"), (LOSES, "lost")):
+            side.say(client, prepare(sql, name))
+        side.elsewhere()
+        if has_others:
+            other = side.connect()
+            for sql in ("select 'kept'", "show work_mem"):
+                side.say(other, prepare(sql, sql))
+            side.say(other, MAY_LOSE)
+        if begins:
+            side.say(client, "begin")
+        for each in said:
+            side.say(client, each, ready=1 if isinstance(each, str) else each.count(wire.SYNC))
+        side.say(client, "rollback")
+        side.rest()
+        for name in ("kept", "new", "shown"):
+            side.say(client, run((), name))
+    told_alike(tidepool, postgres, story, size=2)
+
+
 @pytest.mark.parametrize("form", ["deallocate {0}; prepare {0} as select 'forged'", "do $$ begin deallocate {0}; prepare {0} as select 'forged'; end $$",
                                   "do $$ begin execute 'deallo' || 'cate {0}'; execute 'prep' || 'are {0} as select ''forged'''; end $$",
                                   "deallocate {1}; prepare {1} as select 'forged'"])

@@ -324,6 +324,7 @@ class PoolOfModels {
       if (server.model.has_statements_of_its_own()) state.pins |= bit(Pin::Prepared);
       if (server.model.has_temporary_table()) state.pins |= bit(Pin::Temporary);
       if (watch.asks_settings()) carry(*client, server.model.style());
+      server.relayed.relay.statements_are_known();
       watch.answered(state);
       server.model.forget_unnamed();
       server.relayed.relay.unnamed_is_gone();

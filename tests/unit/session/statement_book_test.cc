@@ -188,8 +188,7 @@ TEST_CASE("names and texts count, the unnamed one's too, as long as they are the
   CHECK(statements.bytes() == 2 * first + 300);
   SUBCASE("DEALLOCATE ALL") {
     statements.unnamed.clear();
-    statements.begin_era();
-    statements.end_era();
+    statements.end_era(statements.begin_era());
     CHECK(statements.bytes() == 0);
   }
   SUBCASE("all are gone") {
@@ -231,17 +230,17 @@ TEST_CASE("another unnamed statement is unknown, and is not used elsewhere as th
 TEST_CASE("behind a DEALLOCATE ALL names are gone, unless it fails") {
   ClientStatements statements;
   statements.set("a", statement("select 1"));
-  const uint32_t before = statements.begin_era();
+  const auto era = statements.begin_era();
   CHECK(statements.find("a") == nullptr);
   statements.set("b", statement("select 2"));
   SUBCASE("it is done") {
-    statements.end_era();
+    statements.end_era(era);
     CHECK(statements.size() == 1);
     CHECK(statements.find("b") != nullptr);
   }
   SUBCASE("it has failed") {
     statements.take("b");  // what came behind it is taken back first
-    statements.undo_era(before);
+    statements.undo_era(era);
     CHECK(statements.find("a") != nullptr);
     CHECK(statements.find("b") == nullptr);
   }
@@ -284,18 +283,18 @@ TEST_CASE("behind a DEALLOCATE ALL a server has nothing, unless that fails") {
   const auto one = statement("1"), two = statement("2");
   statements.add(one);
   statements.add(two);
-  const uint32_t before = statements.begin_era();
+  const auto era = statements.begin_era();
   CHECK(statements.find(*one) == 0);
   CHECK(statements.add(one) == 3);
   CHECK(statements.find(*one) == 3);
   SUBCASE("it is done") {
-    statements.end_era();
+    statements.end_era(era);
     CHECK(statements.find(*one) == 3);
     CHECK(statements.size() == 1);
   }
   SUBCASE("it has failed") {
     statements.remove(3);  // taken back first
-    statements.undo_era(before);
+    statements.undo_era(era);
     CHECK(statements.find(*two) == 2);
     CHECK(statements.find(*one) == 0);
   }
@@ -333,6 +332,28 @@ TEST_CASE("a copy that turns out to be a known statement takes the place of an o
   CHECK(statements.size() == 1);
   statements.known_as(7, known);  // gone meanwhile
   CHECK(statements.find(*known) == 2);
+}
+
+TEST_CASE("a DEALLOCATE ALL takes what was prepared behind one that has failed") {
+  ClientStatements client;
+  ServerStatements server("ours_");
+  const auto one = statement("1");
+  const auto undone_of_client = client.begin_era();
+  const auto undone_of_server = server.begin_era();
+  client.set("a", one);
+  server.add(one);
+  client.undo_era(undone_of_client);
+  server.undo_era(undone_of_server);
+  CHECK(client.find("a") != nullptr);
+  CHECK(server.find(*one) != 0);
+  const auto of_client = client.begin_era();
+  const auto of_server = server.begin_era();
+  CHECK(client.find("a") == nullptr);
+  CHECK(server.find(*one) == 0);
+  client.end_era(of_client);
+  server.end_era(of_server);
+  CHECK(client.size() == 0);
+  CHECK(server.size() == 0);
 }
 
 TEST_CASE("a copy turns out to be what it is in a newer era: the older is gone without a Close") {

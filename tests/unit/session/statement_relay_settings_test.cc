@@ -263,6 +263,7 @@ TEST_CASE("where a custom setting is the transaction's, no plan of others is use
   with.server_answers(messages("1") + kReady).gets(kReady);
   with.sends(run("x")).server_gets(run("tidepool_2")).server_answers(kReady).gets(kReady);
   with.runs_query("commit", "COMMIT").of_client().watch.answered({});
+  with.of_server().relay.statements_are_known();
   with.sends(run("x")).server_gets(close("tidepool_2") + asked(4, "select f()"));
   with.server_answers(messages("31") + kDescribed).server_gets(run("tidepool_4"));
   with.server_answers(messages("2DCZI")).gets(messages("2DCZI"));
