@@ -14,7 +14,7 @@ COMMANDS = {
          "set session characteristics as transaction read write", "set transaction read write", "call shared.nothing()", "reindex table {c}.u",
          "set client_encoding to 'UTF8'", "select set_config('work_mem', '4MB', false)", "truncate {c}.u", "checkpoint"),
     "X": ("begin", "commit", "rollback", "savepoint a", "rollback to a", "release a", "commit", "rollback", "end", "abort", "start transaction read only",
-          "begin isolation level serializable", "rollback and chain", "fetch 2 from c", "move 1 in c", "close c",
+          "begin isolation level serializable read only", "rollback and chain", "fetch 2 from c", "move 1 in c", "close c",
           "declare c cursor for select n from shared.numbers order by n"),
 }
 NAMES = ("S_1", "S_2", "S_3", "S_4")

@@ -21,7 +21,7 @@ SETTINGS = {
     "extra_float_digits": ["0", "1", "3", "-5"],
     "bytea_output": ["hex", "escape"],
     "client_min_messages": ["notice", "warning", "error"],
-    "default_transaction_isolation": ["read committed", "serializable", "repeatable read"],
+    "default_transaction_isolation": ["read committed", "read uncommitted", "repeatable read"],
     "plan_cache_mode": ["auto", "force_generic_plan", "force_custom_plan"],
     "quote_all_identifiers": ["on", "off"],
     "row_security": ["on", "off"],
@@ -97,7 +97,7 @@ def any_change(w):
     return r.choice((
         "set time zone 'Asia/Tokyo'", "set time zone -3", "set time zone interval '+02:30' hour to minute", "set names 'LATIN1'",
         f"set schema 'c{w.client}_b'", "set session characteristics as transaction read only",
-        "set session characteristics as transaction isolation level serializable", "set transaction isolation level repeatable read",
+        "set session characteristics as transaction isolation level repeatable read", "set transaction isolation level repeatable read",
         "set session characteristics as transaction read write, isolation level read committed", "reset all"))
 
 

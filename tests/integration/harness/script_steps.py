@@ -50,7 +50,7 @@ def function_call(w):
 @kind(9, "X")
 def begin(w):
     again, w.in_transaction = w.in_transaction, True
-    text = w.r.choice(("begin", "begin", "begin", "start transaction", "begin isolation level serializable", "begin read only",
+    text = w.r.choice(("begin", "begin", "begin", "start transaction", "begin isolation level serializable read only", "begin read only",
                        "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ", "/* c */ begin; select 1", "begin; set local work_mem to '3MB'",
                        "begin; set transaction isolation level repeatable read"))
     if again and "isolation" in text.lower():
