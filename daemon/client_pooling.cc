@@ -354,20 +354,21 @@ bool ClientSession::waits_for_place(const wire::Message& first, base::Bytes byte
   const config::PoolSettings& settings = *pool_->settings;
   if (pooled_->has_place) return false;
   base::Bytes body = bytes.substr(wire::kHeaderSize, first.size - wire::kHeaderSize);
-  sql::StatementTraits traits;
+  sql::StatementTraits read;
+  const sql::StatementTraits* traits = &read;
   if (first.type == 'Q' || first.type == 'P') {
     if (first.type == 'P') body.remove_prefix(std::min(body.find('\0') + 1, body.size()));
     pooled_->options.pin_functions = settings.pin_functions;
-    traits = sql::classify(base::until_nul(body), pooled_->options);
+    read = sql::classify(base::until_nul(body), pooled_->options);
   } else if (first.type == 'B') {
     body.remove_prefix(std::min(body.find('\0') + 1, body.size()));
     const std::string_view name = base::until_nul(body);
     if (const auto* entry = pooled_->statements.find(name))
-      traits = entry->statement->traits();
+      traits = &entry->statement->traits();
     else if (name.empty())
-      traits = pooled_->statements.unnamed_traits;
+      traits = &pooled_->statements.unnamed_traits;
   }
-  if (!pooled_->watch.would_pin(traits, on_state_of(settings.on_session_state))) return false;
+  if (!pooled_->watch.would_pin(*traits, on_state_of(settings.on_session_state))) return false;
   pooled_->has_place = pool_->shared->await_place(id_);
   if (pooled_->has_place) return false;
   pooled_->wants_place = true;

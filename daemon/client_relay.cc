@@ -29,6 +29,11 @@ constexpr bool is_mere_answer(char type) {
          type == '3';
 }
 
+// Its header is there.
+wire::Message first_of(base::Bytes bytes) {
+  return {bytes.front(), 0, size_t{1} + base::read_u32(bytes.data() + 1), {}};
+}
+
 }  // namespace
 
 // --- getting a server
@@ -45,7 +50,7 @@ void ClientSession::on_request(base::Bytes bytes) {
     return;
   }
   if (bytes.front() == 'X') return leave(session::ServerCleanup::Leave::Terminated);
-  const wire::Message first{bytes.front(), 0, size_t{1} + base::read_u32(bytes.data() + 1), {}};
+  const wire::Message first = first_of(bytes);
   if (first.size < wire::kHeaderSize || !wire::is_acceptable(first)) return protocol_violation();
   become_pooled();
   if (pooled_ && !session::StatementRelay::is_enough(first.type, bytes.substr(wire::kHeaderSize),
@@ -61,14 +66,7 @@ void ClientSession::on_request(base::Bytes bytes) {
   const std::string& application_name = wanted_application_name();
   const auto granted =
       pool_->shared->checkout(ticket_, worker_.id(), *flavour_, application_name, asked_since_);
-  if (!granted) {
-    // Its place is taken while it waits for a server: others would take it meanwhile.
-    if (pooled_ && pool_->settings->max_pinned != 0 && waits_for_place(first, bytes)) {
-      pool_->shared->withdraw(ticket_, asked_since_);  // a grant that is on its way finds no session
-      ticket_ = {};
-    }
-    return static_cast<void>(keep(bytes));
-  }
+  if (!granted) return static_cast<void>(keep(bytes));
   ServerConnection* server = worker_.find_server(*pool_, *granted);
   if (server == nullptr || !server->may_be_lent()) {
     if (keep(bytes)) ask_pool_again();
@@ -170,6 +168,9 @@ void ClientSession::on_server_granted(ServerConnection& server) {
     server_.part()->give_back_unused();
     return greet();
   }
+  // Others have taken the last place while it waited for a server.
+  if (pooled_ && places_are_taken() && waits_for_place(first_of(pending_), pending_))
+    return pool_->shared->give_back(server.id(), false, false, worker_.now());
   auto prelude = link(server, wanted_application_name());
   if (!prelude) return replay(pending_.take());
   send_with_prelude(std::move(*prelude));

@@ -307,7 +307,7 @@ void PoolLedger::settle(TimePoint now, PoolActions& out) {
 // Servers that come free go to waiters in offer(). Here waiters meet servers that rest already: those to be
 // checked first.
 void PoolLedger::serve_waiters(TimePoint now, PoolActions& out) {
-  if (waiting_.empty()) return;
+  if (waiting_.empty() || servers_.count(ServerState::Resting) == 0) return;
   for (Lane lane = 0; lane < lanes_.count(); ++lane) {
     while (waiting_.size(lane) > 0) {
       const Place ready = ready_for(waiting_.first(lane).worker, lane, now);
@@ -428,6 +428,7 @@ bool PoolLedger::needs_check(const Server& server, TimePoint now) const {
 
 // One that rests on this worker, or else anywhere, and may be lent as it is: the newest of those.
 Place PoolLedger::ready_for(WorkerId worker, Lane lane, TimePoint now) const {
+  if (servers_.count(ServerState::Resting) == 0) return kNowhere;  // the usual case of a pool that is full
   if (const Place local = ready_on(worker, lane, now); local != kNowhere) return local;
   return newest(lane, [&](WorkerId other) { return ready_on(other, lane, now); });
 }

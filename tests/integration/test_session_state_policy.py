@@ -468,3 +468,23 @@ def test_max_pinned_and_on_session_state_change_for_who_is_in(tidepool):
     one.rows("listen here")
     one.rows("")
     assert len(pins(daemon)) == 1
+
+
+@pytest.mark.workers
+def test_more_clients_that_pin_than_may_all_have_their_turn_beside_others(tidepool):
+    """Who waits for a server, not for a place, may find the last place taken when it gets one."""
+    daemon = tidepool(pools=transaction_pool(3, max_pinned=2, timeout="60s"), workers=2)
+    heard = []
+
+    def say(*texts):
+        client = daemon.wire("bench")
+        for text in texts * 20:
+            client.send(wire.query(text))
+            heard.append([answer.fields["C"] for answer in client.read_until_ready() if answer.type == "E"])
+        client.terminate()
+    threads = [threading.Thread(target=say, args=("listen a", "select 1", "unlisten *", "select 2") if number < 12 else ("select 3",)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(heard) == 20 * (12 * 4 + 4) and not any(heard)
