@@ -51,8 +51,29 @@ ClientSession::ClientSession(Worker& worker, SessionId id, const ListenerHere& f
 ClientSession::~ClientSession() = default;
 
 void ClientSession::set_state(State state) {
+  if (state != State::LoggingIn) end_login();
   state_ = state;
   state_since_ = worker_.now();
+}
+
+bool ClientSession::begin_login() {
+  ClientCount& count = worker_.client_count();
+  is_logging_in_ = true;
+  return count.begin_login(std::min(worker_.world().settings->limits.max_logins,
+                                    count.most_logins_that_fit.load(std::memory_order_relaxed)));
+}
+
+void ClientSession::end_login() {
+  if (std::exchange(is_logging_in_, false)) worker_.client_count().end_login();
+}
+
+bool ClientSession::makes_way(const base::Error& error) {
+  if (state_ != State::LoggingIn || retired_) return false;
+  std::string out;
+  if (!login_) login_ = std::make_unique<LoginState>(worker_, from_, socket_.fd());
+  rejected(login_->login.gave_way(error, out));
+  end_with(out);
+  return true;
 }
 
 void ClientSession::on_client_bytes(base::Bytes bytes) {
@@ -344,6 +365,7 @@ void ClientSession::retire() {
   if (retired_) return;
   retired_ = true;
   let_server_go(session::ServerCleanup::Leave::Vanished);
+  end_login();
   state_ = State::Ending;
   socket_.pause_reading();
   if (std::exchange(counted_, false)) worker_.client_count().leave();

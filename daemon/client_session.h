@@ -58,6 +58,10 @@ class ClientSession final : public event::ClientSocketEvents {
 
   // Starts reading. An errno, or 0.
   int open() { return socket_.open(); }
+  // It takes one of the places of those who log in. False: there are too many now.
+  bool begin_login();
+  // Such a place is wanted for another. False: it does not log in any more.
+  bool makes_way(const base::Error& error);
 
   // From the pool: the answer to this session's ticket.
   void on_server_granted(ServerConnection& server);
@@ -107,6 +111,7 @@ class ClientSession final : public event::ClientSocketEvents {
   void on_client_drained() override;
 
   // Login (client_session.cc).
+  void end_login();
   void log_in(base::Bytes bytes);
   void on_accepted(session::Accepted accepted);
   void ask_for_cancel(const session::CancelAsked& asked);
@@ -215,7 +220,8 @@ class ClientSession final : public event::ClientSocketEvents {
   event::ClientSocket socket_;
   State state_ = State::LoggingIn;
   bool retired_ = false;
-  bool counted_ = false;  // in max_clients
+  bool counted_ = false;        // in max_clients
+  bool is_logging_in_ = false;  // ... in max_logins
   bool gone_ =
       false;  // said Terminate and closed while its request waited: the request is finished all the same
   bool vanished_ = false;      // hung up while what goes in front of its request was unanswered

@@ -108,8 +108,9 @@ base::Status Daemon::start() {
   const unsigned count = std::min(settings.workers, session::ProcessIds::kMostWorkers);
   swap_world(world_->settings);
   for (unsigned id = 0; id < count; ++id)
-    workers_.push_back(std::make_unique<Worker>(static_cast<pool::WorkerId>(id),
-                                                WorkerParts{*this, client_count_, holders_, session::ProcessIds(count), mock_key_}, world_));
+    workers_.push_back(std::make_unique<Worker>(
+        static_cast<pool::WorkerId>(id),
+        WorkerParts{*this, client_count_, holders_, session::ProcessIds(count), mock_key_}, world_));
   for (auto& worker : workers_) worker->start(listeners_);
   for (const auto& socket : listeners_) log::info("listening on " + socket.shown_address());
   log::info("tidepool " TIDEPOOL_VERSION " is ready: workers=" + std::to_string(count) +
@@ -181,8 +182,8 @@ std::string Daemon::status() const {
     waiting += stats.requests_waiting;
     servers += stats.pool_size;
   }
-  return std::string(life_ == Life::Draining ? "draining: " : "") + "clients=" +
-         std::to_string(client_count_.now()) + " waiting=" + std::to_string(waiting) +
+  return std::string(life_ == Life::Draining ? "draining: " : "") +
+         "clients=" + std::to_string(client_count_.now()) + " waiting=" + std::to_string(waiting) +
          " servers=" + std::to_string(servers) + " pools=" + std::to_string(world_->pools.size());
 }
 
@@ -276,13 +277,13 @@ void Daemon::on(const to_main::Reconnect& message) {
   tell_worker(message.console.worker, to_worker::EffectDone{message.console, std::move(status)});
 }
 
-// As many clients are let in as descriptors are left for, beside the servers.
+// As many clients are let in as descriptors are left for, beside the servers and those who log in.
 void Daemon::count_descriptors(const config::Settings& settings) {
   uint64_t servers = 0;
   for (const auto& [name, pool] : settings.pools) servers += pool.max_size;
   const uint64_t others = servers + kOwnDescriptors + (8 + listeners_.size()) * settings.workers +
                           settings.limits.console_reserve;
-  const uint64_t needed = settings.limits.max_clients + others;
+  const uint64_t needed = settings.limits.max_clients + settings.limits.max_logins + others;
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   if (limit.rlim_cur < needed) {
@@ -290,14 +291,14 @@ void Daemon::count_descriptors(const config::Settings& settings) {
     limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, std::max<rlim_t>(needed, soft));
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = soft;
   }
-  if (limit.rlim_cur >= needed) {
-    client_count_.most_that_fit = UINT32_MAX;
-    return;
-  }
-  const uint64_t fit = limit.rlim_cur > others ? limit.rlim_cur - others : 1;
-  client_count_.most_that_fit = static_cast<uint32_t>(std::min<uint64_t>(fit, UINT32_MAX));
+  client_count_.most_that_fit = client_count_.most_logins_that_fit = UINT32_MAX;
+  if (limit.rlim_cur >= needed) return;
+  const uint64_t left = limit.rlim_cur > others + 2 ? limit.rlim_cur - others : 2;
+  const uint64_t logins = std::min<uint64_t>(settings.limits.max_logins, std::max<uint64_t>(left / 10, 1));
+  client_count_.most_logins_that_fit = static_cast<uint32_t>(logins);
+  client_count_.most_that_fit = static_cast<uint32_t>(std::min<uint64_t>(left - logins, UINT32_MAX));
   log::warning("the settings need " + std::to_string(needed) + " descriptors and this process may have " +
-               std::to_string(limit.rlim_cur) + ": " + std::to_string(fit) +
+               std::to_string(limit.rlim_cur) + ": " + std::to_string(left - logins) +
                " clients fit instead of max_clients " + std::to_string(settings.limits.max_clients));
 }
 

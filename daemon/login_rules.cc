@@ -49,8 +49,12 @@ SessionRules::SessionRules(Worker& worker, std::shared_ptr<const World> world, c
                            int fd)
     : worker_(worker), world_(std::move(world)), from_(from), fd_(fd) {}
 
-std::optional<base::Error> SessionRules::admit(std::string_view, std::string_view database) {
+std::optional<base::Error> SessionRules::may_log_in() {
   if (world_->stopping) return base::Error{"57P03", "tidepool is shutting down"};
+  return std::nullopt;
+}
+
+std::optional<base::Error> SessionRules::admit(std::string_view database) {
   const auto& limits = world_->settings->limits;
   const uint32_t fit = worker_.client_count().most_that_fit.load(std::memory_order_relaxed);
   const uint32_t most = std::min(limits.max_clients, fit);

@@ -18,7 +18,7 @@ namespace tidepool::daemon {
 
 class Worker;
 
-// How many clients are in, over all workers. Any thread.
+// How many clients are in, and how many peers are logging in, over all workers. Any thread.
 class ClientCount {
  public:
   // False: `most` are in already.
@@ -34,8 +34,15 @@ class ClientCount {
   // What fits under the process's limit of descriptors; set at start and on reload.
   std::atomic<uint32_t> most_that_fit{UINT32_MAX};
 
+  // False: `most` are at it already.
+  bool begin_login(uint32_t most) { return logins_.fetch_add(1, std::memory_order_relaxed) < most; }
+  void end_login() { logins_.fetch_sub(1, std::memory_order_relaxed); }
+  uint32_t logins() const { return logins_.load(std::memory_order_relaxed); }
+  std::atomic<uint32_t> most_logins_that_fit{UINT32_MAX};
+
  private:
   std::atomic<uint32_t> count_{0};
+  std::atomic<uint32_t> logins_{0};
 };
 
 // Names of operating-system users, asked of the system once a minute at most: the answer may come from a
@@ -68,7 +75,8 @@ class SessionRules final : public session::LoginRules {
  public:
   SessionRules(Worker& worker, std::shared_ptr<const World> world, const ListenerHere& from, int fd);
 
-  std::optional<base::Error> admit(std::string_view user, std::string_view database) override;
+  std::optional<base::Error> may_log_in() override;
+  std::optional<base::Error> admit(std::string_view database) override;
   auth::AuthMethod method_for(std::string_view user, std::string_view database) override;
   const auth::Secret* secret_of(std::string_view user) override;
   bool peer_may_be(std::string_view user, std::string_view database) override;

@@ -156,6 +156,31 @@ void Worker::adopt_client(int fd, const ListenerHere& from) {
   if (error != 0) {
     log::warning(std::string("accepting a client failed: ") + std::strerror(error));
     retired_sessions_.push_back(entry.session.get());
+    return;
+  }
+  forget_logged_in();
+  logging_in_.push_back(entry.session->id());
+  if (!entry.session->begin_login()) make_way_for_login();
+}
+
+// Most are in by the time that the next one comes.
+void Worker::forget_logged_in() {
+  const auto is_in = [this](SessionId id) {
+    const ClientSession* session = find(id);
+    return session == nullptr || session->state() != ClientSession::State::LoggingIn;
+  };
+  while (!logging_in_.empty() && is_in(logging_in_.front())) logging_in_.pop_front();
+  constexpr size_t kFew = 1000;
+  if (logging_in_.size() > 2 * size_t{client_count().logins()} + kFew) std::erase_if(logging_in_, is_in);
+}
+
+void Worker::make_way_for_login() {
+  const base::Error error{"53300", "too many peers are logging in: limits.max_logins is " +
+                                       std::to_string(world_->settings->limits.max_logins)};
+  while (!logging_in_.empty()) {
+    ClientSession* oldest = find(logging_in_.front());
+    logging_in_.pop_front();
+    if (oldest != nullptr && oldest->makes_way(error)) return;
   }
 }
 

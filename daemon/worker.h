@@ -2,6 +2,7 @@
 // nothing of another's. Everything here is called on the worker's own thread unless it says otherwise.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -147,6 +148,8 @@ class Worker {
   void tell_or_handle(pool::WorkerId worker, WorkerMessage message);
   PoolHere& here(const std::shared_ptr<SharedPool>& pool);
   void forget_empty_pools();
+  void forget_logged_in();
+  void make_way_for_login();
   void tick();
   void clean_servers();
   void end_who_has_nothing_to_finish();
@@ -164,6 +167,7 @@ class Worker {
   std::unordered_map<const SharedPool*, std::unique_ptr<PoolHere>> pools_;
   std::vector<Slot> slots_;
   session::FreeSlots free_slots_;
+  std::deque<SessionId> logging_in_;  // as they came; some are in by now, or gone
   std::vector<ClientSession*> retired_sessions_;
   std::vector<ServerConnection*> retired_servers_;
   std::vector<WorkerMessage> own_messages_;  // told by this thread to itself

@@ -122,6 +122,7 @@ struct ConsoleSettings {
 struct LimitSettings {
   uint32_t max_clients = 10000;
   uint32_t console_reserve = 5;  // clients that the console may have beyond max_clients
+  uint32_t max_logins = 2000;    // peers that have not proved who they are, beside those
   base::Duration login_timeout = 60s;
   uint32_t max_dials = 8;
   base::Duration drain_timeout = 20s;

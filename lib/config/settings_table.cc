@@ -413,6 +413,10 @@ const Setting<LimitSettings> kLimitSettings[] = {
      "How many clients may be connected; one more is refused with 53300."},
     {"console_reserve", number<&LimitSettings::console_reserve, 0, 1000>(), "5", Reload::Yes,
      "How many clients of the console may come in beyond max_clients."},
+    {"max_logins", number<&LimitSettings::max_logins, 1, kMostClients>(), "2000", Reload::Yes,
+     "How many peers may be logging in at the same time, beside max_clients. When one more comes, the one "
+     "that "
+     "has been at it for longest gives way: it is refused with 53300."},
     {"login_timeout", duration<&LimitSettings::login_timeout, Zero::Refused>(), "60s", Reload::Yes,
      "How long a client may take to say who it is and to prove it."},
     {"max_dials", number<&LimitSettings::max_dials, 1, kMostDials>(), "8", Reload::Yes,

@@ -174,7 +174,7 @@ LoginStep ClientLogin::Machine::begin(wire::StartupMessage message, std::string&
     return reject({"28000", "no PostgreSQL user name specified in startup packet"}, out);
   }
   if (request.database.empty()) request.database = request.user;
-  if (auto error = rules.admit(request.user, request.database)) return reject(*std::move(error), out);
+  if (auto error = rules.may_log_in()) return reject(*std::move(error), out);
   return challenge(out);
 }
 
@@ -323,6 +323,7 @@ LoginStep ClientLogin::Machine::accept(std::string& out) {
     return reject(status.error(), out);
   }
   for (const auto& [name, value] : request.settings) settings.add(name, value);
+  if (auto error = rules.admit(request.database)) return reject(*std::move(error), out);
   wire::append_authentication_ok(out);
   // 3.1 was never made; PostgreSQL takes a client that asks for it as one of 3.0.
   const int spoken_minor = request.minor >= wire::kNewestMinor ? wire::kNewestMinor : 0;
@@ -372,6 +373,13 @@ Rejected ClientLogin::timed_out(std::string& out) const {
   base::Error error{"57014", "canceling authentication due to timeout"};
   wire::append_error_response(out, "FATAL", error);
   return {std::move(error)};
+}
+
+// Who has said nothing yet need not speak PostgreSQL's protocol.
+Rejected ClientLogin::gave_way(base::Error error, std::string& out) const {
+  const bool is_unknown = std::holds_alternative<AwaitStartup>(machine_->state);
+  if (!is_unknown) wire::append_error_response(out, "FATAL", error);
+  return {std::move(error), is_unknown};
 }
 
 std::string_view ClientLogin::user() const {

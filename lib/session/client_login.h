@@ -32,8 +32,8 @@ namespace tidepool::session {
 class LoginRules {
  public:
   virtual ~LoginRules() = default;
-  // Called once, when the startup packet has been read: full house (53300), shutting down (57P03), ...
-  virtual std::optional<base::Error> admit(std::string_view user, std::string_view database) = 0;
+  // Called once, when the startup packet has been read: shutting down (57P03).
+  virtual std::optional<base::Error> may_log_in() = 0;
   // The listener's method or the pool's or the console's. Also for a database that does not exist.
   virtual auth::AuthMethod method_for(std::string_view user, std::string_view database) = 0;
   virtual const auth::Secret* secret_of(std::string_view user) = 0;  // null: unknown
@@ -41,6 +41,8 @@ class LoginRules {
   virtual bool peer_may_be(std::string_view user, std::string_view database) = 0;
   // After authentication: may this user use that pool? 28000, or 3D000 for none of that name.
   virtual std::optional<base::Error> authorize(std::string_view user, std::string_view database) = 0;
+  // Called last: the client takes a place, if there is one (53300).
+  virtual std::optional<base::Error> admit(std::string_view database) = 0;
   // Real randomness, and a key of this process from which an unknown user's salt is made, the same each time.
   virtual std::string random_bytes(size_t size) = 0;
   virtual std::string_view mock_key() = 0;
@@ -75,14 +77,16 @@ class ClientLogin {
   ClientLogin& operator=(const ClientLogin&) = delete;
 
   // The client sent `bytes`; appends to `out` what is to be sent. `consumed` tells how much of `bytes` was
-  // used: less than all only with Accepted (what follows belongs to the session) and CancelAsked. Bytes of incomplete
-  // messages are kept inside, bounded by PostgreSQL's limits (10000 for a startup packet, 65535 for a
-  // password message... its own figures).
+  // used: less than all only with Accepted (what follows belongs to the session) and CancelAsked. Bytes of
+  // incomplete messages are kept inside, bounded by PostgreSQL's limits (10000 for a startup packet, 65535
+  // for a password message... its own figures).
   LoginStep receive(base::Bytes bytes, size_t& consumed, std::string& out);
   // The client closed its connection.
   Rejected hung_up() const;
   // login_timeout is over.
   Rejected timed_out(std::string& out) const;
+  // Too many log in at once, and this one has been at it for longest.
+  Rejected gave_way(base::Error error, std::string& out) const;
 
   // For logs, once known.
   std::string_view user() const;

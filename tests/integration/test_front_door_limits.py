@@ -399,3 +399,49 @@ def _cpu_seconds(pid):
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# Who has not logged in
+
+def test_peers_without_a_login_take_no_place_of_a_client(tidepool):
+    daemon = tidepool(limits={"max_clients": 2, "console_reserve": 1}, users={"app": {"password": "word"}},
+                      pools={"bench": {"auth": "scram-sha-256"}}, workers=2)
+    silent = [daemon.wire() for _ in range(10)]
+    for number, peer in enumerate(silent):
+        if number % 2:
+            peer.send(wire.startup(user=("app", "nobody")[number % 4 == 1], database=("bench", "nothing")[number % 3 == 0]))
+    for _ in range(2):
+        assert daemon.psql("-c", "select 42", pool="bench", env={"PGPASSWORD": "word"}) == "42\n"
+    for peer in silent:
+        peer.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_oldest_of_those_who_log_in_gives_way(tidepool, workers):
+    daemon = tidepool(limits={"max_logins": 6}, users={"app": {"password": "word"}}, pools={"bench": {"auth": "password"}}, workers=workers)
+    peers = []
+    for number in range(12):
+        peers.append(daemon.wire())
+        if number % 2:
+            peers[-1].send(wire.startup(user="app", database="bench"))
+            peers[-1].read_until("R")
+    if workers == 1:
+        for number, peer in enumerate(peers[:6]):
+            last_words = peer.read_until_closed()
+            assert [answer.fields["C"] for answer in last_words] == (["53300"] if number % 2 else [])
+        for peer in peers[6:]:
+            assert peer.is_silent(0.05)
+    for _ in range(3):
+        assert daemon.psql("-c", "select 42", pool="bench", env={"PGPASSWORD": "word"}) == "42\n"
+    peers[11].send(wire.message("p", b"word\0"))
+    for peer in peers:
+        peer.close()
+
+
+def test_who_has_logged_in_is_not_counted_among_those_who_do(tidepool):
+    daemon = tidepool(limits={"max_logins": 2}, pools={"bench": {"mode": "transaction"}})
+    clients = [daemon.wire("bench") for _ in range(20)]
+    assert [client.value("select 42") for client in clients] == ["42"] * 20
+    for client in clients[:10]:
+        client.close()
+    assert [client.value("select 42") for client in clients[10:]] == ["42"] * 10

@@ -51,7 +51,7 @@ pools:
     server_application_name: "%a/%p/%u/%c/100%%"
     auth: md5
 console: {users: [app], peers: [root]}
-limits: {max_clients: 100, console_reserve: 6, login_timeout: 10s, max_dials: 9, drain_timeout: 11s}
+limits: {max_clients: 100, console_reserve: 6, max_logins: 7, login_timeout: 10s, max_dials: 9, drain_timeout: 11s}
 log: {level: debug, format: json, to: /var/log/tidepool.log}
 )";
 
@@ -116,7 +116,7 @@ TEST_CASE("every setting reaches its field") {
   CHECK(settings.pools.at("orders") == pool);
 
   CHECK(settings.console == ConsoleSettings{{"app"}, {"root"}});
-  CHECK(settings.limits == LimitSettings{100, 6, 10s, 9, 11s});
+  CHECK(settings.limits == LimitSettings{100, 6, 7, 10s, 9, 11s});
   CHECK(settings.log == LogSettings{LogLevel::Debug, LogFormat::Json, "/var/log/tidepool.log"});
   CHECK(settings.file == "t.yaml");
   CHECK(settings.holds_secrets);

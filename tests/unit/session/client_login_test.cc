@@ -299,6 +299,27 @@ TEST_CASE("who is not admitted is told why after the startup packet, never befor
   });
 }
 
+TEST_CASE("who has not proved who it is takes nobody's place") {
+  for (const bool is_right : {false, true}) {
+    Rules rules;
+    rules.add_user("app", "pencil");
+    rules.method = auth::AuthMethod::Password;
+    rules.admission = base::Error{"53300", "full house"};
+    Conversation with(rules);
+    with.receives(kStartup);
+    const std::string_view said = is_right ? "pencil" : "pen";
+    std::string answer;
+    {
+      const wire::MessageFrame frame(answer, 'p');
+      wire::append_cstring(answer, said);
+    }
+    with.receives(answer);
+    CHECK(rules.admissions == (is_right ? 1 : 0));
+    with.is_refused(is_right ? "53300" : "28P01",
+                    is_right ? "full house" : "password authentication failed for user \"app\"");
+  }
+}
+
 TEST_CASE("who may log in may still not use the pool") {
   Rules rules;
   rules.authorization = base::Error{"3D000", "no such pool"};

@@ -30,7 +30,8 @@ struct Rules : LoginRules {
     users.emplace(std::move(name), *std::move(secret));
   }
 
-  std::optional<base::Error> admit(std::string_view, std::string_view) override {
+  std::optional<base::Error> may_log_in() override { return std::nullopt; }
+  std::optional<base::Error> admit(std::string_view) override {
     ++admissions;
     return admission;
   }
