@@ -6,6 +6,8 @@
 #include <limits>
 #include <numeric>
 
+#include "lib/session/parse_settings.h"
+
 namespace tidepool::session {
 
 std::string_view ServerStatements::name_of(uint32_t number) const {
@@ -110,7 +112,9 @@ void ServerStatements::give_up_all() {
 }
 
 void ServerStatements::doubt(uint32_t number) {
-  if (Copy* copy = of_number(number)) copy->is_doubtful = has_doubtful_ = true;
+  Copy* copy = of_number(number);
+  if (copy == nullptr || is_private(copy->statement->fingerprint)) return;
+  copy->is_doubtful = has_doubtful_ = true;
 }
 
 void ServerStatements::give_up_doubtful() {

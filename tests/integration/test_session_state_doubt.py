@@ -524,3 +524,23 @@ def test_the_names_of_harmless_functions_are_postgresqls_own(postgres):
     harmful = {"set_config", "setseed", "nextval", "setval", "currval", "lastval", "pg_advisory_lock", "pg_try_advisory_lock", "query_to_xml", "ts_stat",
                "ts_rewrite", "pg_create_logical_replication_slot", "pg_create_physical_replication_slot"}
     assert not [name for name in harmful if re.search(rf'["\s]{name} ', source)]
+
+
+def test_a_loss_is_noticed_by_what_was_prepared_in_doubt(tidepool, postgres):
+    """A session that is pinned is not asked; its statement was parsed behind letters that nobody could be sure of, and used."""
+    daemon = tidepool(pools={"bench": {"min_size": 0, "max_size": 2, "mode": "transaction"}})
+    daemon.psql("-c", "create sequence s", pool="bench")
+    heard = []
+    for client in (directly(postgres, daemon.databases["bench"]), daemon.wire("bench")):
+        say(client, wire.query("select case when current_setting('work_mem') = '' then currval('s') end"))
+        say(client, wire.query("select nextval('s')"))
+        client.send(wire.query("set client_encoding to 'UHC'") + wire.message("P", b"l\0select '\xb0\xa1', length('\xb0\xa1')\0\0\0") + wire.bind((), "l")
+                    + wire.execute() + wire.SYNC + wire.query("set client_encoding to 'UTF8'"))
+        for _ in range(3):
+            client.read_until_ready()
+        say(client, wire.parse("select 'kept'", "mine") + wire.SYNC)
+        say(client, wire.bind((), "mine") + wire.execute() + wire.SYNC)
+        say(client, wire.extended("do $$ begin execute 'deal' || 'locate all'; end $$") + wire.SYNC)
+        heard.append([answer.fields["C"] if answer.type == "E" else answer.type for answer in say(client, wire.bind((), "mine") + wire.execute() + wire.SYNC)])
+    assert heard == [["26000", "Z"]] * 2
+

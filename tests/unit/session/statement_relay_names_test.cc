@@ -139,10 +139,9 @@ TEST_CASE("an EXECUTE by the extended protocol names what the client has under t
   with.begin().has_prepared("x", "select 1", 1).has_prepared_command("e", "execute x", 2);
   with.sends(run("e")).server_gets(parse("tidepool_3", "execute tidepool_1") + run("tidepool_3"));
   with.server_answers(messages("12DCZI")).gets(messages("2DCZI")).of_client().watch.answered({});
-  // It may have been run under settings of the transaction: it is closed.
   with.sends(close("x") + parse("x", "select 2") + sync());
-  with.server_gets(close("tidepool_3") + parse("tidepool_4", "select 2") + describe("tidepool_4") + sync());
-  with.server_answers(messages("31") + kDescribed + messages("ZI")).gets(messages("31ZI"));
+  with.server_gets(parse("tidepool_4", "select 2") + describe("tidepool_4") + sync());
+  with.server_answers(messages("1") + kDescribed + messages("ZI")).gets(messages("31ZI"));
   with.sends(run("e")).server_gets(parse("tidepool_5", "execute tidepool_4") + run("tidepool_5"));
   with.server_answers(messages("12DCZI")).gets(messages("2DCZI"));
 }
