@@ -15,6 +15,7 @@
 
 #include "lib/base/result.h"
 #include "lib/session/server_statements.h"
+#include "lib/sql/normalised_text.h"
 #include "lib/sql/statement_traits.h"
 
 namespace tidepool::session {
@@ -137,9 +138,9 @@ class SessionWatch {
 
   // Non-zero: the server stays with the client.
   Pins pins() const { return pins_; }
-  // What the server was last found to have, or will keep, and the statement that was the first to raise the
-  // suspicion, clipped.
-  const std::string& suspect() const { return suspect_; }
+  // The statement that was the first to raise the suspicion, clipped, and without its constants: it is shown
+  // to others.
+  std::string suspect() const { return sql::normalised_text(suspect_); }
 
  private:
   void suspect(Pins pins, std::string_view text);

@@ -476,3 +476,23 @@ def test_show_pins_and_the_log_say_who_why_and_by_which_statement(pool):
     assert any(client["pinned"] for client in pool.console("show clients"))
     pool.session.rows("unlisten *")
     pool.wait_for_log("does not keep its server any more", mark)
+
+
+@pytest.mark.parametrize(("scs", "text", "shown"), [
+    ("on", "listen here; select 'hunter2'", "listen here; select ?"),
+    ("on", "listen here; do $x$begin perform 'hunter2'; end$x$", "listen here; do ?"),
+    ("on", "/* hunter2 */ listen here -- hunter2", "listen here"),
+    ("on", "listen here; set app.key = hunter2", "listen here; set app.key = ?"),
+    ("on", "listen here; select 'a\\' as x, 'hunter2'", "listen here; select..."),
+    ("off", "listen here; select 'a\\' as x, hunter2'", "listen here; select..."),
+])
+def test_no_constant_of_a_statement_that_pins_is_shown_to_others(pool, scs, text, shown):
+    mark = len(pool.log())
+    pool.session.rows(f"set standard_conforming_strings = {scs}")
+    pool.session.rows(text)
+    assert why(pool) == ["LISTEN"]
+    assert [pin["statement"] for pin in pool.console("show pins")] == [shown]
+    pool.session.rows("set standard_conforming_strings = on")
+    pool.wait_for_log(r"keeps server_pid=\d+ because of LISTEN: ", mark)
+    assert "hunter2" not in str(pool.console("show clients"))
+    assert "hunter2" not in pool.log()
