@@ -60,6 +60,7 @@ Daemon::Daemon(std::shared_ptr<const config::Settings> settings, std::string moc
   end_timer_ = std::make_unique<event::Timer>(&loop_, [this] {
     if (life_ == Life::Draining) return stop("drain_timeout is over");
     log::error("workers did not stop in time: leaving without them");
+    log::Thread::finish();
     std::_Exit(1);
   });
   dialer_ = std::make_unique<ServerDialer>(settings->limits.max_dials);

@@ -1,17 +1,20 @@
 #include "daemon/log.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/systemd_sink.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <memory>
-#include <mutex>
+#include <utility>
+
+#include "daemon/log_queue.h"
 
 namespace tidepool::daemon::log {
 
@@ -73,16 +76,14 @@ std::unique_ptr<spdlog::formatter> formatter_for(config::LogFormat format, bool 
 
 // A line is one write, so that it is whole, whoever else writes there. A line that cannot be written (the
 // disk is full) is lost, and how many were is said as soon as one can.
-class FileSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+class DescriptorSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
-  // Throws spdlog_ex.
-  explicit FileSink(const std::string& path)
-      : fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640)) {
-    if (fd_ < 0) throw spdlog::spdlog_ex("cannot open " + path, errno);
+  explicit DescriptorSink(int fd) : fd_(fd) {}
+  ~DescriptorSink() override {
+    if (fd_ != STDERR_FILENO) ::close(fd_);
   }
-  ~FileSink() override { ::close(fd_); }
-  FileSink(const FileSink&) = delete;
-  FileSink& operator=(const FileSink&) = delete;
+  DescriptorSink(const DescriptorSink&) = delete;
+  DescriptorSink& operator=(const DescriptorSink&) = delete;
 
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
@@ -105,6 +106,11 @@ class FileSink final : public spdlog::sinks::base_sink<spdlog::details::null_mut
     for (size_t size = line.size(); size > 0;) {
       const ssize_t done = ::write(fd_, rest, size);
       if (done < 0 && errno == EINTR) continue;
+      if (done < 0 && errno == EAGAIN) {  // stderr, if another process has made it so
+        pollfd room{fd_, POLLOUT, 0};
+        ::poll(&room, 1, -1);
+        continue;
+      }
       if (done < 0) {
         why_lost_ = errno;
         return false;
@@ -121,58 +127,79 @@ class FileSink final : public spdlog::sinks::base_sink<spdlog::details::null_mut
   int why_lost_ = 0;
 };
 
-// Where all lines go, whatever stands behind it at the moment.
-class Outlet final : public spdlog::sinks::base_sink<std::mutex> {
- public:
-  explicit Outlet(std::unique_ptr<spdlog::sinks::sink> first) : behind_(std::move(first)) {}
-  void lead_to(std::unique_ptr<spdlog::sinks::sink> next) {
-    std::lock_guard lock(mutex_);
-    behind_.swap(next);
-  }
-
- private:
-  void sink_it_(const spdlog::details::log_msg& message) override { behind_->log(message); }
-  void flush_() override { behind_->flush(); }
-
-  std::unique_ptr<spdlog::sinks::sink> behind_;
-};
+// Throws spdlog_ex.
+int open_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  if (fd < 0) throw spdlog::spdlog_ex("cannot open " + path, errno);
+  return fd;
+}
 
 // May throw spdlog_ex.
-std::unique_ptr<spdlog::sinks::sink> make_sink(const config::LogSettings& settings) {
-  std::unique_ptr<spdlog::sinks::sink> sink;
+std::shared_ptr<spdlog::sinks::sink> make_sink(const config::LogSettings& settings) {
+  std::shared_ptr<spdlog::sinks::sink> sink;
   const bool journal = settings.to == "journald";
   if (settings.to == "stderr") {
-    sink = std::make_unique<spdlog::sinks::stderr_sink_st>();
+    sink = std::make_shared<DescriptorSink>(STDERR_FILENO);
   } else if (journal) {
-    sink = std::make_unique<spdlog::sinks::systemd_sink_st>("tidepoold");
+    sink = std::make_shared<spdlog::sinks::systemd_sink_st>("tidepoold");
   } else {
-    sink = std::make_unique<FileSink>(settings.to);
+    sink = std::make_shared<DescriptorSink>(open_file(settings.to));
   }
   sink->set_formatter(formatter_for(settings.format, journal));
   return sink;
 }
 
-const std::shared_ptr<Outlet> kOutlet = std::make_shared<Outlet>(make_sink({}));
-spdlog::logger logger("tidepool", kOutlet);
+constexpr size_t kLongestLine = 4000;  // with its time no longer than what a pipe takes as a whole
+constexpr std::chrono::seconds kPatience{1};
+
+struct Log {
+  std::atomic<config::LogLevel> level{config::LogLevel::Info};
+  std::shared_ptr<spdlog::sinks::sink> sink = make_sink({});
+  LogQueue queue{[this](const LogLine& line) { write(line); }};
+
+  void write(const LogLine& line) const {
+    spdlog::details::log_msg message(line.time, {}, "tidepool", level_of(line.level), line.text);
+    message.thread_id = static_cast<size_t>(line.said_by);
+    sink->log(message);
+  }
+};
+
+// Never destroyed: its thread may hang in a line when the process ends.
+Log& the_log() {
+  static Log& log = *new Log;
+  return log;
+}
 
 }  // namespace
 
 std::string configure(const config::LogSettings& settings) {
+  Log& log = the_log();
   try {
-    kOutlet->lead_to(make_sink(settings));
+    log.queue.change([&log, next = make_sink(settings)] { log.sink = next; });
   } catch (const spdlog::spdlog_ex& error) {
     return error.what();
   }
-  logger.set_level(level_of(settings.level));
+  log.level = settings.level;
   return {};
 }
 
+Thread::Thread() {
+  the_log().queue.start();
+}
+
+void Thread::finish() {
+  static_cast<void>(the_log().queue.finish(kPatience));
+}
+
 bool is_on(config::LogLevel level) {
-  return logger.should_log(level_of(level));
+  return level >= the_log().level.load(std::memory_order_relaxed);
 }
 
 void write(config::LogLevel level, std::string_view line) {
-  logger.log(level_of(level), spdlog::string_view_t(line.data(), line.size()));
+  if (!is_on(level)) return;
+  std::string text(line.substr(0, kLongestLine));
+  if (text.size() < line.size()) text.append("...");
+  the_log().queue.put({level, std::move(text)});
 }
 
 std::string shown(std::string_view untrusted) {

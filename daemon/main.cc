@@ -43,6 +43,7 @@ int serve(const std::string& file) {
     std::fprintf(stderr, "log.to: %s\n", why.c_str());
     return kMistakes;
   }
+  const daemon::log::Thread log_thread;
   for (const auto& warning : loaded.warnings) daemon::log::warning(warning.to_string());
   daemon::Daemon daemon(loaded.settings, mock_key);
   if (const auto started = daemon.start(); !started) {
