@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
@@ -191,6 +192,9 @@ base::Result<ConninfoSummary> summarize_conninfo(const std::string& conninfo) {
 }
 
 void forget_libpq_environment() {
+  // Its letters, too: /proc and a core file show the memory that a process was started with.
+  if (char* const password = std::getenv("PGPASSWORD")) explicit_bzero(password, std::strlen(password));
+  unsetenv("PGPASSWORD");
   unsetenv("PGSERVICE");  // first: with the name of an unknown service, libpq would tell no keys
   if (const LibpqOptions options{PQconndefaults()}) {
     for (const auto* option = options.get(); option->keyword; ++option) {
