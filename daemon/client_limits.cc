@@ -7,6 +7,7 @@
 #include "daemon/log.h"
 #include "daemon/server_connection.h"
 #include "daemon/worker.h"
+#include "lib/pool/refusals.h"
 
 namespace tidepool::daemon {
 
@@ -115,6 +116,11 @@ bool ClientSession::tick_linked(base::TimePoint now) {
 }
 
 bool ClientSession::tick_idle(base::TimePoint now) {
+  if (pool_->is_removed) {
+    end(pool::pool_removed(database_));
+    return false;
+  }
+  if (!pooled_) return false;
   const auto limit = pool_->settings->client_idle;
   if (limit.count() == 0) return false;
   if (now - state_since_ < limit) return true;

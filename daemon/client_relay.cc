@@ -189,6 +189,8 @@ void ClientSession::on_refused(const pool::Refuse& refuse) {
   ticket_ = {};
   if (state_ == State::AskingServer) return refuse_login(refuse.error);
   log::info(shown() + " refused: " + pool::name_of(refuse.reason) + ": " + log::shown(refuse.error.message));
+  // There will never be one: an ERROR would let its driver take the connection for a good one.
+  if (refuse.reason == pool::RefuseReason::PoolRemoved) return end(refuse.error);
   refuse_request(refuse.error);
 }
 

@@ -400,7 +400,7 @@ bool ClientSession::tick(base::TimePoint now) {
     case State::Linked:
       return tick_linked(now);
     case State::Idle:
-      return pooled_ && tick_idle(now);
+      return tick_idle(now);
     default:
       return false;
   }

@@ -260,6 +260,8 @@ void Daemon::swap_world(std::shared_ptr<const config::Settings> settings) {
   }
   for (const auto& [name, pool] : world_->pools) {
     if (world->pools.contains(name)) continue;
+    log::info("pool=" + log::shown(name) +
+              " is not in the settings any more: its clients are sent away as soon as they hold no server");
     pool->remove(now);
     leaving_.push_back(pool);
   }

@@ -194,9 +194,16 @@ PoolHere& Worker::here(const std::shared_ptr<SharedPool>& pool) {
   if (!entry) {
     entry = std::make_unique<PoolHere>();
     entry->shared = pool;
+    entry->is_removed = !is_current(*pool);
     learn_settings(*entry);
   }
   return *entry;
+}
+
+// Not one that a reload has removed, even if another one has its name now.
+bool Worker::is_current(const SharedPool& pool) const {
+  const auto found = world_->pools.find(pool.name());
+  return found != world_->pools.end() && found->second.get() == &pool;
 }
 
 pool::Ticket Worker::new_ticket(const ClientSession& session) {
@@ -244,6 +251,7 @@ void Worker::need_tick() {
 void Worker::tick() {
   const base::TimePoint time = now();
   tick_is_needed_ = false;  // what happens in here may need the next one
+  forget_empty_pools();
   bool needed = cancel_desk_.tick(time);
   for (auto& listener : listeners_) needed |= listener->tick();
   if (stopping_) {
@@ -255,8 +263,10 @@ void Worker::tick() {
   }
   for (Slot& slot : slots_)
     if (slot.session) needed |= slot.session->tick(time);
-  for (auto& [shared, pool] : pools_)
+  for (auto& [shared, pool] : pools_) {
+    needed |= pool->is_removed;
     for (auto& [id, server] : pool->servers) needed |= server->tick(time);
+  }
   if (!needed && !tick_is_needed_) timer_->stop();
 }
 
@@ -398,18 +408,16 @@ void Worker::on(to_worker::NewWorld&& message) {
   world_ = std::move(message.world);
   for (auto& [shared, pool] : pools_) {
     learn_settings(*pool);
-    for (auto& slot : slots_)
-      if (slot.session && slot.session->state() == ClientSession::State::Linked) need_tick();
+    pool->is_removed = !is_current(*pool->shared);
   }
   forget_empty_pools();
+  need_tick();  // time limits may be others; and who is in a pool that is gone is sent away
 }
 
 void Worker::forget_empty_pools() {
-  std::erase_if(pools_, [this](const auto& entry) {
-    const auto& [shared, pool] = entry;
-    const auto current = world_->pools.find(pool->shared->name());
-    const bool is_current = current != world_->pools.end() && current->second == pool->shared;
-    return !is_current && pool->servers.empty() && pool->sessions == 0;
+  std::erase_if(pools_, [](const auto& entry) {
+    const PoolHere& pool = *entry.second;
+    return pool.is_removed && pool.servers.empty() && pool.sessions == 0;
   });
 }
 

@@ -44,7 +44,8 @@ struct PoolHere {
   std::string application_name;  // the conninfo's, for clients that have none of their own
   stats::Traffic traffic;
   std::unordered_map<pool::ConnectionId, std::unique_ptr<ServerConnection>> servers;
-  uint32_t sessions = 0;  // that use it: it is kept as long as there are any
+  uint32_t sessions = 0;    // that use it: it is kept as long as there are any
+  bool is_removed = false;  // by a reload: its sessions end as soon as they hold no server
 };
 
 // What the daemon gives each of its workers. All of it outlives them.
@@ -147,6 +148,7 @@ class Worker {
   ClientSession* find(pool::Ticket ticket);
   void tell_or_handle(pool::WorkerId worker, WorkerMessage message);
   PoolHere& here(const std::shared_ptr<SharedPool>& pool);
+  bool is_current(const SharedPool& pool) const;
   void forget_empty_pools();
   void forget_logged_in();
   void make_way_for_login();

@@ -8,6 +8,7 @@ import time
 import psycopg
 import pytest
 from harness import wire
+from harness.conformance import MODES
 from harness.waiting import holds_for, wait_until
 
 
@@ -198,16 +199,115 @@ def test_a_pool_that_is_removed_refuses_who_comes_and_who_waits_and_lets_who_wor
     idle = daemon.wire("bench")
     pools = {name: pool for name, pool in daemon.settings["pools"].items() if name != "bench"}
     reload(daemon, {**daemon.settings, "pools": pools})
-    fields = waiter.read_until("E")[-1].fields
-    assert fields["C"] == "57P01" and '"bench"' in fields["M"]
+    assert_sent_away(waiter)
+    assert_sent_away(idle)
     assert login_error(daemon, "bench") == "3D000"
-    assert idle.error("select 1")["C"] == "57P01"
     worker.ask("insert into done values (1)")
     assert worker.ask("commit")[0].body == b"COMMIT\0"
     worker.terminate()
     wait_until(lambda: not daemon.backends("bench"), "its servers are closed when they come back")
     with daemon.connect("other") as connection:
         assert connection.execute("select 42").fetchone() == (42,)
+
+
+def without(daemon, pool):
+    return {**daemon.settings, "pools": {name: each for name, each in daemon.settings["pools"].items() if name != pool}}
+
+
+def assert_sent_away(client):
+    """By FATAL: who hears ERROR takes its connection for a good one."""
+    fields = client.read_until("E")[-1].fields
+    assert (fields["S"], fields["C"]) == ("FATAL", "57P01") and '"bench"' in fields["M"]
+    client.read_until_closed()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_clients_of_a_pool_that_was_removed_and_added_again_are_sent_away(tidepool, mode):
+    daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 1, "max_size": 1}, "other": {"min_size": 1}}, workers=2)
+    whole = daemon.settings
+    never_asked = daemon.wire("bench")
+    has_asked = daemon.wire("bench")
+    if mode != "session":
+        assert has_asked.value("select 42") == "42"
+    holder = daemon.wire("bench")
+    holder.send(wire.query("select pg_sleep(2)"))
+    wait_until(lambda: any(row["query"] == "select pg_sleep(2)" for row in daemon.backends("bench")), "it works")
+    waiter = daemon.wire("bench")
+    waiter.send(wire.query("select 1"))
+    assert waiter.is_silent(0.2)
+    elsewhere = daemon.wire("other")
+    reload(daemon, without(daemon, "bench"))
+    reload(daemon, whole)
+    for client in (never_asked, has_asked, waiter):
+        assert_sent_away(client)
+    assert holder.read_until_ready()[-1].type == "Z"
+    if mode == "session":
+        assert holder.value("select 42") == "42", "it holds its server until it leaves"
+        holder.terminate()
+    else:
+        assert_sent_away(holder)
+    assert elsewhere.value("select 42") == "42"
+    assert daemon.wire("bench").value("select 42") == "42"
+    wait_until(lambda: len(daemon.backends("bench")) == 1, "nothing of the old pool is left")
+
+
+def test_who_is_pinned_in_a_pool_that_is_removed_is_sent_away_when_nothing_pins_it(tidepool):
+    daemon = tidepool(pools={"bench": {"mode": "transaction", "min_size": 1}, "other": {"min_size": 1}})
+    client = daemon.wire("bench")
+    client.ask("create temporary table kept (a int)")
+    client.ask("begin")
+    reload(daemon, without(daemon, "bench"))
+    client.ask("commit")
+    assert client.is_silent(0.3)
+    assert client.value("select count(*) from kept") == "0"
+    client.ask("drop table kept")
+    assert_sent_away(client)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_asks_in_the_moment_that_its_pool_is_removed_is_served_or_sent_away(tidepool, mode):
+    daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 2}, "other": {"min_size": 1}}, workers=2)
+    clients = [daemon.wire("bench") for _ in range(20)]
+    whole, less = daemon.settings, without(daemon, "bench")
+    ended = threading.Event()
+    heard = []
+
+    def ask(client):
+        try:
+            while not ended.is_set():
+                client.send(wire.query("select 42"))
+                heard.extend(got.fields["S"] for got in client.read_until("E", "Z") if got.type == "E")
+        except (wire.Closed, OSError):
+            pass
+        client.close()
+
+    threads = [threading.Thread(target=ask, args=[client]) for client in clients]
+    for thread in threads:
+        thread.start()
+    for settings in (less, whole, less, whole):
+        reload(daemon, settings)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert set(heard) <= {"FATAL"}
+
+
+def test_a_login_that_waits_for_the_first_server_of_a_pool_that_is_removed_is_refused(tidepool, fake_server):
+    fake = fake_server(lambda server: server.never_answer())
+    daemon = tidepool(pools={"bench": {"conninfo": fake.conninfo(), "min_size": 0, "max_size": 1, "timeout": "60s"}, "other": {}})
+    client = daemon.wire()
+    client.send(wire.startup(user="app", database="bench"))
+    fake.wait_for_connections(1)
+    reload(daemon, without(daemon, "bench"))
+    assert_sent_away(client)
+
+
+def test_a_client_idle_that_a_reload_adds_counts_for_who_is_idle_already(tidepool):
+    daemon = tidepool(pools={"bench": {"mode": "transaction", "min_size": 1}})
+    client = daemon.wire("bench")
+    assert client.value("select 42") == "42"
+    reload(daemon, changed(daemon, client_idle="200ms"))
+    assert client.read_until("E")[-1].fields["C"] == "57P05"
 
 
 def test_a_pool_that_was_removed_and_is_added_again_works(tidepool):
