@@ -162,7 +162,7 @@ void ClientSession::tell_parameters_at_ready(std::string& out) {
   for (const auto& [name, value] : news) {
     if (extras_->name_is_lost && name == kApplicationName) continue;
     note_parameter(name, value);
-    told().set(name, value);
+    told().report(name, value);
     wire::append_parameter_status(out, name, value);
   }
 }

@@ -256,7 +256,7 @@ void ClientSession::tell_differences(const session::ParameterMap& parameters) {
   });
   for (const auto& [name, value] : differences) {
     wire::append_parameter_status(news, name, value);
-    told().set(name, value);
+    told().report(name, value);
   }
   socket_.write(news);
 }
@@ -521,11 +521,10 @@ session::ParameterMap& ClientSession::told() {
 
 bool ClientSession::see_parameter_status(const wire::Message& message) {
   const auto status = wire::read_parameter_status(message.body);
-  if (!status) {
+  if (!status || !server_->parameters.report(status->name, status->value)) {
     server_->parameters_unknown = true;
-    return true;
+    return !prelude_runs();
   }
-  server_->parameters.set(status->name, status->value);
   if (status->name == kApplicationName) server_->name_reports = ServerConnection::NameReports::Seen;
   if (prelude_runs()) return false;
   session::ParameterMap& known = told();
@@ -537,7 +536,7 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
   if (before != nullptr && *before == status->value) return false;  // what the prelude has set, reported late
   server_->trace.parameter_changed();
   if (pooled_) note_parameter(status->name, status->value);
-  known.set(status->name, status->value);
+  known.report(status->name, status->value);
   return true;
 }
 
@@ -564,8 +563,8 @@ void ClientSession::on_server_lost(ServerConnection& server) {
 
 void ClientSession::server_failed(const base::Error& error) {
   // Nothing of the client's has run there: it is as if the server had hung up.
-  if (may_move_ && prelude_runs()) return server_->break_off();
-  server_.part()->break_off();
+  if (may_move_ && prelude_runs()) return server_->break_off(ServerConnection::kImpossibleLength);
+  server_.part()->break_off(ServerConnection::kImpossibleLength);
   end(error);
 }
 

@@ -25,6 +25,12 @@ constexpr base::Duration kEndingTime{30'000'000};
 // So long an unclean server waits for a client whose first message could take the DISCARD ALL along.
 constexpr base::Duration kUncleanTime{5'000};
 
+// All that it says in its life while it rests: settings that are reloaded, and notices that nobody hears.
+// Whoever says more keeps the worker from its clients.
+constexpr size_t kMostSaidAtRest = size_t{1} << 20;
+constexpr const char* kMisreports =
+    "a ParameterStatus that is malformed or too long, or more than any server would";
+
 // Giving a server another application_name costs PostgreSQL some 40 us each time, and a login 3 ms.
 constexpr uint32_t kMostRenamings = 64;
 
@@ -348,7 +354,7 @@ void ServerConnection::carry_out(ServerCleanup::Step step, const std::string& ou
       else
         unclean_since_.reset();
       if (step == ServerCleanup::Step::Clean && cleanup_->asks_temporary()) may_have_temporary_ = false;
-      if (parameters_unknown) return close(pool::CloseReason::Bad, "a parameter was too long to be followed");
+      if (parameters_unknown) return close(pool::CloseReason::Bad, kMisreports);
       if (cancels_ > 0) {
         clean_but_held_ = true;
         return;
@@ -380,7 +386,7 @@ void ServerConnection::each_message(base::Bytes bytes, Handle&& handle) {
     };
     auto walked = from_server.walk(bytes.substr(at), kWhole, visit);
     at += walked.consumed;
-    if (walked.broken) return break_off();
+    if (walked.broken) return break_off(kImpossibleLength);
     if (state_ != before) {
       // What follows belongs to the next state, and only a closing server still talks.
       if (at == bytes.size() || state_ == State::Closing) return;
@@ -388,7 +394,7 @@ void ServerConnection::each_message(base::Bytes bytes, Handle&& handle) {
       return close(pool::CloseReason::Bad, "bytes that nobody asked for");
     }
     if (walked.needed > event::ReadBuffer::kHeadroom) {
-      if (bytes[at] == 'S') parameters_unknown = true;
+      if (bytes[at] == 'S') return break_off(kMisreports);
       walked = from_server.walk(bytes.substr(at), kShortOnly, visit);
       at += walked.consumed;
       continue;
@@ -408,6 +414,8 @@ void ServerConnection::on_server_bytes(base::Bytes bytes) {
     case State::Checking:
       return each_message(bytes, [this](const wire::Message& message) { on_checking(message); });
     case State::Resting:
+      said_at_rest_ += bytes.size();
+      if (said_at_rest_ > kMostSaidAtRest) return break_off("more than any server would that nobody asks");
       return each_message(bytes, [this](const wire::Message& message) { on_resting(message); });
     case State::Closing:
       return;
@@ -417,8 +425,8 @@ void ServerConnection::on_server_bytes(base::Bytes bytes) {
 void ServerConnection::on_resting(const wire::Message& message) {
   switch (message.type) {
     case 'S':  // settings of the server were reloaded
-      parameters.apply_status(message.body);
-      parameters_when_clean_.apply_status(message.body);
+      if (!parameters.apply_status(message.body) || !parameters_when_clean_.apply_status(message.body))
+        break_off(kMisreports);
       return;
     case 'N':
       return;
@@ -432,14 +440,14 @@ void ServerConnection::on_resting(const wire::Message& message) {
 }
 
 void ServerConnection::on_cleaning(const wire::Message& message) {
-  if (message.type == 'S') parameters.apply_status(message.body);
+  if (message.type == 'S' && !parameters.apply_status(message.body)) return break_off(kMisreports);
   std::string out;
   const auto step = cleanup_->server_sent(message, worker_->now(), out);
   carry_out(step, out);
 }
 
 void ServerConnection::on_checking(const wire::Message& message) {
-  if (message.type == 'S') parameters.apply_status(message.body);
+  if (message.type == 'S' && !parameters.apply_status(message.body)) return break_off(kMisreports);
   if (message.type == 'E') {
     check_failed_ = true;
     blame(wire::read_error(message.body));
@@ -460,11 +468,11 @@ void ServerConnection::on_server_end(int error) {
   hung_up(error == 0 ? "the server hung up" : uv_strerror(uv_translate_sys_error(error)));
 }
 
-void ServerConnection::break_off() {
+void ServerConnection::break_off(const std::string& what) {
   if (state_ == State::Closing) return;
-  blame({"08P01", "the server sent a message of impossible length"});
+  blame({"08P01", "the server sent " + what});
   if (something_runs() && pool_->cleanup.cancel_orphans) worker_->send_cancel(*this, {});
-  hung_up("a message of impossible length");
+  hung_up(what);
 }
 
 void ServerConnection::hung_up(const std::string& why) {

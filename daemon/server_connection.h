@@ -146,8 +146,9 @@ class ServerConnection final : public event::ServerSocketEvents {
     if (!has_answered_) note_first_answer();
   }
 
-  // What it says cannot be followed any more: it is gone at once, and a client that has it is told.
-  void break_off();
+  // What it sent cannot be followed any more: it is gone at once, and a client that has it is told.
+  void break_off(const std::string& what);
+  static constexpr const char* kImpossibleLength = "a message of impossible length";
 
   // Bytes for the server, walked by the relay already. False: refused at once, nothing was sent.
   bool send(base::Bytes bytes) { return socket_.write(bytes); }
@@ -192,8 +193,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   // Whether it reports a change of its application_name, as PostgreSQL does: seen; to be seen when it is set
   // the next time; or not so, it seems.
   enum class NameReports : uint8_t { Expected, Missing, Seen } name_reports = NameReports::Expected;
-  bool parameters_unknown =
-      false;  // a ParameterStatus too long to be read: close it rather than lend it again
+  // It has reported more than can be followed: it is closed rather than lent again.
+  bool parameters_unknown = false;
 
  private:
   // What becomes of it once it is clean.
@@ -245,6 +246,7 @@ class ServerConnection final : public event::ServerSocketEvents {
   std::string new_name_;
   const std::string own_name_;
   const bool is_local_;  // over a Unix socket
+  size_t said_at_rest_ = 0;
   uint32_t renamings_ = 0;
   int64_t connected_at_us_;
   pool::ConnectionId id_;

@@ -204,7 +204,8 @@ base::Status LoginStream::read(char type, Bytes body) {
     case 'S': {
       const auto status = wire::read_parameter_status(body);
       is_well_formed = status && is_name(status->name);
-      if (is_well_formed) parameters_.set(status->name, status->value);
+      if (is_well_formed && !parameters_.report(status->name, status->value))
+        return Error{kProtocolViolation, "the server reports more parameters than any server would"};
       break;
     }
     case 'K': {

@@ -68,11 +68,24 @@ uint64_t ParameterMap::digest() const {
   return digest_ = digest;
 }
 
+bool ParameterMap::report(std::string_view name, std::string_view value) {
+  const std::string* before = find(name);
+  if (before != nullptr && *before == value) return true;
+  size_t bytes = value.size();
+  if (before == nullptr) {
+    if (entries_.size() >= kMostReported) return false;
+    bytes += name.size();
+  }
+  for (const auto& [other, its_value] : entries_)
+    bytes += other.size() + (&its_value == before ? 0 : its_value.size());
+  if (bytes > kMostReportedBytes) return false;
+  set(name, value);
+  return true;
+}
+
 bool ParameterMap::apply_status(base::Bytes body) {
   const auto status = wire::read_parameter_status(body);
-  if (!status) return false;
-  set(status->name, status->value);
-  return true;
+  return status && report(status->name, status->value);
 }
 
 void ParameterMap::append_all(std::string& out) const {

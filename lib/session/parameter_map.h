@@ -16,6 +16,10 @@ namespace tidepool::session {
 class ParameterMap {
  public:
   using Entry = std::pair<std::string, std::string>;
+  // What a server may report, names and values together: PostgreSQL has some fifteen, and a value that is
+  // longer than half of this is not read (search_path is reported, and users make it long).
+  static constexpr size_t kMostReported = 200;
+  static constexpr size_t kMostReportedBytes = size_t{128} * 1024;
 
   void set(std::string_view name, std::string_view value);
   void erase(std::string_view name);
@@ -23,7 +27,9 @@ class ParameterMap {
   // Has what `other` has from now on. (An assignment would take over its version, too.)
   void replace_by(ParameterMap&& other);
   const std::string* find(std::string_view name) const;
-  // Reads the body of a ParameterStatus message. False: it is malformed.
+  // Takes what a server reports. False: with it that would be more than a server may; it is left out.
+  bool report(std::string_view name, std::string_view value);
+  // Reads the body of a ParameterStatus message. False: it is malformed, or more than a server may report.
   bool apply_status(base::Bytes body);
   // Appends a ParameterStatus message for each entry.
   void append_all(std::string& out) const;

@@ -240,6 +240,15 @@ TEST_CASE("what comes right behind a login is read, and the beginning of a messa
   CHECK(heard.stream.unfinished() == notice().substr(0, 7));
 }
 
+TEST_CASE("a login reports so many parameters and no more") {
+  std::string greeting = authentication(0);
+  for (size_t i = 0; i < ParameterMap::kMostReported; ++i)
+    greeting += status("name" + std::to_string(i), "v");
+  CHECK(hear(greeting + status("name7", "w") + ready()).refusal.empty());
+  CHECK(hear(greeting + status("another", "v") + ready()).refusal ==
+        "the server reports more parameters than any server would");
+}
+
 TEST_CASE("a login says so much and no more") {
   LoginStream stream;
   CHECK(stream.receive(authentication(0)));

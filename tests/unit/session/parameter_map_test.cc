@@ -47,6 +47,28 @@ TEST_CASE("a ParameterStatus is applied if its body is whole, and otherwise chan
   CHECK_FALSE(map.apply_status(body + "x"));
 }
 
+TEST_CASE("what a server may report is bounded, in names and in bytes") {
+  ParameterMap many;
+  for (size_t i = 0; i < ParameterMap::kMostReported; ++i)
+    CHECK(many.report("name" + std::to_string(i), "v"));
+  const uint64_t version = many.version();
+  CHECK_FALSE(many.report("another", "v"));
+  CHECK(many.find("another") == nullptr);
+  CHECK(many.version() == version);
+  CHECK(many.report("name7", "w"));
+  CHECK(*many.find("name7") == "w");
+
+  ParameterMap large;
+  const std::string half(ParameterMap::kMostReportedBytes / 2 - 1, 'v');
+  CHECK(large.report("a", half));
+  CHECK(large.report("b", half));
+  CHECK_FALSE(large.report("c", ""));
+  CHECK_FALSE(large.report("b", half + "v"));
+  CHECK_FALSE(large.apply_status("c\0\0"s));
+  CHECK(large.report("b", half.substr(1)));
+  CHECK(large.report("c", ""));
+}
+
 TEST_CASE("all parameters are told as ParameterStatus messages") {
   std::string out;
   map_of({{"b", "2"}, {"a", ""}}).append_all(out);
