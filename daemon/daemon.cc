@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "daemon/clock.h"
@@ -11,8 +12,8 @@
 #include "daemon/inherited_sockets.h"
 #include "daemon/log.h"
 #include "daemon/service_manager.h"
+#include "daemon/settings_loading.h"
 #include "daemon/shared_pool.h"
-#include "lib/auth/scram_server.h"
 #include "lib/config/values.h"
 
 namespace tidepool::daemon {
@@ -30,22 +31,13 @@ constexpr base::Duration kStopTime{8'000'000};
 constexpr base::Duration kLeaveTime{300'000};
 // A worker that does not answer is not waited for longer than this beyond its time.
 constexpr base::Duration kPatience{2'000'000};
+const base::Error kShuttingDown{"57P03", "tidepool is shutting down"};
 
 uint64_t milliseconds(base::Duration duration) {
   return static_cast<uint64_t>(duration.count() / 1000);
 }
 
 }  // namespace
-
-config::Loaded load_settings(const std::string& file, const std::string& mock_key) {
-  const auto read_conninfo = [](const std::string& conninfo) -> base::Result<config::ConninfoFacts> {
-    auto summary = summarize_conninfo(conninfo);
-    if (!summary) return summary.error();
-    return config::ConninfoFacts{summary->user};
-  };
-  return config::load_file(file, read_conninfo,
-                           [&](std::string_view user) { return auth::mock_salt(mock_key, user); });
-}
 
 Daemon::Daemon(std::shared_ptr<const config::Settings> settings, std::string mock_key)
     : mock_key_(std::move(mock_key)), history_(now_monotonic()), started_us_(now_wall_us()) {
@@ -128,6 +120,7 @@ int Daemon::run() {
   uv_run(&loop_, UV_RUN_DEFAULT);
   for (auto& worker : workers_) worker->join();
   log::info("stopped");
+  if (reads_settings_) std::_Exit(0);  // that thread may wait for a file without end: not for it
   return 0;
 }
 
@@ -199,22 +192,49 @@ void Daemon::tell_status(base::TimePoint now) {
 // --- reload
 
 void Daemon::on(const to_main::Reload& message) {
-  tell_worker(message.console.worker, to_worker::EffectDone{message.console, reload()});
+  reload(message.console);
 }
 
-base::Status Daemon::reload() {
-  if (life_ != Life::Serving) return base::Error{"57P03", "tidepool is shutting down"};
+void Daemon::reload(std::optional<SessionId> console) {
+  if (console) wait_for_next_settings_.push_back(*console);
+  if (life_ != Life::Serving) return answer_consoles(wait_for_next_settings_, kShuttingDown);
+  reads_again_ = true;
+  if (!reads_settings_) read_settings();
+}
+
+// Elsewhere: the pools' clock goes on, however long the file and its passwords take.
+void Daemon::read_settings() {
+  reads_settings_ = true;
+  reads_again_ = false;
+  wait_for_settings_.swap(wait_for_next_settings_);
   service_manager::reloading();
-  base::Status status = take_new_settings();
+  load_settings_elsewhere(mock_key_, world_->settings, [this](config::Loaded loaded) {
+    tell_main(to_main::SettingsRead{std::make_shared<const config::Loaded>(std::move(loaded))});
+  });
+}
+
+void Daemon::on(const to_main::SettingsRead& message) {
+  reads_settings_ = false;
+  if (life_ != Life::Serving) {
+    answer_consoles(wait_for_settings_, kShuttingDown);
+    return answer_consoles(wait_for_next_settings_, kShuttingDown);
+  }
+  const base::Status status = take_new_settings(*message.loaded);
   told_status_ = status ? this->status() : "reload refused: " + status.error().message;
   status_told_at_ = now_monotonic();
   service_manager::ready(told_status_);
-  return status;
+  answer_consoles(wait_for_settings_, status);
+  if (reads_again_) read_settings();
 }
 
-base::Status Daemon::take_new_settings() {
+void Daemon::answer_consoles(std::vector<SessionId>& consoles, const base::Status& status) {
+  for (const SessionId& console : consoles)
+    tell_worker(console.worker, to_worker::EffectDone{console, status});
+  consoles.clear();
+}
+
+base::Status Daemon::take_new_settings(const config::Loaded& loaded) {
   const config::Settings& before = *world_->settings;
-  config::Loaded loaded = load_settings(before.file, mock_key_);
   for (const auto& warning : loaded.warnings) log::warning(warning.to_string());
   if (!loaded.settings) {
     for (const auto& mistake : loaded.mistakes) log::error(mistake.to_string());
@@ -317,7 +337,7 @@ void Daemon::on(const to_main::Gathered& message) {
 
 void Daemon::on_signal(int number) {
   if (number == SIGHUP) {
-    (void)reload();
+    reload(std::nullopt);
     return;
   }
   if (life_ != Life::Serving) return leave();

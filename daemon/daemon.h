@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,6 @@
 #include "lib/stats/stats_history.h"
 
 namespace tidepool::daemon {
-
-// Reads the settings with this program's libpq. `mock_key`: random, this process's own; from it the salts of
-// plain passwords are made, as those are that unknown users are shown.
-config::Loaded load_settings(const std::string& file, const std::string& mock_key);
 
 class Daemon final : public Switchboard {
  public:
@@ -45,6 +42,7 @@ class Daemon final : public Switchboard {
 
  private:
   void on(const to_main::Reload& message);
+  void on(const to_main::SettingsRead& message);
   void on(const to_main::Reconnect& message);
   void on(const to_main::Shutdown& message);
   void on(const to_main::PoolNeedsTick& message);
@@ -52,8 +50,10 @@ class Daemon final : public Switchboard {
   void on(const to_main::WorkerStopped& message);
   void on(const to_main::Gathered& message);
   void on_signal(int number);
-  base::Status reload();
-  base::Status take_new_settings();
+  void reload(std::optional<SessionId> console);
+  void read_settings();
+  void answer_consoles(std::vector<SessionId>& consoles, const base::Status& status);
+  base::Status take_new_settings(const config::Loaded& loaded);
   void say_what_stays(const config::Settings& before, const config::Settings& after) const;
   void count_descriptors(const config::Settings& settings);
   void swap_world(std::shared_ptr<const config::Settings> settings);
@@ -73,6 +73,11 @@ class Daemon final : public Switchboard {
   std::shared_ptr<const World> world_;
   std::vector<std::shared_ptr<SharedPool>> leaving_;  // removed pools, until their last server is gone
   const std::string mock_key_;
+  // A reload reads the file on another thread. Who asks for one meanwhile waits for another reading: the file
+  // may have changed since this one began.
+  bool reads_settings_ = false;
+  bool reads_again_ = false;
+  std::vector<SessionId> wait_for_settings_, wait_for_next_settings_;  // consoles
   ClientCount client_count_;
   ServerHolders holders_;
   std::unique_ptr<ServerDialer> dialer_;

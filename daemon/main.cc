@@ -9,6 +9,7 @@
 #include "daemon/ping.h"
 #include "daemon/random.h"
 #include "daemon/server_dialer.h"
+#include "daemon/settings_loading.h"
 
 namespace {
 
@@ -62,9 +63,10 @@ int main(int argc, char** argv) {
   bool version = false;
   app.add_option("-c,--config", file, "the settings file")->capture_default_str();
   app.add_option("--check", to_check, "checks this settings file, prints every mistake or ok, and ends");
-  app.add_option("--ping", to_ping,
-                 "asks the daemon that runs with this settings file whether it answers, and ends with 0 (yes), "
-                 "1 (it refuses), 2 (no answer) or 3 (the file has mistakes)");
+  app.add_option(
+      "--ping", to_ping,
+      "asks the daemon that runs with this settings file whether it answers, and ends with 0 (yes), "
+      "1 (it refuses), 2 (no answer) or 3 (the file has mistakes)");
   app.add_flag("-V,--version", version, "prints the version and ends");
   try {
     app.parse(argc, argv);

@@ -11,6 +11,7 @@
 
 #include "daemon/server_dialer.h"
 #include "lib/base/result.h"
+#include "lib/config/loader.h"
 #include "lib/pool/pool_actions.h"
 #include "lib/session/greeting_book.h"
 #include "lib/stats/snapshot.h"
@@ -95,16 +96,19 @@ struct Stop {     // no new clients; the old ones are told 57P01. Told again, th
 };
 }  // namespace to_worker
 
-using WorkerMessage = std::variant<to_worker::CarryOut, to_worker::Granted, to_worker::TakeServer, to_worker::ServerWasDead, to_worker::HasPlace,
-                                   to_worker::DialFinished, to_worker::CancelWanted,
-                                   to_worker::CancelFinished, to_worker::NewWorld, to_worker::Collect,
-                                   to_worker::Collected, to_worker::EffectDone, to_worker::Beat, to_worker::Drain,
-                                   to_worker::Stop>;
+using WorkerMessage =
+    std::variant<to_worker::CarryOut, to_worker::Granted, to_worker::TakeServer, to_worker::ServerWasDead,
+                 to_worker::HasPlace, to_worker::DialFinished, to_worker::CancelWanted,
+                 to_worker::CancelFinished, to_worker::NewWorld, to_worker::Collect, to_worker::Collected,
+                 to_worker::EffectDone, to_worker::Beat, to_worker::Drain, to_worker::Stop>;
 
 // What the main thread is told.
 namespace to_main {
 struct Reload {
   SessionId console;
+};
+struct SettingsRead {
+  std::shared_ptr<const config::Loaded> loaded;
 };
 struct Reconnect {
   SessionId console;
@@ -124,9 +128,9 @@ struct Gathered {  // a snapshot that lacks its averages yet
 };
 }  // namespace to_main
 
-using MainMessage = std::variant<to_main::Reload, to_main::Reconnect, to_main::Shutdown,
-                                 to_main::PoolNeedsTick, to_main::WorkerDrained, to_main::WorkerStopped,
-                                 to_main::Gathered>;
+using MainMessage =
+    std::variant<to_main::Reload, to_main::SettingsRead, to_main::Reconnect, to_main::Shutdown,
+                 to_main::PoolNeedsTick, to_main::WorkerDrained, to_main::WorkerStopped, to_main::Gathered>;
 
 class Switchboard {
  public:

@@ -41,6 +41,8 @@ class Secret {
   // Whether a password sent in the clear is the right one. `user` salts an md5 secret.
   bool matches(std::string_view password, std::string_view user) const;
   bool is_plain() const;
+  // Whether parse() made it of this plain password.
+  bool is_of_plain(std::string_view text) const { return kind_ == Kind::Plain && text_ == text; }
   bool can_md5() const;  // everything but a SCRAM secret
 
   // The same secret; the salt that a plain one was given does not count.

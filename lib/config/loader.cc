@@ -12,9 +12,9 @@ namespace {
 constexpr size_t kLargestFile = 1024 * 1024;
 
 Loaded load(std::string_view yaml, const std::string& file_name, uint32_t file_mode,
-            const ConninfoReader& conninfo, const SaltSource& salt) {
+            const ConninfoReader& conninfo, const SecretMaker& secrets) {
   Findings findings(file_name);
-  SettingsReader reader(file_name, conninfo, salt, findings);
+  SettingsReader reader(file_name, conninfo, secrets, findings);
   Settings settings;
   const YamlDocument document = parse_yaml(yaml);
   if (!document.mistake.empty()) {
@@ -40,17 +40,17 @@ Loaded load(std::string_view yaml, const std::string& file_name, uint32_t file_m
 
 }  // namespace
 
-Loaded load_file(const std::string& path, const ConninfoReader& conninfo, const SaltSource& salt) {
+Loaded load_file(const std::string& path, const ConninfoReader& conninfo, const SecretMaker& secrets) {
   const TextFile file = read_text_file(path, kLargestFile, false);
-  if (file.mistake.empty()) return load(file.text, path, file.mode, conninfo, salt);
+  if (file.mistake.empty()) return load(file.text, path, file.mode, conninfo, secrets);
   Findings findings(path);
   findings.wrong({}, kFileKey, file.mistake);
   return Loaded{nullptr, findings.take_mistakes(), {}};
 }
 
 Loaded load_text(std::string_view yaml, const std::string& file_name, const ConninfoReader& conninfo,
-                 const SaltSource& salt) {
-  return load(yaml, file_name, 0, conninfo, salt);
+                 const SecretMaker& secrets) {
+  return load(yaml, file_name, 0, conninfo, secrets);
 }
 
 }  // namespace tidepool::config

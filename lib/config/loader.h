@@ -29,9 +29,13 @@ struct ConninfoFacts {
   std::string user;
 };
 using ConninfoReader = std::function<base::Result<ConninfoFacts>(const std::string& conninfo)>;
-// The 16 bytes of salt for a user's plain password: the same at each reload, and made as those that unknown users are shown, so that
-// nobody learns from a salt who exists.
-using SaltSource = std::function<std::string(std::string_view user)>;
+// Makes the secrets of users, in their order, of what the settings say (auth::Secret::parse). Passed in,
+// because that of a plain password takes randomness and a millisecond, and there may be thousands.
+struct StoredPassword {
+  std::string user, text;
+};
+using SecretMaker =
+    std::function<std::vector<base::Result<auth::Secret>>(const std::vector<StoredPassword>& stored)>;
 
 struct Loaded {
   std::shared_ptr<const Settings> settings;  // null if there are mistakes
@@ -39,8 +43,8 @@ struct Loaded {
   std::vector<Mistake> warnings;             // a world-readable file with a secret in it, ...
 };
 
-Loaded load_file(const std::string& path, const ConninfoReader& conninfo, const SaltSource& salt);
+Loaded load_file(const std::string& path, const ConninfoReader& conninfo, const SecretMaker& secrets);
 Loaded load_text(std::string_view yaml, const std::string& file_name, const ConninfoReader& conninfo,
-                 const SaltSource& salt);
+                 const SecretMaker& secrets);
 
 }  // namespace tidepool::config

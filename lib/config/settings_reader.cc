@@ -245,18 +245,35 @@ void SettingsReader::check_listener_is_new(const ListenSettings& listen, Place p
 // Users
 
 void SettingsReader::read_users(const YamlNode& map) {
-  for_each_entry(map, "users", findings_, [&](const YamlEntry& entry) { read_user(entry); });
+  std::vector<StoredPassword> stored;
+  std::vector<PasswordInFile> places;
+  for_each_entry(map, "users", findings_, [&](const YamlEntry& entry) {
+    auto password = read_user(entry);
+    if (!password) return;
+    stored.push_back({entry.key, std::move(password->text)});
+    places.push_back(*std::move(password));
+  });
+  const auto secrets = make_secrets_(stored);
+  for (size_t at = 0; at < secrets.size(); ++at) {
+    const auto& user = stored[at].user;
+    if (secrets[at]) {
+      settings_.users.emplace(user, UserSettings{user, *secrets[at]});
+    } else {
+      findings_.wrong(places[at].place, places[at].path,
+                      secrets[at].error().message + "; write a password, or what PostgreSQL stores for it");
+    }
+  }
 }
 
-void SettingsReader::read_user(const YamlEntry& entry) {
+std::optional<SettingsReader::PasswordInFile> SettingsReader::read_user(const YamlEntry& entry) {
   const std::string path = path_of("users", shortened(entry.key));
   if (const std::string mistake = mistake_in_name(entry.key); !mistake.empty()) {
     findings_.wrong(entry.place, path, mistake);
-    return;
+    return std::nullopt;
   }
   if (const Wrong wrong = not_of_kind(*entry.value, YamlNode::Kind::Map, kUserShape)) {
     findings_.wrong(entry.value_place, path, *wrong);
-    return;
+    return std::nullopt;
   }
   UserText text;
   const Given given = read_section(*entry.value, path, text, findings_);
@@ -266,29 +283,23 @@ void SettingsReader::read_user(const YamlEntry& entry) {
   if (password != nullptr && file != nullptr) {
     findings_.wrong(std::max(password->place, file->place), path,
                     "has both password and password_file; remove one");
-    return;
+    return std::nullopt;
   }
   if (password == nullptr && file == nullptr) {
-    if (given.is_misspelt("password") || given.is_misspelt("password_file")) return;
+    if (given.is_misspelt("password") || given.is_misspelt("password_file")) return std::nullopt;
     findings_.wrong(entry.place, path, std::string("has no password; write ") + kUserShape);
-    return;
+    return std::nullopt;
   }
   const YamlEntry* taken = given.taken(password != nullptr ? "password" : "password_file");
-  if (taken == nullptr) return;
+  if (taken == nullptr) return std::nullopt;
   const std::string taken_path = path_of(path, taken->key);
   if (file != nullptr) {
     std::string content;
     read_password_file(*file, taken_path, content);
-    if (content.empty()) return;
+    if (content.empty()) return std::nullopt;
     text.password = std::move(content);
   }
-  auto secret = auth::Secret::parse(text.password, salt_(entry.key));
-  if (!secret) {
-    findings_.wrong(taken->value_place, taken_path,
-                    secret.error().message + "; write a password, or what PostgreSQL stores for it");
-    return;
-  }
-  settings_.users.emplace(entry.key, UserSettings{entry.key, *std::move(secret)});
+  return PasswordInFile{std::move(text.password), taken->value_place, taken_path};
 }
 
 // Leaves `password` empty after a mistake.

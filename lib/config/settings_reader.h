@@ -21,9 +21,9 @@ struct SecretInFile {
 class SettingsReader {
  public:
   // All three are borrowed. Paths in the file start at the folder of `file_name`.
-  SettingsReader(const std::string& file_name, const ConninfoReader& conninfo, const SaltSource& salt,
+  SettingsReader(const std::string& file_name, const ConninfoReader& conninfo, const SecretMaker& secrets,
                  Findings& findings)
-      : file_name_(file_name), conninfo_(conninfo), salt_(salt), findings_(findings) {}
+      : file_name_(file_name), conninfo_(conninfo), make_secrets_(secrets), findings_(findings) {}
 
   Settings read(const YamlNode& root);
   const std::optional<SecretInFile>& first_secret() const { return first_secret_; }
@@ -33,7 +33,13 @@ class SettingsReader {
   void read_listen(const YamlNode& list, Place place);
   void read_listener(const YamlItem& item, size_t index);
   void read_users(const YamlNode& map);
-  void read_user(const YamlEntry& entry);
+  // A user's password, and where it stands. Nothing: there is a mistake, or was.
+  struct PasswordInFile {
+    std::string text;
+    Place place;
+    std::string path;
+  };
+  std::optional<PasswordInFile> read_user(const YamlEntry& entry);
   void read_password_file(const YamlEntry& entry, const std::string& path, std::string& password);
   void read_peer_map(const YamlNode& map);
   void read_pools(const YamlNode& map, Place place);
@@ -49,7 +55,7 @@ class SettingsReader {
 
   const std::string& file_name_;
   const ConninfoReader& conninfo_;
-  const SaltSource& salt_;
+  const SecretMaker& make_secrets_;
   Findings& findings_;
   Settings settings_;
   std::optional<SecretInFile> first_secret_;

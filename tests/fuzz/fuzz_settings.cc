@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/config/loader.h"
 #include "tests/fuzz/expect.h"
@@ -21,6 +22,12 @@ base::Result<ConninfoFacts> read_conninfo(const std::string& conninfo) {
   if (conninfo.find("bad") != std::string::npos)
     return base::Error{"", "missing \"=\" after \"" + conninfo + "\""};
   return ConninfoFacts{"app"};
+}
+
+std::vector<base::Result<auth::Secret>> make_secrets(const std::vector<StoredPassword>& stored) {
+  std::vector<base::Result<auth::Secret>> secrets;
+  for (const auto& each : stored) secrets.push_back(auth::Secret::parse(each.text, std::string(16, 's')));
+  return secrets;
 }
 
 void check_findings(const std::vector<Mistake>& findings) {
@@ -39,8 +46,7 @@ void check_findings(const std::vector<Mistake>& findings) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   setenv("SECRET", kSecret.data(), 1);
   const std::string text(data, data + size);
-  const Loaded loaded =
-      load_text(text, "fuzz.yaml", read_conninfo, [](std::string_view) { return std::string(16, 's'); });
+  const Loaded loaded = load_text(text, "fuzz.yaml", read_conninfo, make_secrets);
   EXPECT((loaded.settings == nullptr) == !loaded.mistakes.empty());
   check_findings(loaded.mistakes);
   check_findings(loaded.warnings);

@@ -40,7 +40,7 @@ class Folder {
 };
 
 Loaded load_from(const std::string& path) {
-  return load_file(path, read_conninfo, salt);
+  return load_file(path, read_conninfo, make_secrets);
 }
 
 const std::string kFrame = "listen: [{tcp: a}]\npools: {orders: {conninfo: user=app}}\n";

@@ -33,12 +33,14 @@ inline base::Result<ConninfoFacts> read_conninfo(const std::string& conninfo) {
   return facts;
 }
 
-inline std::string salt(std::string_view) {
-  return std::string(16, 's');
+inline std::vector<base::Result<auth::Secret>> make_secrets(const std::vector<StoredPassword>& stored) {
+  std::vector<base::Result<auth::Secret>> secrets;
+  for (const auto& each : stored) secrets.push_back(auth::Secret::parse(each.text, std::string(16, 's')));
+  return secrets;
 }
 
 inline Loaded load(std::string_view yaml) {
-  Loaded loaded = load_text(yaml, "t.yaml", read_conninfo, salt);
+  Loaded loaded = load_text(yaml, "t.yaml", read_conninfo, make_secrets);
   CHECK((loaded.settings == nullptr) == !loaded.mistakes.empty());
   return loaded;
 }
