@@ -3,7 +3,7 @@ ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      cmake dpkg-dev file g++ libcli11-dev libfmt-dev libpq-dev libspdlog-dev libssl-dev libsystemd-dev libuv1-dev libyaml-cpp-dev \
+      cmake dpkg-dev file g++ libcli11-dev libfmt-dev libidn-dev libpq-dev libspdlog-dev libssl-dev libsystemd-dev libuv1-dev libyaml-cpp-dev \
       ninja-build pkg-config
 COPY . /source
 RUN cmake -S /source -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DTIDEPOOL_TESTS=OFF \

@@ -4,7 +4,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LOGS=$ROOT/build/log
 
-PACKAGES_BUILD="cmake ninja-build g++ pkg-config libuv1-dev libpq-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libssl-dev libcli11-dev libsystemd-dev doctest-dev"
+PACKAGES_BUILD="cmake ninja-build g++ pkg-config libuv1-dev libpq-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libssl-dev libidn-dev libcli11-dev libsystemd-dev doctest-dev"
 PACKAGES_RUN="postgresql postgresql-contrib openssl util-linux iproute2 nftables python3 python3-venv logrotate"
 PACKAGES_PACKAGE="dpkg-dev file gzip"
 PACKAGES_PACKAGE_TEST="debootstrap groff-base"

@@ -5,6 +5,7 @@
 
 #include "lib/auth/base64.h"
 #include "lib/auth/hash.h"
+#include "lib/auth/saslprep.h"
 
 namespace tidepool::auth {
 
@@ -54,14 +55,14 @@ std::optional<ScramSecret> parse_scram(std::string_view text) {
 }
 
 bool scram_matches(const ScramSecret& secret, std::string_view password) {
-  const std::string salted = pbkdf2_sha256(password, secret.salt, secret.iterations);
+  const std::string salted = pbkdf2_sha256(saslprep(password), secret.salt, secret.iterations);
   return !salted.empty() && same_bytes(hmac_sha256(salted, "Server Key"), secret.server_key);
 }
 
 }  // namespace
 
 ScramSecret make_scram_secret(std::string_view password, std::string_view salt, int iterations) {
-  const std::string salted = pbkdf2_sha256(password, salt, iterations);
+  const std::string salted = pbkdf2_sha256(saslprep(password), salt, iterations);
   if (salted.empty()) return {};
   return {iterations, std::string(salt), sha256(hmac_sha256(salted, "Client Key")),
           hmac_sha256(salted, "Server Key")};
@@ -111,7 +112,7 @@ std::string Secret::md5_of(std::string_view user) const {
 bool Secret::matches(std::string_view password, std::string_view user) const {
   switch (kind_) {
     case Kind::Plain:
-      return same_bytes(password, text_);
+      return same_bytes(saslprep(password), saslprep(text_));
     case Kind::Md5:
       return same_bytes("md5" + md5_hex(std::string(password).append(user)), text_);
     case Kind::Scram:

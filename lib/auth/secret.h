@@ -22,9 +22,7 @@ struct ScramSecret {
   bool operator==(const ScramSecret&) const = default;
 };
 
-// What PostgreSQL would store for `password`, but for one thing: SASLprep, which drivers apply to a password,
-// is not applied here. It changes nothing in ASCII and in most of what people type; a password that it does
-// change belongs into the settings as the secret that PostgreSQL stored, not plain.
+// What PostgreSQL would store for `password`: it is prepared by SASLprep, as drivers do.
 ScramSecret make_scram_secret(std::string_view password, std::string_view salt,
                               int iterations = kScramIterations);
 

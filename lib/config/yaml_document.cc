@@ -5,12 +5,15 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <map>
 #include <optional>
 #include <sstream>
 #include <utility>
+
+#include "lib/config/yaml_escapes.h"
 
 namespace tidepool::config {
 namespace {
@@ -57,6 +60,10 @@ std::string translated(const std::string& theirs) {
     return "a backslash in double quotes starts an escape that YAML does not know; write \\\\, or use single "
            "quotes";
   }
+  if (theirs.starts_with(YAML::ErrorMsg::INVALID_UNICODE)) {
+    return "an escape in double quotes ends here that is no character: half of a surrogate pair, or beyond "
+           "\\U0010ffff; write the character itself, or both halves";
+  }
   return "not valid YAML: " + theirs;
 }
 
@@ -78,10 +85,17 @@ size_t character_length(std::string_view text, size_t at) {
   return length;
 }
 
-// Turns yaml-cpp's marks (from 0, columns in bytes) into places.
+// What was respelled, in the text that yaml-cpp reads: by how many columns it was longer in the file.
+struct Stretch {
+  size_t at;
+  int columns;
+};
+
+// Turns yaml-cpp's marks (from 0, columns in bytes) into places in the file.
 class Ruler {
  public:
-  explicit Ruler(std::string_view text) : text_(text) {
+  Ruler(std::string_view text, std::vector<Stretch> stretches)
+      : text_(text), stretches_(std::move(stretches)) {
     line_starts_.push_back(0);
     for (size_t at = 0; at < text.size(); ++at) {
       if (text[at] == '\n') line_starts_.push_back(at + 1);
@@ -95,8 +109,15 @@ class Ruler {
     if (mark.line + 1 != last_.line || to < last_offset_) {
       last_ = {mark.line + 1, 1};
       last_offset_ = offset_of(mark.line, 0);
+      next_stretch_ = 0;
+      while (next_stretch_ < stretches_.size() && stretches_[next_stretch_].at < last_offset_)
+        ++next_stretch_;
     }
-    for (; last_offset_ < to; ++last_offset_) last_.column += !continues_a_character(text_[last_offset_]);
+    for (; last_offset_ < to; ++last_offset_) {
+      last_.column += !continues_a_character(text_[last_offset_]);
+      if (next_stretch_ == stretches_.size() || stretches_[next_stretch_].at != last_offset_) continue;
+      last_.column += stretches_[next_stretch_++].columns;
+    }
     return last_;
   }
 
@@ -110,6 +131,8 @@ class Ruler {
 
  private:
   std::string_view text_;
+  std::vector<Stretch> stretches_;
+  size_t next_stretch_ = 0;
   std::vector<size_t> line_starts_;
   Place last_;
   size_t last_offset_ = 0;
@@ -122,6 +145,12 @@ class TreeBuilder : public YAML::EventHandler {
   explicit TreeBuilder(Ruler& ruler) : ruler_(ruler) {}
 
   YamlDocument take() { return std::move(document_); }
+  // From its quote on, and to the other one.
+  struct Quoted {
+    size_t begin, end;
+  };
+  // The texts in double quotes, in the order of the file.
+  const std::vector<Quoted>& quoted() const { return quoted_; }
 
   YamlDocument take_mistake(const YAML::Exception& thrown) {
     if (!mistake_.empty()) return {nullptr, std::move(mistake_), mistake_place_};
@@ -276,12 +305,14 @@ class TreeBuilder : public YAML::EventHandler {
     }
     if (at >= text.size() || (text[at] != '"' && text[at] != '\'')) return;
     const char quote = text[at];
+    const size_t begin = at;
     bool several_lines = false;
     for (++at; at < text.size(); ++at) {
       if (text[at] == '\\' && quote == '"') {
         ++at;
       } else if (text[at] == quote) {
         if (several_lines) long_quote_ = ruler_.place_of(mark);
+        if (quote == '"') quoted_.push_back({begin, at});
         return;
       } else if (text[at] == '\n') {
         several_lines = true;
@@ -300,6 +331,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Open> open_;
   std::map<YAML::anchor_t, YamlNodePtr> anchors_;
   std::optional<Place> long_quote_;
+  std::vector<Quoted> quoted_;
   int documents_ = 0;
 };
 
@@ -320,23 +352,53 @@ std::optional<YamlDocument> not_text(std::string_view text) {
   return std::nullopt;
 }
 
+struct Parsed {
+  YamlDocument document;
+  std::vector<Respelling> quoted;  // those that stand in double quotes; after a mistake, all
+};
+
+Parsed parse(std::string_view text, std::vector<Respelling> respellings) {
+  const std::string spelled = respelled(text, respellings);
+  std::vector<Stretch> stretches;
+  int longer = 0;
+  for (const Respelling& each : respellings) {
+    const int columns = static_cast<int>(each.length) - static_cast<int>(each.spelling.size());
+    stretches.push_back({each.at - static_cast<size_t>(longer), columns});
+    longer += columns;
+  }
+  Ruler ruler(spelled, stretches);
+  TreeBuilder builder(ruler);
+  std::istringstream stream(spelled);
+  try {
+    YAML::Parser parser(stream);
+    while (parser.HandleNextDocument(builder)) {
+    }
+  } catch (const YAML::Exception& thrown) {
+    return {builder.take_mistake(thrown), std::move(respellings)};
+  }
+  Parsed parsed{builder.take(), {}};
+  auto quoted = builder.quoted().begin();
+  for (size_t i = 0; i < respellings.size(); ++i) {
+    while (quoted != builder.quoted().end() && quoted->end < stretches[i].at) ++quoted;
+    if (quoted == builder.quoted().end()) break;
+    if (quoted->begin < stretches[i].at) parsed.quoted.push_back(std::move(respellings[i]));
+  }
+  return parsed;
+}
+
 }  // namespace
 
 YamlDocument parse_yaml(std::string_view text) {
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   if (auto refused = not_text(text)) return *std::move(refused);
 
-  Ruler ruler(text);
-  TreeBuilder builder(ruler);
-  std::istringstream stream{std::string(text)};
-  try {
-    YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {
-    }
-  } catch (const YAML::Exception& thrown) {
-    return builder.take_mistake(thrown);
-  }
-  return builder.take();
+  // What stands in double quotes, yaml-cpp finds out. Elsewhere nothing is an escape: where something was
+  // respelled there, the text is read once more, without that.
+  auto respellings = respellings_in(text);
+  const size_t count = respellings.size();
+  Parsed parsed = parse(text, std::move(respellings));
+  if (parsed.quoted.size() != count) parsed = parse(text, std::move(parsed.quoted));
+  return std::move(parsed.document);
 }
 
 }  // namespace tidepool::config

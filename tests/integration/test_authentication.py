@@ -8,6 +8,7 @@ import struct
 import subprocess
 
 import psycopg
+import psycopg.sql
 import pytest
 from harness import wire
 from harness.cutting_proxy import also_cut
@@ -35,6 +36,48 @@ def refusal(daemon, user="app", database="bench", password=PASSWORD):
         client.log_in(user=user, database=database, password=password)
     assert failure.value.fields["S"] == "FATAL"
     return failure.value
+
+
+PREPARED = {
+    "ascii": "all of it ascii", "composed": "p\u00e4ssw\u00f6rd", "decomposed": "pa\u0308sswo\u0308rd",
+    "no-break space": "two\u00a0words", "soft hyphen": "pass\u00adword", "compatibility letters": "\u00aa\u00bd\ufb01",
+    "beyond the BMP": "key\U0001f511", "not allowed": "a\u0308\u0085", "nothing but a soft hyphen": "\u00ad",
+}
+
+
+@pytest.mark.parametrize("kind", PREPARED)
+def test_a_password_that_SASLprep_changes_opens_as_it_does_in_PostgreSQL(tidepool, postgres, kind):
+    password = PREPARED[kind]
+    role = f"prepared_{abs(hash(kind))}"
+    with postgres.connect() as connection:
+        connection.execute(psycopg.sql.SQL("create role {} password {}").format(psycopg.sql.Identifier(role), psycopg.sql.Literal(password)))
+        stored = connection.execute("select rolpassword from pg_authid where rolname = %s", [role]).fetchone()[0]
+        connection.execute(psycopg.sql.SQL("drop role {}").format(psycopg.sql.Identifier(role)))
+    assert stored.startswith("SCRAM-SHA-256$")
+    users = {"plain": {"password": password}, "stored": {"password": stored}}
+    daemon = tidepool(users=users, pools={
+        "scram": {"auth": "scram-sha-256", "users": list(users)}, "clear": {"auth": "password", "users": list(users)}})
+    for pool in ("scram", "clear"):
+        for user in users:
+            with daemon.connect(pool, user, password=password) as connection:
+                assert connection.execute("select 42").fetchone() == (42,)
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                daemon.connect(pool, user, password=password + "x")
+
+
+def test_settings_that_a_JSON_serializer_wrote_may_have_characters_beyond_the_BMP(tidepool):
+    daemon = tidepool(users={"app": {"password": PASSWORD}}, pools={"bench": {"auth": "scram-sha-256"}})
+    password = 'key\U0001f511, and "\\ud83d\\ude00"'
+    settings = {**daemon.settings, "users": {"app": {"password": password}}}
+    mark = len(daemon.log())
+    daemon.settings_file.write_text(json.dumps(settings))
+    assert "\\ud83d\\udd11" in daemon.settings_file.read_text()
+    daemon.reload(expect="settings reloaded")
+    with daemon.connect("bench", password=password) as connection:
+        assert connection.execute("select 42").fetchone() == (42,)
+    daemon.settings_file.write_text(json.dumps(settings).replace("\\udd11", ""))
+    daemon.reload(expect="reload refused")
+    assert "half of a surrogate pair" in daemon.log()[mark:]
 
 
 # Methods and secrets

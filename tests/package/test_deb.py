@@ -39,7 +39,7 @@ def test_it_brings_the_daemon_its_user_settings_units_manuals_and_documents(debi
     assert debian.run("dpkg", "--verify", "tidepool") == "", "md5sums that are not those of the files"
     assert "/etc/tidepool/tidepool.yaml" in debian.run("dpkg-query", "-f", "${Conffiles}", "-W", "tidepool")
     depends = subprocess.run(["dpkg-deb", "-f", package, "Depends"], capture_output=True, text=True, check=True).stdout
-    for library in ("libc6", "libpq5", "libssl3", "libsystemd0", "libuv1", "libyaml-cpp", "libspdlog"):
+    for library in ("libc6", "libidn12", "libpq5", "libssl3", "libsystemd0", "libuv1", "libyaml-cpp", "libspdlog"):
         assert library in depends
 
 

@@ -4,6 +4,7 @@
 
 #include "lib/auth/base64.h"
 #include "lib/auth/hash.h"
+#include "lib/auth/saslprep.h"
 
 using namespace tidepool;
 using namespace tidepool::auth;
@@ -42,6 +43,30 @@ TEST_CASE("a SCRAM secret as PostgreSQL stores it is decoded and knows its passw
 TEST_CASE("the keys made from a password are PostgreSQL's") {
   const Secret stored = secret(kStoredScram);
   CHECK(make_scram_secret("pencil", stored.scram()->salt) == *stored.scram());
+}
+
+TEST_CASE("a password is prepared by SASLprep, as PostgreSQL prepares it") {
+  const auto same = [](std::string_view password, std::string_view prepared) {
+    CHECK(make_scram_secret(password, kSalt) == make_scram_secret(prepared, kSalt));
+    CHECK(secret(password).matches(prepared, "s"));
+    CHECK(secret(prepared).matches(password, "s"));
+  };
+  same("pa\xcc\x88ssword", "p\xc3\xa4ssword");        // letter and accent
+  same("two\xc2\xa0words", "two words");              // a no-break space
+  same("zero\xe2\x80\x8bwidth", "zero width");        // a space of no width
+  same("pass\xc2\xadword", "password");               // a soft hyphen
+  same("\xc2\xaa\xef\xac\x81\xe2\x85\xa8", "afiIX");  // letters of compatibility
+}
+
+TEST_CASE("what SASLprep does not allow or does not change stays as it is, as in PostgreSQL") {
+  for (std::string_view password : {"all of it ascii", "with\ttab\x01", "key\xf0\x9f\x94\x91", "\xc2\xad",
+                                    "latin \xe4", "a\xcc\x88\xc2\x85",
+                                    "\xd8\xa7"
+                                    "1",
+                                    "p\xc3\xa4ssword"}) {
+    CHECK(saslprep(password) == password);
+    CHECK(secret(password).matches(password, "s"));
+  }
 }
 
 TEST_CASE("an md5 secret is salted with its user") {

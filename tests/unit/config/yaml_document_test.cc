@@ -51,6 +51,32 @@ TEST_CASE("repeated keys are kept") {
 TEST_CASE("lines may end as on Windows") {
   CHECK(tree("a: 1\r\nb: 2\r\n") == "{a@1:1='1' b@2:1='2'}");
 }
+TEST_CASE("two escapes of a surrogate pair, as JSON writes them, are one character") {
+  CHECK(
+      tree(R"({"a": "x\ud83d\ude00y", "b\uD83D\uDE00": ["\ud83d\ude00\ud83d\ude00", "\u00e9"]})") ==
+      "{a@1:2='x\xf0\x9f\x98\x80y' b\xf0\x9f\x98\x80@1:25=['\xf0\x9f\x98\x80\xf0\x9f\x98\x80' '\xc3\xa9']}");
+  CHECK(tree("a: \"\\udbff\\udfff\"\nb: 1\n") == "{a@1:1='\xf4\x8f\xbf\xbf' b@2:1='1'}");
+}
+TEST_CASE("what is no escape stays as it is written, also beside one") {
+  CHECK(tree(R"(a: '\ud83d\ude00')") == R"({a@1:1='\ud83d\ude00'})");
+  CHECK(tree(R"(a: "\\ud83d\\ude00")") == R"({a@1:1='\ud83d\ude00'})");
+  CHECK(tree(R"(a: x"\ud83d\ude00")") == R"({a@1:1='x"\ud83d\ude00"'})");
+  CHECK(tree("a: \"\\ud83d\\ude00\" # \"\\ud83d\\ude00\nb: '\\ud83d\\ude00 \"'\nc: |\n  "
+             "\"\\ud83d\\ude00\"\nd: 1\n") ==
+        "{a@1:1='\xf0\x9f\x98\x80' b@2:1='\\ud83d\\ude00 \"' c@3:1='\"\\ud83d\\ude00\"\n' d@5:1='1'}");
+}
+TEST_CASE("a no-break space and a next line have escapes of their own") {
+  CHECK(tree(R"({"a": "x\_y", b: ["\N", '\_', \N]})") ==
+        "{a@1:2='x\xc2\xa0y' b@1:15=['\xc2\x85' '\\_' '\\N']}");
+}
+TEST_CASE("half of a surrogate pair is refused where it stands") {
+  for (const char* half :
+       {"\\ud83d", "\\ude00", "\\ud83dx\\ude00", "\\ude00\\ud83d", "\\ud83d\\ud83d", "\\U00110000"}) {
+    const YamlDocument document = parse_yaml("a: 1\nb: \"" + std::string(half) + "\"\n");
+    CHECK(document.mistake.starts_with("an escape in double quotes ends here that is no character"));
+    CHECK(document.mistake_place.line == 2);
+  }
+}
 TEST_CASE("a text of comments is nothing") {
   CHECK(tree("") == "nothing");
   CHECK(tree("# a\n\n") == "nothing");
