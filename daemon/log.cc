@@ -156,8 +156,21 @@ struct Log {
   std::atomic<config::LogLevel> level{config::LogLevel::Info};
   std::shared_ptr<spdlog::sinks::sink> sink = make_sink({});
   LogQueue queue{[this](const LogLine& line) { write(line); }};
+  uint64_t lost = 0;  // lines that the sink did not take: the journal is away
+  std::string why_lost;
 
-  void write(const LogLine& line) const {
+  void write(const LogLine& line) {
+    try {
+      if (lost > 0)
+        put({config::LogLevel::Error, std::to_string(lost) + " lines of the log were lost: " + why_lost});
+      lost = 0;
+      put(line);
+    } catch (const spdlog::spdlog_ex& error) {
+      ++lost;
+      why_lost = error.what();
+    }
+  }
+  void put(const LogLine& line) const {
     spdlog::details::log_msg message(line.time, {}, "tidepool", level_of(line.level), line.text);
     message.thread_id = static_cast<size_t>(line.said_by);
     sink->log(message);

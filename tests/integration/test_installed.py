@@ -51,3 +51,5 @@ def test_the_log_goes_to_the_journal(tidepool, journal, tmp_path):
     wait_until(lambda: told(r"MESSAGE=client=\d+ user=app pool=bench logged in"), "a client's login")
     assert all("SYSLOG_IDENTIFIER=tidepoold" in entry for entry in entries)
     assert daemon.log() == "", "nothing of it goes to stderr"
+    journal.close()
+    assert daemon.wire("bench").value("select 43") == "43", "a journal that is away stops nobody"

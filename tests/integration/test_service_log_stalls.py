@@ -94,5 +94,6 @@ def test_a_reload_changes_where_the_log_goes_while_lines_wait(daemon, reader, tm
     daemon.signal(signal.SIGHUP)
     assert daemon.wire("bench").value("select 42") == "42"
     wait_until(lambda: reader.read().count("refused: 0A000") == 200, "what was said before is where it was to go")
-    wait_until(lambda: "settings reloaded" in (tmp_path / "log").read_text(), "what is said behind is in the file")
+    file = tmp_path / "log"
+    wait_until(lambda: file.exists() and "settings reloaded" in file.read_text(), "what is said behind is in the file")
     assert "settings reloaded" not in reader.read()
