@@ -9,8 +9,8 @@
 namespace tidepool::daemon {
 
 pid_t this_threads_id() {
-  thread_local const pid_t id = gettid();
-  return id;
+  thread_local const pid_t kId = gettid();
+  return kId;
 }
 
 void LogQueue::start() {
