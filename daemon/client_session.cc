@@ -70,8 +70,7 @@ void ClientSession::end_login() {
 bool ClientSession::makes_way(const base::Error& error) {
   if (state_ != State::LoggingIn || retired_) return false;
   std::string out;
-  if (!login_) login_ = std::make_unique<LoginState>(worker_, from_, socket_.fd());
-  rejected(login_->login.gave_way(error, out));
+  rejected(login().gave_way(error, out));
   end_with(out);
   return true;
 }
@@ -118,10 +117,16 @@ void ClientSession::on_client_drained() {
 
 // --- login
 
-void ClientSession::log_in(base::Bytes bytes) {
+// Who says nothing needs none.
+session::ClientLogin& ClientSession::login() {
   if (!login_) login_ = std::make_unique<LoginState>(worker_, from_, socket_.fd());
+  return login_->login;
+}
+
+void ClientSession::log_in(base::Bytes bytes) {
+  session::ClientLogin& machine = login();
   size_t consumed = 0;
-  session::LoginStep step = login_->login.receive(bytes, consumed, login_->out);
+  session::LoginStep step = machine.receive(bytes, consumed, login_->out);
   counted_ = login_->rules.was_admitted();
   if (std::holds_alternative<session::MoreNeeded>(step)) {
     socket_.write(std::exchange(login_->out, {}));
@@ -382,8 +387,7 @@ bool ClientSession::tick(base::TimePoint now) {
     case State::LoggingIn:
       if (now - state_since_ >= worker_.world().settings->limits.login_timeout) {
         std::string out;
-        if (!login_) login_ = std::make_unique<LoginState>(worker_, from_, socket_.fd());
-        rejected(login_->login.timed_out(out));
+        rejected(login().timed_out(out));
         end_with(out);
       }
       return true;

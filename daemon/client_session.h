@@ -112,6 +112,7 @@ class ClientSession final : public event::ClientSocketEvents {
 
   // Login (client_session.cc).
   void end_login();
+  session::ClientLogin& login();
   void log_in(base::Bytes bytes);
   void on_accepted(session::Accepted accepted);
   void ask_for_cancel(const session::CancelAsked& asked);

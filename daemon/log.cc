@@ -74,8 +74,8 @@ std::unique_ptr<spdlog::formatter> formatter_for(config::LogFormat format, bool 
   return formatter;
 }
 
-// A line is one write, so that it is whole, whoever else writes there. A line that cannot be written (the
-// disk is full) is lost, and how many were is said as soon as one can.
+// A line is one write, so that it is whole, whoever else writes there. Throws spdlog_ex if it cannot be
+// written (the disk is full).
 class DescriptorSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
   explicit DescriptorSink(int fd) : fd_(fd) {}
@@ -87,19 +87,6 @@ class DescriptorSink final : public spdlog::sinks::base_sink<spdlog::details::nu
 
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    if (lost_ > 0) {
-      const std::string words =
-          std::to_string(lost_) + " lines of the log were lost: " + std::strerror(why_lost_);
-      spdlog::details::log_msg loss(message.time, {}, message.logger_name, spdlog::level::err, words);
-      if (!put(loss)) {
-        ++lost_;
-        return;
-      }
-      lost_ = 0;
-    }
-    if (!put(message)) ++lost_;
-  }
-  bool put(const spdlog::details::log_msg& message) {
     spdlog::memory_buf_t line;
     formatter_->format(message, line);
     const char* rest = line.data();
@@ -111,20 +98,14 @@ class DescriptorSink final : public spdlog::sinks::base_sink<spdlog::details::nu
         ::poll(&room, 1, -1);
         continue;
       }
-      if (done < 0) {
-        why_lost_ = errno;
-        return false;
-      }
+      if (done < 0) throw spdlog::spdlog_ex(std::strerror(errno));
       rest += done;
       size -= static_cast<size_t>(done);
     }
-    return true;
   }
   void flush_() override {}
 
   const int fd_;
-  uint64_t lost_ = 0;
-  int why_lost_ = 0;
 };
 
 // Throws spdlog_ex.
@@ -156,13 +137,15 @@ struct Log {
   std::atomic<config::LogLevel> level{config::LogLevel::Info};
   std::shared_ptr<spdlog::sinks::sink> sink = make_sink({});
   LogQueue queue{[this](const LogLine& line) { write(line); }};
-  uint64_t lost = 0;  // lines that the sink did not take: the journal is away
+  uint64_t lost = 0;  // lines that the sink did not take: the disk is full, the journal is away
   std::string why_lost;
 
+  // How many lines were lost is said as soon as one is taken.
   void write(const LogLine& line) {
     try {
       if (lost > 0)
-        put({config::LogLevel::Error, std::to_string(lost) + " lines of the log were lost: " + why_lost});
+        put({config::LogLevel::Error, std::to_string(lost) + " lines of the log were lost: " + why_lost,
+             line.time});
       lost = 0;
       put(line);
     } catch (const spdlog::spdlog_ex& error) {
