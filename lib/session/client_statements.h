@@ -37,10 +37,10 @@ class ClientStatements {
   // Null: there is none of that name (any more).
   Entry* find(std::string_view name) {
     const auto found = entries_.find(name);
-    return found != entries_.end() && found->second.era >= era_ ? &found->second : nullptr;
+    return found != entries_.end() && found->second.era >= eras_.now() ? &found->second : nullptr;
   }
   Entry& set(std::string_view name, StatementPtr statement) {
-    Entry& fresh = put(name, {std::move(statement), era_, ++last_number_, settings_version_});
+    Entry& fresh = put(name, {std::move(statement), eras_.now(), ++last_number_, settings_version_});
     fresh.there_at = fresh.number;
     return fresh;
   }
@@ -112,7 +112,7 @@ class ClientStatements {
   // A name that stands for it.
   std::optional<std::string> name_of(const PreparedStatement* statement) const {
     for (const auto& [name, entry] : entries_)
-      if (entry.era >= era_ && entry.statement.get() == statement) return name;
+      if (entry.era >= eras_.now() && entry.statement.get() == statement) return name;
     return std::nullopt;
   }
 
@@ -135,19 +135,13 @@ class ClientStatements {
   // Another one than at any time when literals meant something else.
   uint64_t settings_version() const { return settings_version_; }
 
-  // DEALLOCATE ALL is on its way: what comes behind it finds no names of before. No era is begun twice: one
-  // that is undone may leave names behind, which the next one is to take along.
-  Era begin_era() {
-    const uint32_t before = std::exchange(era_, ++last_era_);
-    return {era_, before};
-  }
-  // It did happen, or did not. (Others may have begun behind it.)
+  // DEALLOCATE ALL is on its way: what comes behind it finds no names of before.
+  Era begin_era() { return eras_.begin(); }
+  // It did happen, or did not.
   void end_era(Era ended) {
     forget_if([ended](const Entry& entry) { return entry.era < ended.number; });
   }
-  void undo_era(Era undone) {
-    if (era_ == undone.number) era_ = undone.before;
-  }
+  void undo_era(Era undone) { eras_.undo(undone); }
 
   // Of the unnamed statement: the body of the Parse message that made it, whole. Empty: there is none, or
   // `unnamed_is_long`.
@@ -193,7 +187,7 @@ class ClientStatements {
   uint64_t last_number_ = 0;
   uint64_t settings_version_ = 0;
   uint64_t last_unnamed_version_ = 0;
-  uint32_t era_ = 0, last_era_ = 0;
+  Eras eras_;
   bool has_unsure_ = false;
   bool has_own_ = false;
 };

@@ -10,9 +10,11 @@
 // of their own. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "lib/session/row_shape.h"
 #include "lib/sql/statement_traits.h"
@@ -55,6 +57,23 @@ using StatementPtr = std::shared_ptr<const PreparedStatement>;
 // Between one DEALLOCATE ALL and the next, and the one in front of it.
 struct Era {
   uint32_t number = 0, before = 0;
+};
+
+// No era is begun twice: one that is undone may leave statements behind, which the next one is to take along.
+class Eras {
+ public:
+  uint32_t now() const { return now_; }
+  Era begin() {
+    const uint32_t before = std::exchange(now_, ++last_);
+    return {now_, before};
+  }
+  // Others may have begun behind it.
+  void undo(Era undone) {
+    if (now_ == undone.number) now_ = undone.before;
+  }
+
+ private:
+  uint32_t now_ = 0, last_ = 0;
 };
 
 // Where the relay gets shared statements from; called on the session's worker.

@@ -20,7 +20,7 @@ std::string_view ServerStatements::name_of(uint32_t number) const {
 
 ServerStatements::Copy* ServerStatements::find_copy(const PreparedStatement& statement) {
   const auto found = by_statement_.find(&statement);
-  if (found == by_statement_.end() || found->second->era < era_) return nullptr;
+  if (found == by_statement_.end() || found->second->era < eras_.now()) return nullptr;
   if (found->second != copies_.begin()) copies_.splice(copies_.begin(), copies_, found->second);
   return &*found->second;
 }
@@ -28,7 +28,7 @@ ServerStatements::Copy* ServerStatements::find_copy(const PreparedStatement& sta
 const ServerStatements::Copy* ServerStatements::find_like(const PreparedStatement& statement) {
   for (const Copy& copy : copies_) {
     const PreparedStatement& other = *copy.statement;
-    if (other.text == statement.text && other.is_known() && copy.era >= era_ &&
+    if (other.text == statement.text && other.is_known() && copy.era >= eras_.now() &&
         other.fingerprint == statement.fingerprint && other.run_under == statement.run_under)
       return find_copy(other);
   }
@@ -54,11 +54,11 @@ void ServerStatements::forget(Place at) {
 
 uint32_t ServerStatements::add(StatementPtr statement) {
   if (!statement->is_known()) ++unknown_;
-  copies_.push_front({std::move(statement), ++last_number_, era_});
+  copies_.push_front({std::move(statement), ++last_number_, eras_.now()});
   const auto [place, is_first] = by_statement_.try_emplace(copies_.front().statement.get(), copies_.begin());
   if (!is_first) {
     const Place older = std::exchange(place->second, copies_.begin());
-    if (older->era >= era_) unwanted.push_back(older->number);
+    if (older->era >= eras_.now()) unwanted.push_back(older->number);
     forget(older);
   }
   return last_number_;
@@ -74,7 +74,7 @@ void ServerStatements::known_as(uint32_t number, StatementPtr statement) {
   copy->statement = std::move(statement);
   if (is_first) return;
   const Place older = std::exchange(place->second, copy);
-  if (older->era >= era_) unwanted.push_back(older->number);
+  if (older->era >= eras_.now()) unwanted.push_back(older->number);
   forget(older);
 }
 

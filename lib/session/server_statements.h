@@ -67,13 +67,13 @@ class ServerStatements {
 
   // The number of a statement that nobody uses, and that whoever deallocates all takes along. 0: there is
   // none.
-  uint32_t witness() const { return witness_era_ >= era_ ? witness_ : 0; }
+  uint32_t witness() const { return witness_era_ >= eras_.now() ? witness_ : 0; }
   // There is one, or a DEALLOCATE ALL is on its way that takes it. If it does not, a second one behind that
   // would hide that the first is gone.
   bool has_witness() const { return witness_ != 0; }
   void set_witness(uint32_t number) {
     witness_ = number;
-    witness_era_ = era_;
+    witness_era_ = eras_.now();
   }
 
   // It is there, but must not be used any more.
@@ -92,14 +92,9 @@ class ServerStatements {
   void give_up_unknown();
 
   // As in ClientStatements.
-  Era begin_era() {
-    const uint32_t before = std::exchange(era_, ++last_era_);
-    return {era_, before};
-  }
+  Era begin_era() { return eras_.begin(); }
   void end_era(Era ended);
-  void undo_era(Era undone) {
-    if (era_ == undone.number) era_ = undone.before;
-  }
+  void undo_era(Era undone) { eras_.undo(undone); }
   void clear();
   // Those that have lower numbers are not there any more.
   void clear_before(uint32_t first);
@@ -135,7 +130,7 @@ class ServerStatements {
   std::list<Copy> copies_;    // the latest used first
   std::unordered_map<const PreparedStatement*, Place> by_statement_;
   uint32_t last_number_ = 0;
-  uint32_t era_ = 0, last_era_ = 0;
+  Eras eras_;
   uint32_t witness_ = 0, witness_era_ = 0;
   uint32_t unknown_ = 0;  // copies of which nothing is known yet
   bool has_doubtful_ = false;
