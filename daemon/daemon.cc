@@ -120,7 +120,10 @@ int Daemon::run() {
   uv_run(&loop_, UV_RUN_DEFAULT);
   for (auto& worker : workers_) worker->join();
   log::info("stopped");
-  if (reads_settings_) std::_Exit(0);  // that thread may wait for a file without end: not for it
+  if (reads_settings_) {  // that thread may wait for a file without end: not for it
+    log::Thread::finish();
+    std::_Exit(0);
+  }
   return 0;
 }
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import yaml
@@ -251,7 +252,27 @@ class Tidepool:
         return next(row for row in self.console("SHOW POOL_STATS") if row["pool"] == pool)
 
     def log(self):
+        """With all that the daemon has said until now: its own thread writes it."""
+        self._let_log_thread_finish()
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def _let_log_thread_finish(self, looks=200):
+        """The thread is woken while a line is put into its queue, and sleeps when all is written (or hangs, with its reader)."""
+        if not self.is_running():
+            return
+        for _ in range(looks):
+            if all(state == "S" for state in self._states_of_threads("log")):
+                return
+            time.sleep(0.001)
+
+    def _states_of_threads(self, name):
+        for task in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            try:
+                head, _, fields = task.read_text().rpartition(")")
+            except OSError:
+                continue                        # it has ended
+            if head.partition("(")[2] == name:
+                yield fields.split()[0]
 
     def wait_for_log(self, pattern, since=0, timeout=10):
         """Waits for the log, from offset `since` (len(daemon.log()) of an earlier moment), to match; returns the match."""
