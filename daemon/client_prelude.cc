@@ -84,7 +84,7 @@ void ClientSession::try_another_server() {
   ask_pool_again();
 }
 
-bool ClientSession::see_prelude_reply(const wire::Message& message) {
+bool ClientSession::see_prelude_reply(const wire::Message& message, std::string& ours) {
   if (message.type == 'N') return false;
   if (message.type == 'A') return true;
   switch (extras_->prelude.server_sent(message)) {
@@ -93,6 +93,7 @@ bool ClientSession::see_prelude_reply(const wire::Message& message) {
     case session::ServerPrelude::Step::Done:
       extras_->prelude_runs = false;
       server_->cleaned_in_front();
+      if (std::exchange(extras_->holds_ready, false)) tell_ready(ours);
       break;
     case session::ServerPrelude::Step::Failed:
       extras_->prelude_failed = true;
@@ -230,7 +231,10 @@ void ClientSession::check_name_at_ready() {
   extras_->name_is_lost = has_own && (is_reset || before == nullptr || *before != server_->own_name());
   // The client had given itself that very name, and something was reset: the server knows whether it was
   // that.
-  if (has_own && !extras_->name_is_lost && !pooled_) extras_->rename = Extras::Rename::IfReset;
+  if (has_own && !extras_->name_is_lost && !pooled_) {
+    extras_->rename = Extras::Rename::IfReset;
+    extras_->name_is_unclear = true;
+  }
 }
 
 // The client is told its own name where PostgreSQL would tell it, and has it again before anything else of
@@ -244,15 +248,36 @@ void ClientSession::tell_name_at_ready(std::string& out) {
     // mode it is asked for all settings.)
     const bool is_known = extras_->last_tag == Tag::Reset || (pooled_ && extras_->last_tag == Tag::Other);
     extras_->rename = is_known ? Extras::Rename::Now : Extras::Rename::IfReset;
+    extras_->name_is_unclear = !is_known && !pooled_;
     if (pooled_ && server_->tracker.status() == 'I') server_->applied.erase(kApplicationName);
   }
   extras_->saw_default = false;
-  const std::string& name = is_set ? server_->own_name() : wanted_application_name();
+  // What cannot be asked now is told as it most likely is, and corrected when the server can be asked.
+  if (!extras_->name_is_unclear || (is_set && !may_rename()))
+    tell_name(is_set ? server_->own_name() : wanted_application_name(), out);
+}
+
+void ClientSession::tell_name(const std::string& name, std::string& out) {
   const std::string* before = told().find(kApplicationName);
   if (before != nullptr && *before == name) return;
   if (pooled_) note_parameter(kApplicationName, name);
   told().set(kApplicationName, name);
   wire::append_parameter_status(out, kApplicationName, name);
+}
+
+// A ReadyForQuery is held back: its client may have given itself the name that the server was dialed with, or
+// something took its own name back. Only the server knows which.
+void ClientSession::ask_for_name() {
+  extras_->rename = Extras::Rename::No;
+  holds_ = false;
+  send_with_prelude(
+      session::ServerPrelude::rename_if_reset(wanted_application_name(), server_->tracker.status()));
+}
+
+void ClientSession::tell_ready(std::string& out) {
+  const bool has_own = extras_->prelude.left_the_name();
+  tell_name(has_own ? server_->own_name() : wanted_application_name(), out);
+  wire::append_ready_for_query(out, server_->tracker.status());
 }
 
 session::ServerPrelude ClientSession::renaming_prelude() {

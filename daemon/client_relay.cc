@@ -433,6 +433,7 @@ void ClientSession::on_server_bytes(base::Bytes bytes) {
     if (vanished_ && !retired_ && state_ == State::Linked && !prelude_runs())
       leave(session::ServerCleanup::Leave::Vanished);
   }
+  if (extras_ && extras_->holds_ready && server_ == &server && !prelude_runs()) ask_for_name();
   if (holds_ && server_ == &server && server.tracker.is_quiet()) {
     holds_ = false;
     if (!pending_.empty() || !socket_.is_reading()) replay(pending_.take());
@@ -457,7 +458,7 @@ bool ClientSession::see_server_message(const wire::Message& message, std::string
     see_notification(message, ours);
     return ours.empty();
   }
-  if (prelude_runs()) return see_prelude_reply(message);
+  if (prelude_runs()) return see_prelude_reply(message, ours);
   if (question_runs()) return see_question_reply(message);
   if (message.type == 'N' && pooled_) {
     error_was_last_ = false;
@@ -482,6 +483,11 @@ bool ClientSession::see_server_message(const wire::Message& message, std::string
   if (extras_ && watch_name_) check_name_at_ready();
   if (pooled_ && pooled_->compares_at_ready) tell_parameters_at_ready(ours);
   if (extras_ && extras_->name_is_lost) tell_name_at_ready(ours);
+  const bool holds_ready = extras_ && extras_->name_is_unclear && may_rename();
+  if (holds_ready) {
+    extras_->holds_ready = true;
+    extras_->name_is_unclear = false;
+  }
   auto& traffic = pool_->traffic;
   ++traffic.queries;
   if (tracker.status() == 'I') {
@@ -494,7 +500,7 @@ bool ClientSession::see_server_message(const wire::Message& message, std::string
   if (std::exchange(request_runs_, false))
     traffic.query_us += static_cast<uint64_t>((quiet_since_ - requested_at_).count());
   cancel_sent_ = false;
-  return true;
+  return !holds_ready;
 }
 
 // Who sent it is told by the process id that its sender was told at login, so that programs know their own.

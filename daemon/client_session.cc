@@ -255,7 +255,7 @@ bool ClientSession::cancel(std::string_view secret, std::function<void()> done) 
                       "It was waiting for a server of the pool."});
     }
   } else if (state_ == State::Linked && !question_runs() &&
-             (prelude_runs() || !server_->tracker.is_quiet())) {
+             ((prelude_runs() && !extras_->holds_ready) || !server_->tracker.is_quiet())) {
     // One that is on its way already will do; further ones would only be more packets.
     if (server_->cancels_in_flight() >= kMostCancels) {
       done();

@@ -158,7 +158,7 @@ class ClientSession final : public event::ClientSocketEvents {
 
   // What travels in front of them (client_prelude.cc).
   void send_with_prelude(session::ServerPrelude prelude);
-  bool see_prelude_reply(const wire::Message& message);
+  bool see_prelude_reply(const wire::Message& message, std::string& ours);
   void prelude_went_wrong(base::Bytes rest);
   void refuse_for_settings(const base::Error& error, base::Bytes rest);
   void leave_out_what_is_reset(base::Bytes request);
@@ -170,6 +170,9 @@ class ClientSession final : public event::ClientSocketEvents {
   void check_name_at_ready();
   bool name_may_be_lost(bool was_reset);
   void tell_name_at_ready(std::string& out);
+  void tell_name(const std::string& name, std::string& out);
+  void ask_for_name();
+  void tell_ready(std::string& out);
   bool may_rename() const;
   session::ServerPrelude renaming_prelude();
 
@@ -271,6 +274,8 @@ class ClientSession final : public event::ClientSocketEvents {
     bool checks_name = false;  // the next ReadyForQuery says whether its name is lost
     bool was_reset = false;    // something, says a tag of this request
     bool name_is_lost = false;
+    // ReadyForQuery waits for the server's answer: did a function take the name back, or give it?
+    bool name_is_unclear = false, holds_ready = false;
     bool prelude_runs = false;
     base::TimePoint prelude_since{};
     bool prelude_failed = false;
@@ -280,7 +285,7 @@ class ClientSession final : public event::ClientSocketEvents {
       rename = Rename::No;
       tag = last_tag = Tag::Other;
       prelude_runs = prelude_failed = cancelled = saw_default = checks_name = was_reset = name_is_lost =
-          false;
+          name_is_unclear = holds_ready = false;
     }
   };
   Extras& extras() {

@@ -88,6 +88,7 @@ ServerPrelude ServerPrelude::rename(std::string_view application_name, char stat
     batch.close();
   };
   if (status == 'I') run(kBegin, {}, "C");
+  prelude.asks_name_ = if_reset;
   if (if_reset) {
     const wire::Value name(application_name);
     run(kRenameIfReset, {&name, 1}, "DC");
@@ -97,6 +98,13 @@ ServerPrelude ServerPrelude::rename(std::string_view application_name, char stat
     run(sql, {}, "C");
   }
   if (status == 'I') run("COMMIT", {}, "C");
+  return prelude;
+}
+
+ServerPrelude ServerPrelude::rename_if_reset(std::string_view application_name, char status) {
+  ServerPrelude prelude = rename(application_name, status, true);
+  wire::append_sync(prelude.bytes_);
+  prelude.expected_ += 'Z';
   return prelude;
 }
 
@@ -114,6 +122,8 @@ ServerPrelude::Step ServerPrelude::server_sent(const wire::Message& message) {
     error_ = {"08P01", "the server gave an unexpected answer to the session's settings"};
     return Step::Failed;
   }
+  // One row of one column, how many names were set.
+  if (asks_name_ && message.type == 'D') left_the_name_ = message.body.ends_with('0');
   ++answered_;
   return is_done() ? Step::Done : Step::More;
 }

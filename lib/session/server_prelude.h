@@ -39,6 +39,10 @@ class ServerPrelude {
   // alone; and in a transaction ('T') it does not count as the first query, behind which the isolation level
   // could not be chosen any more. `if_reset`: unless the client has SET that very name itself.
   static ServerPrelude rename(std::string_view application_name, char status, bool if_reset);
+  // The same in front of nothing, while a ReadyForQuery is held back: the client is about to be told its name.
+  static ServerPrelude rename_if_reset(std::string_view application_name, char status);
+  // Once it is done: the client has SET the name itself, and nothing was renamed.
+  bool left_the_name() const { return left_the_name_; }
 
   const std::string& bytes() const { return bytes_; }
   bool is_done() const { return answered_ == expected_.size(); }
@@ -64,6 +68,7 @@ class ServerPrelude {
   std::string expected_;  // the types of the messages that answer bytes_, and how many of them have come
   size_t answered_ = 0;
   bool asks_temporary_ = false;
+  bool asks_name_ = false, left_the_name_ = false;
   base::Error error_;
 };
 

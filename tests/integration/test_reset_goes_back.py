@@ -181,12 +181,9 @@ def test_an_application_name_is_back_for_the_next_message_and_told_with_the_rese
                        [(query("do $$ begin set application_name to 'other'; reset application_name; end $$"), 1), (look, 1)],
                        [(query("reset all; copy (select 1) to stdout"), 1), (look, 1)]):
             same(direct, session, writes, repr(writes))
-        # If it has given itself that very name, it hears of its own with the next message.
-        for sql in ("set application_name to 'the first'", "reset work_mem"):
-            session.ask(sql)
-            assert session.value("show application_name") == session.parameters["application_name"] == "the first"
-        session.ask("reset all")
-        assert session.value("show application_name") == session.parameters["application_name"] == "mine"
+        # What gives it that very name, and what takes back something else.
+        for sql in ("set application_name to 'the first'", "reset work_mem", "reset all"):
+            same(direct, session, [(query(sql), 1), (look, 1)], sql)
         session.send(query("reset all") + look + wire.TERMINATE)
         session.close()
         wait_until(lambda: daemon.pool_stats("bench")["pool_available"] == 1, "its server is back")
@@ -211,21 +208,38 @@ def test_a_name_that_was_set_to_none_is_told_and_back_with_the_reset(tidepool, p
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 @pytest.mark.parametrize("sql", ["select set_config('application_name', 'the server''s', false)", "set application_name to 'the server''s'",
-                                 "do $$ begin perform set_config('application_name', 'the server''s', false); end $$"])
-def test_the_name_that_its_server_was_dialed_with_may_be_a_clients_first_words(tidepool, mode, sql):
-    """It looks like a RESET of the name that was set in front of it."""
+                                 "set application_name to 'the server''s'; select 1",
+                                 "do $$ begin perform set_config('application_name', 'the server''s', false); end $$",
+                                 "do $$ begin set application_name to 'another'; reset application_name; end $$"])
+def test_the_name_that_its_server_was_dialed_with_may_be_a_clients_first_words(tidepool, postgres, mode, sql):
+    """It looks like a RESET of the name that was set in front of it. Who set it by a function or among others hears of it all the same."""
     daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 0, "max_size": 1}})
     with daemon.wire("bench", application_name="the server's") as first:
         first.rows("select 1")
         first.terminate()
     own = "the server's" if mode == "session" else ""
     text = sql.replace("the server''s", own.replace("'", "''"))
-    for _ in range(2):
+    look, another, pipelined = query("show application_name"), query("select 'another'"), parts(text) + SYNC if sql[:2] != "do" else query(text)
+    for writes in ([(query(text), 1), (look, 1), (query("reset application_name"), 1), (look, 1)],
+                   [(query(text) + look, 2), (another, 1), (query("reset application_name") + look, 2)],
+                   [(pipelined, 1), (extended("show application_name") + SYNC, 1), (pipelined + pipelined + look, 3)],
+                   [(query("begin"), 1), (query(text), 1), (look, 1), (query("rollback"), 1), (look, 1), (query(text), 1), (look, 1)]):
+        with directly(postgres, daemon.databases["bench"], application_name="mine") as direct, \
+                daemon.wire("bench", application_name="mine") as session:
+            same(direct, session, writes, repr(writes))
+            session.terminate()
+
+
+def test_a_client_that_leaves_while_its_name_is_asked_for_gives_its_server_back(tidepool, postgres):
+    daemon = tidepool(pools={"bench": {"mode": "session", "min_size": 0, "max_size": 1}})
+    with daemon.wire("bench", application_name="the server's") as first:
+        pid = first.value("select pg_backend_pid()")
+        first.terminate()
+    for goodbye in (wire.TERMINATE, b"", query("select 1") + wire.TERMINATE):
+        client = daemon.wire("bench", application_name="mine")
+        client.send(query("select set_config('application_name', 'the server''s', false)") + goodbye)
+        client.close()
         with daemon.wire("bench", application_name="mine") as session:
-            session.ask(text)
-            assert session.value("show application_name") == own
-            if sql.startswith("set ") or mode == "transaction":
-                assert session.parameters["application_name"] == own
-            session.ask("reset application_name")
-            assert session.value("show application_name") == session.parameters["application_name"] == "mine"
+            assert session.value("show application_name") == "mine"
+            assert session.value("select pg_backend_pid()") == pid
             session.terminate()
