@@ -168,6 +168,8 @@ class ClientStatements {
   std::unique_ptr<Entry> unnamed_elsewhere;
   bool unnamed_is_unsure = false;  // as in Entry
   bool unnamed_is_long = false;    // too long to be kept: it lives on its server only
+  // Temporary objects that lasted longer than a transaction.
+  bool has_had_temporary_objects = false;
   // `unnamed_traits` are what sql::classify() says of `unnamed` by the options of now.
   bool unnamed_is_read = false;
 

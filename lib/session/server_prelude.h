@@ -39,7 +39,8 @@ class ServerPrelude {
   // alone; and in a transaction ('T') it does not count as the first query, behind which the isolation level
   // could not be chosen any more. `if_reset`: unless the client has SET that very name itself.
   static ServerPrelude rename(std::string_view application_name, char status, bool if_reset);
-  // The same in front of nothing, while a ReadyForQuery is held back: the client is about to be told its name.
+  // The same in front of nothing, while a ReadyForQuery is held back: the client is about to be told its
+  // name.
   static ServerPrelude rename_if_reset(std::string_view application_name, char status);
   // Once it is done: the client has SET the name itself, and nothing was renamed.
   bool left_the_name() const { return left_the_name_; }

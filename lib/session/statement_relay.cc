@@ -87,6 +87,15 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     if (!tracker_.is_quiet()) return Pass::Wait;
     in_front_ = InFront::Nothing;
   }
+  if ((type == 'Q' || type == 'B') && plans_may_be_old(client)) {
+    if (tracker_.ready_owed() > 0) return Pass::Wait;
+    discard_plans(out);
+    if (type == 'Q') {
+      const Pass pass = query(message, client, out);
+      in_front_ = pass == Pass::Wait ? InFront::OfWaitingQuery : InFront::OfQuery;
+      return pass;
+    }
+  }
   const bool is_of_statement = type == 'P' || type == 'B' || type == 'D';
   if (is_of_statement && is_behind_settings(client)) return Pass::Wait;
   if (undescribed_.number != 0 && type != 'D' && !tracker_.skips_to_sync()) describe_unseen(out);

@@ -359,6 +359,8 @@ class StatementRelay {
   void set_for_parse(const StatementText& text, std::string_view from, std::string_view to,
                      std::string_view verb, std::string& out);
   void run_unseen(std::string_view sql, std::string& out);
+  bool plans_may_be_old(Client& client);
+  void discard_plans(std::string& out);
   static bool is_unsettling(Mark::Kind kind);
   bool has_unnamed_of(const Client& client) const {
     return unnamed_of_ == client.id && unnamed_version_ == client.statements.unnamed_version;
@@ -427,6 +429,8 @@ class StatementRelay {
   bool sets_custom_locally_ = false;  // in this transaction: what a plan holds of it is nobody else's
   bool changes_objects_ = false;      // in this transaction: what is parsed in it is not shared either
   bool hides_names_ = false;          // temporary objects may have been made since the client has the server
+  // Temporary objects may have been made since the plans of the client's own statements were discarded.
+  bool makes_temporary_ = false;
   bool execute_deallocates_all_ = false;  // the next Execute may be of DEALLOCATE ALL
   struct {
     uint32_t number = 0;          // what is deallocated on the server

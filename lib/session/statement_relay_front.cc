@@ -175,7 +175,7 @@ void StatementRelay::see_what_lasts_for_the_transaction(const sql::StatementTrai
   changes_objects_ =
       changes_objects_ || is_dynamic ||
       traits.has_any({Trait::Creates, Trait::ChangesObjects, Trait::TemporaryObject, Trait::Calls});
-  hides_names_ = hides_names_ || is_dynamic || traits.has(Trait::TemporaryObject);
+  if (is_dynamic || traits.has(Trait::TemporaryObject)) hides_names_ = makes_temporary_ = true;
 }
 
 void StatementRelay::end_what_lasted_for_the_transaction() {
@@ -258,6 +258,26 @@ void StatementRelay::run_unseen(std::string_view sql, std::string& out) {
   wire::append_close(out, 'S', name);
   for (char type : {'P', 'B', 'E', 'C', 'C'})
     if (tracker_.client_sent_marked(type)) mark(Mark::Kind::InjectedSetting);
+}
+
+// What SQL's PREPARE has prepared, or the client under its own names. A session's first temporary object
+// changes its search path, whereupon PostgreSQL parses statements again; in a process that had temporary
+// objects of others before it does not.
+bool StatementRelay::plans_may_be_old(Client& client) {
+  bool& has_had_some = client.statements.has_had_temporary_objects;
+  const bool has_some = has_temporary_objects(client);
+  const bool is_first = (makes_temporary_ || has_some) && !has_had_some;
+  has_had_some = has_had_some || has_some;
+  return is_first && client.watch.has_own_statements() && tracker_.status() != 'E';
+}
+
+// The BEGIN and COMMIT are there for a VACUUM behind it.
+void StatementRelay::discard_plans(std::string& out) {
+  makes_temporary_ = false;
+  const bool in_its_own = tracker_.status() == 'I' && !batch_has_run_;
+  if (in_its_own) run_unseen("BEGIN", out);
+  run_unseen("DISCARD PLANS", out);
+  if (in_its_own) run_unseen("COMMIT", out);
 }
 
 void StatementRelay::deallocate_all(Client& client) {

@@ -416,7 +416,7 @@ bool StatementRelay::leave() {
   execute_deallocates_all_ = unnamed_is_noted_ = unnamed_is_unbound_ = false;
   bound_changes_ = changes_ = {};
   batch_binds_ = batch_has_run_ = leaves_out_ready_ = false;
-  flushes_ = advanced_ = hides_names_ = false;
+  flushes_ = advanced_ = hides_names_ = makes_temporary_ = false;
   in_front_ = InFront::Nothing;
   end_what_lasted_for_the_transaction();
   if (statements_.has_unknown()) statements_.give_up_unknown();

@@ -256,6 +256,42 @@ def test_who_makes_its_first_temporary_table_meets_it_in_what_it_prepared_before
     told_alike(tidepool, postgres, story, prepares=["create schema found; create table found.work as select 'permanent'::text as v"])
 
 
+@pytest.mark.parametrize("makes", ["create temp table work as select 'temporary'::text as v", "do $$ begin create temp table work as select 'temporary'::text as v; end $$",
+                                   "select found.make()", "begin; create temp table work as select 'temporary'::text as v"])
+@pytest.mark.parametrize("order", ["by SQL first", "by the protocol first", "vacuum first"])
+def test_what_a_session_prepared_by_sql_or_beside_that_meets_its_first_temporary_table_too(tidepool, postgres, makes, order):
+    """It keeps its server by then, with statements under names of its own. Only the first hides names from them: it alone changes the search path."""
+    by_sql, by_protocol = "execute by_sql('{}, by SQL')", run(["by the protocol"], "by_protocol")
+    says = {"by SQL first": [by_sql, by_protocol], "by the protocol first": [by_protocol, by_sql], "vacuum first": ["vacuum found.work", by_sql, by_protocol]}[order]
+    if makes.startswith("begin"):
+        says = [what for what in says if what != "vacuum found.work"]
+
+    def story(side):
+        first = side.connect(search_path="found")
+        side.say(first, "create temp table whatever(a int)")
+        side.say(first, "drop table whatever")
+        first.terminate()
+        client = side.connect(search_path="found")
+        side.say(client, "prepare by_sql(text) as insert into work values ($1)")
+        side.say(client, prepare("insert into work values ($1)", "by_protocol"))
+        side.say(client, "prepare later as select v from another")
+        for turn in ("before", "behind"):
+            if turn == "behind":
+                side.say(client, makes)
+            for what in says:
+                side.say(client, what.format(turn) if isinstance(what, str) else what)
+            side.say(client, parse(f"execute by_sql('{turn}, by both')") + bind() + execute() + SYNC)
+        side.say(client, "commit")
+        for table in ("pg_temp.work", "found.work"):
+            side.say(client, f"select v from {table}")
+        side.say(client, "create temp table another as select 'temporary'::text as v")
+        side.say(client, "execute later")
+    told_alike(tidepool, postgres, story, prepares=["create schema found; create table found.work as select 'permanent'::text as v",
+                                                    "create table found.another as select 'permanent'::text as v",
+                                                    "create function found.make() returns void language sql as"
+                                                    " 'create temp table work as select ''temporary''::text as v'"])
+
+
 @pytest.mark.parametrize("end", ["commit", "rollback"])
 def test_a_temporary_table_of_one_transaction_hides_until_its_end(tidepool, postgres, end):
     sql = "select * from t"

@@ -300,3 +300,16 @@ def test_a_second_temporary_object_hides_names_from_statements_of_before_as_the_
         client.rows("create temp table t as select 'temporary' as v")
         heard.append(outcome(client, run()))
     assert heard == ["temporary", "permanent"]
+
+
+def test_what_is_executed_in_the_text_that_makes_the_first_temporary_object_names_what_was_there(tidepool, postgres):
+    session, other, direct = both(tidepool, postgres)
+    direct.rows("create table t as select 'permanent' as v")
+    other.rows("create temp table whatever(a int)")
+    other.rows("drop table whatever")
+    heard = []
+    for client in (session, direct):
+        client.rows("prepare p as select v from t")
+        heard.append(outcome(client, wire.query("create temp table t as select 'temporary' as v; execute p")))
+        heard.append(outcome(client, wire.query("execute p")))
+    assert heard == ["permanent", "temporary", "temporary", "temporary"]
