@@ -324,14 +324,17 @@ ClientSession::Passed ClientSession::pass_on(base::Bytes bytes, std::string& out
   return {walked.consumed, stop, walked.broken};
 }
 
-// What may take the client's application_name back: the request behind it is to find that again. A text that
-// is not all there is not read; and what COPY reads must not wait.
+// What may take the client's application_name back, or give it the server's: the request behind it is to find
+// its own again, and ReadyForQuery is to tell of it. A text that is not all there is not read; and what COPY
+// reads must not wait.
 bool ClientSession::may_reset_name(const wire::Message& message) {
   const bool is_text = message.type == 'Q' || message.type == 'P';
   if (is_text && message.body.size() + wire::kHeaderSize == message.size) {
     const bool has_default = base::contains_letters(message.body, "default");
     const bool may_reset = has_default || base::contains_letters(message.body, "reset") ||
-                           base::contains_letters(message.body, "discard");
+                           base::contains_letters(message.body, "discard") ||
+                           base::contains_letters(message.body, kApplicationName) ||
+                           base::contains_letters(message.body, "set_config");
     if (has_default) extras().saw_default = true;
     batch_may_reset_ |= may_reset && !base::contains_letters(message.body, "copy");
   }

@@ -137,6 +137,7 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
       note_function_call(message.body, client.watch);
       leave_witness(client, out);
       changes_letters_ = batch_binds_ = true;
+      changes_ = changes_of_function_call(message.body);
       return as_it_is(type);
     case 'H':
       flushes_ = true;
@@ -147,6 +148,14 @@ StatementRelay::Pass StatementRelay::client_sent(const wire::Message& message, C
     default:
       return as_it_is(type);
   }
+}
+
+// set_config() says which setting among its arguments; without a value it takes it back.
+StatementRelay::Changes StatementRelay::changes_of_function_call(base::Bytes body) {
+  constexpr base::Bytes kNull("\xff\xff\xff\xff", 4);
+  if (!base::contains_letters(body, "application_name")) return {};
+  const bool takes_back = body.find(kNull) != base::Bytes::npos;
+  return {takes_back, takes_back ? NameChange::Reset : NameChange::Set};
 }
 
 // An unnamed statement that was parsed and not bound is meant for a later batch, which may be on another

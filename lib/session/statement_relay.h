@@ -417,6 +417,7 @@ class StatementRelay {
     NameChange name = NameChange::None;
   };
   static Changes changes_of(const sql::StatementTraits& traits);
+  static Changes changes_of_function_call(base::Bytes body);
   Changes changes_, bound_changes_;  // of what was sent last, of what was bound
   bool flushes_ = false;
   char said_ = '\0';               // the type of what the client sent last

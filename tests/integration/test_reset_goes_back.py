@@ -1,6 +1,8 @@
 """What a session began with is what it goes back to, at once: every form of RESET, in any company, in session and in transaction mode. Each session is
 said message by message to PostgreSQL itself as well, and must be answered the same: rows, tags, errors, and every ParameterStatus in its place."""
 
+import struct
+
 import pytest
 from harness import wire
 from harness.sessions import directly
@@ -228,6 +230,26 @@ def test_the_name_that_its_server_was_dialed_with_may_be_a_clients_first_words(t
                 daemon.wire("bench", application_name="mine") as session:
             same(direct, session, writes, repr(writes))
             session.terminate()
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("value", [b"", b"other", b"the first", None])
+def test_a_name_that_a_function_call_message_gives_is_told(tidepool, postgres, mode, value):
+    """PostgreSQL calls set_config() by its number: 2078."""
+    daemon = tidepool(pools={"bench": {"mode": mode, "min_size": 0, "max_size": 1}})
+    with daemon.wire("bench", application_name="the first") as first:
+        first.rows("select 1")
+        first.terminate()
+    look = query("select current_setting('application_name')")
+
+    def call(value):
+        arguments = [b"application_name", value, b"\0"]
+        said = b"".join(struct.pack("!i", -1) if each is None else struct.pack("!i", len(each)) + each for each in arguments)
+        return wire.message("F", struct.pack("!I4H", 2078, 3, 0, 0, 1) + struct.pack("!H", 3) + said + struct.pack("!H", 0))
+    with directly(postgres, daemon.databases["bench"], application_name="mine") as direct, daemon.wire("bench", application_name="mine") as session:
+        same(direct, session, [(call(value) if value is not None else call(b"else"), 1), (look, 1), (call(b"another"), 1), (call(value), 1)][:4 if value is not None else 2],
+             repr(value))
+        same(direct, session, [(look, 1), (call(b"another") + look, 2), (look, 1)], repr(value))
 
 
 def test_a_client_that_leaves_while_its_name_is_asked_for_gives_its_server_back(tidepool, postgres):
