@@ -127,23 +127,51 @@ void ClientSession::log_in(base::Bytes bytes) {
   session::ClientLogin& machine = login();
   size_t consumed = 0;
   session::LoginStep step = machine.receive(bytes, consumed, login_->out);
+  take_login_step(std::move(step), bytes.substr(consumed));
+}
+
+// `rest`: what the client has said beyond it.
+void ClientSession::take_login_step(session::LoginStep step, base::Bytes rest) {
   counted_ = login_->rules.was_admitted();
-  if (std::holds_alternative<session::MoreNeeded>(step)) {
-    socket_.write(std::exchange(login_->out, {}));
-    return;
-  }
   if (const auto* refused = std::get_if<session::Rejected>(&step)) {
     rejected(*refused);
     return end_with(login_->out);
   }
   if (const auto* asked = std::get_if<session::CancelAsked>(&step)) {
     ask_for_cancel(*asked);
-    if (consumed < bytes.size()) retire();  // there is nothing to be said behind it
+    if (!rest.empty()) retire();  // there is nothing to be said behind it
     return;
   }
-  pending_.assign(bytes.substr(consumed));
-  if (pending_.is_broken()) return protocol_violation();
-  on_accepted(std::move(std::get<session::Accepted>(step)));
+  if (auto* accepted = std::get_if<session::Accepted>(&step)) {
+    pending_.assign(rest);
+    if (pending_.is_broken()) return protocol_violation();
+    return on_accepted(std::move(*accepted));
+  }
+  socket_.write(std::exchange(login_->out, {}));
+  if (std::holds_alternative<session::MoreNeeded>(step)) return;
+  // Nothing more is read meanwhile.
+  socket_.pause_reading();
+  if (auto* check = std::get_if<session::PasswordToCheck>(&step))
+    worker_.check_password(std::move(*check), login_->rules.shared_world(), place_of_origin(), id_);
+  else
+    worker_.look_up_peer(peer_of(socket_.fd()).uid, id_);
+}
+
+void ClientSession::on_peer_named(const std::string& name) {
+  if (state_ != State::LoggingIn || retired_) return;
+  socket_.resume_reading();
+  login_->rules.peer_is(name);
+  std::string rest;
+  session::LoginStep step = login_->login.peer_is_known(rest, login_->out);
+  take_login_step(std::move(step), rest);
+}
+
+void ClientSession::on_password_checked(bool is_right) {
+  if (state_ != State::LoggingIn || retired_) return;
+  socket_.resume_reading();
+  std::string rest;
+  session::LoginStep step = login_->login.password_checked(is_right, rest, login_->out);
+  take_login_step(std::move(step), rest);
 }
 
 void ClientSession::rejected(const session::Rejected& rejected) {
@@ -223,9 +251,7 @@ void ClientSession::greet() {
 // --- cancel requests
 
 void ClientSession::ask_for_cancel(const session::CancelAsked& asked) {
-  const std::string from = from_.kind == ListenerHere::Kind::Unix
-                               ? "uid " + std::to_string(peer_of(socket_.fd()).uid)
-                               : peer_address();
+  const std::string from = place_of_origin();
   const auto worker = static_cast<pool::WorkerId>(worker_.process_ids().place_of(asked.process_id).worker);
   if (worker >= worker_.switchboard().worker_count() ||
       worker_.cancel_desk().has_failed_too_often(from, worker_.now()))
@@ -408,6 +434,12 @@ bool ClientSession::tick(base::TimePoint now) {
     default:
       return false;
   }
+}
+
+// Whose guesses, wrong cancels and the like count together.
+std::string ClientSession::place_of_origin() const {
+  return from_.kind == ListenerHere::Kind::Unix ? "uid " + std::to_string(peer_of(socket_.fd()).uid)
+                                                : peer_address();
 }
 
 std::string ClientSession::peer_address() const {

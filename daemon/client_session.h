@@ -79,6 +79,9 @@ class ClientSession final : public event::ClientSocketEvents {
   // A cancel request with this session's process id. True: the secret is right. `done` is called now or
   // later, in any case then.
   bool cancel(std::string_view secret, std::function<void()> done);
+  // What its login waited for.
+  void on_peer_named(const std::string& name);
+  void on_password_checked(bool is_right);
   // This session is the cancel request, and it has had its effect.
   void on_cancel_finished(bool matched);
 
@@ -114,6 +117,7 @@ class ClientSession final : public event::ClientSocketEvents {
   void end_login();
   session::ClientLogin& login();
   void log_in(base::Bytes bytes);
+  void take_login_step(session::LoginStep step, base::Bytes rest);
   void on_accepted(session::Accepted accepted);
   void ask_for_cancel(const session::CancelAsked& asked);
   void greet_or_ask_server();
@@ -215,6 +219,7 @@ class ClientSession final : public event::ClientSocketEvents {
   void replay(std::string kept);
   std::string shown() const;   // for logs
   std::string origin() const;  // for logs, of who has not logged in
+  std::string place_of_origin() const;
   std::string peer_address() const;
   void set_state(State state);
 

@@ -63,6 +63,8 @@ Daemon::Daemon(std::shared_ptr<const config::Settings> settings, std::string moc
 
 Daemon::~Daemon() {
   dialer_.reset();  // no dial is told to anyone any more
+  names_.reset();
+  passwords_.reset();
   workers_.clear();
   signals_.clear();
   timer_.reset();
@@ -100,10 +102,14 @@ base::Status Daemon::start() {
   count_descriptors(settings);
   const unsigned count = std::min(settings.workers, session::ProcessIds::kMostWorkers);
   swap_world(world_->settings);
+  names_ = std::make_unique<BackgroundJobs>("names", 1);
+  passwords_ = std::make_unique<BackgroundJobs>("passwords", count);
   for (unsigned id = 0; id < count; ++id)
-    workers_.push_back(std::make_unique<Worker>(
-        static_cast<pool::WorkerId>(id),
-        WorkerParts{*this, client_count_, holders_, session::ProcessIds(count), mock_key_}, world_));
+    workers_.push_back(
+        std::make_unique<Worker>(static_cast<pool::WorkerId>(id),
+                                 WorkerParts{*this, client_count_, holders_, *names_, *passwords_,
+                                             session::ProcessIds(count), mock_key_},
+                                 world_));
   for (auto& worker : workers_) worker->start(listeners_);
   for (const auto& socket : listeners_) log::info("listening on " + socket.shown_address());
   log::info("tidepool " TIDEPOOL_VERSION " is ready: workers=" + std::to_string(count) +

@@ -81,6 +81,7 @@ class Daemon final : public Switchboard {
   ClientCount client_count_;
   ServerHolders holders_;
   std::unique_ptr<ServerDialer> dialer_;
+  std::unique_ptr<BackgroundJobs> names_, passwords_;
   std::vector<ListeningSocket> listeners_;
   std::unique_ptr<event::Inbox<MainMessage>> inbox_;
   std::unique_ptr<event::Timer> timer_;

@@ -21,17 +21,36 @@ bool is_among(const std::vector<std::string>& names, std::string_view name) {
 
 }  // namespace
 
-std::string PeerNames::name_of(uint32_t uid, base::TimePoint now) {
+std::optional<pool::WorkerId> ClientCount::worker_of_oldest_login() const {
+  const auto oldest = std::min_element(oldest_logins_.begin(), oldest_logins_.end());
+  if (*oldest == kNever) return std::nullopt;
+  return static_cast<pool::WorkerId>(oldest - oldest_logins_.begin());
+}
+
+const std::string* PeerNames::find(uint32_t uid, base::TimePoint now) const {
   const auto known = names_.find(uid);
-  if (known != names_.end() && now - known->second.asked < kNameLifetime) return known->second.name;
-  if (names_.size() >= kMostNames) names_.clear();
+  return known != names_.end() && now - known->second.asked < kNameLifetime ? &known->second.name : nullptr;
+}
+
+std::string PeerNames::look_up(uint32_t uid) {
   std::vector<char> room(16 * 1024);
   passwd entry{};
   passwd* found = nullptr;
   getpwuid_r(uid, &entry, room.data(), room.size(), &found);
-  Name& name = names_[uid];
-  name = {found != nullptr ? found->pw_name : "", now};
-  return name.name;
+  return found != nullptr ? found->pw_name : "";
+}
+
+bool PeerNames::wait_for(uint32_t uid, SessionId session) {
+  auto& waiting = waiting_[uid];
+  waiting.push_back(session);
+  return waiting.size() == 1;
+}
+
+std::vector<SessionId> PeerNames::found(uint32_t uid, std::string name, base::TimePoint now) {
+  if (names_.size() >= kMostNames) names_.clear();
+  names_[uid] = {std::move(name), now};
+  auto waited = waiting_.extract(uid);
+  return waited ? std::move(waited.mapped()) : std::vector<SessionId>();
 }
 
 bool is_console(std::string_view database) {
@@ -69,13 +88,21 @@ std::optional<base::Error> SessionRules::admit(std::string_view database) {
   return std::nullopt;
 }
 
+bool SessionRules::knows_peer(std::string_view database) {
+  if (from_.kind != ListenerHere::Kind::Unix) return true;
+  if (!is_console(database) && method_of_pool(database) != auth::AuthMethod::Peer) return true;
+  const std::string* name = worker_.peer_names().find(peer_of(fd_).uid, worker_.now());
+  if (name != nullptr) peer_name_ = *name;
+  return name != nullptr;
+}
+
 auth::AuthMethod SessionRules::method_for(std::string_view, std::string_view database) {
-  if (is_console(database)) {
-    // console.peers come in by who they are; everybody else proves it as the listener asks.
-    const bool by_peer =
-        from_.kind == ListenerHere::Kind::Unix && is_among(world_->settings->console.peers, peer_name());
-    return by_peer ? auth::AuthMethod::Peer : from_.auth;
-  }
+  if (!is_console(database)) return method_of_pool(database);
+  // console.peers come in by who they are; everybody else proves it as the listener asks.
+  return is_among(world_->settings->console.peers, peer_name_) ? auth::AuthMethod::Peer : from_.auth;
+}
+
+auth::AuthMethod SessionRules::method_of_pool(std::string_view database) const {
   const auto pool = world_->settings->pools.find(database);
   if (pool == world_->settings->pools.end() || !pool->second.auth) return from_.auth;
   return *pool->second.auth;
@@ -86,17 +113,11 @@ const auth::Secret* SessionRules::secret_of(std::string_view user) {
   return found == world_->settings->users.end() ? nullptr : &found->second.secret;
 }
 
-std::string SessionRules::peer_name() {
-  return worker_.peer_names().name_of(peer_of(fd_).uid, worker_.now());
-}
-
 bool SessionRules::peer_may_be(std::string_view user, std::string_view database) {
-  if (from_.kind != ListenerHere::Kind::Unix) return false;
-  const std::string name = peer_name();
-  if (name.empty()) return false;
-  if (is_console(database) && is_among(world_->settings->console.peers, name)) return true;
-  if (name == user) return true;
-  const auto mapped = world_->settings->peer_map.find(name);
+  if (peer_name_.empty()) return false;
+  if (is_console(database) && is_among(world_->settings->console.peers, peer_name_)) return true;
+  if (peer_name_ == user) return true;
+  const auto mapped = world_->settings->peer_map.find(peer_name_);
   return mapped != world_->settings->peer_map.end() && is_among(mapped->second, user);
 }
 
@@ -104,7 +125,7 @@ std::optional<base::Error> SessionRules::authorize(std::string_view user, std::s
   if (is_console(database)) {
     const auto& console = world_->settings->console;
     if (is_among(console.users, user)) return std::nullopt;
-    if (from_.kind == ListenerHere::Kind::Unix && is_among(console.peers, peer_name())) return std::nullopt;
+    if (is_among(console.peers, peer_name_)) return std::nullopt;
     return base::Error{"28000", "user \"" + std::string(user) + "\" may not use the console", "",
                        "Add it to console.users, or its operating-system user to console.peers."};
   }

@@ -87,6 +87,15 @@ struct EffectDone {  // what a console asked of the main thread
   SessionId console;
   base::Status status;
 };
+struct MakeWay {};  // too many peers log in, and this worker has the one that has been at it for longest
+struct PeerNamed {  // a user of the operating system
+  uint32_t uid;
+  std::string name;
+};
+struct PasswordChecked {
+  SessionId session;
+  bool is_right;
+};
 struct Beat {  // count this up: the loop turns
   std::atomic<uint64_t>* beats;
 };
@@ -100,7 +109,8 @@ using WorkerMessage =
     std::variant<to_worker::CarryOut, to_worker::Granted, to_worker::TakeServer, to_worker::ServerWasDead,
                  to_worker::HasPlace, to_worker::DialFinished, to_worker::CancelWanted,
                  to_worker::CancelFinished, to_worker::NewWorld, to_worker::Collect, to_worker::Collected,
-                 to_worker::EffectDone, to_worker::Beat, to_worker::Drain, to_worker::Stop>;
+                 to_worker::EffectDone, to_worker::MakeWay, to_worker::PeerNamed, to_worker::PasswordChecked,
+                 to_worker::Beat, to_worker::Drain, to_worker::Stop>;
 
 // What the main thread is told.
 namespace to_main {

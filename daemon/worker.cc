@@ -1,5 +1,6 @@
 #include "daemon/worker.h"
 
+#include <openssl/crypto.h>
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -159,14 +160,15 @@ void Worker::adopt_client(int fd, const ListenerHere& from) {
     return;
   }
   forget_logged_in();
-  logging_in_.push_back(entry.session->id());
+  logging_in_.push_back({entry.session->id(), now()});
+  tell_oldest_login();
   if (!entry.session->begin_login()) make_way_for_login();
 }
 
 // Most are in by the time that the next one comes.
 void Worker::forget_logged_in() {
-  const auto is_in = [this](SessionId id) {
-    const ClientSession* session = find(id);
+  const auto is_in = [this](const Login& login) {
+    const ClientSession* session = find(login.session);
     return session == nullptr || session->state() != ClientSession::State::LoggingIn;
   };
   while (!logging_in_.empty() && is_in(logging_in_.front())) logging_in_.pop_front();
@@ -174,14 +176,30 @@ void Worker::forget_logged_in() {
   if (logging_in_.size() > 2 * size_t{client_count().logins()} + kFew) std::erase_if(logging_in_, is_in);
 }
 
+void Worker::tell_oldest_login() {
+  client_count().set_oldest_login(
+      id_, logging_in_.empty() ? std::nullopt : std::optional(logging_in_.front().since));
+}
+
+// Of all workers' the one that has been at it for longest. If a worker's oldest is in by now, or gone, the
+// next one's turn comes.
 void Worker::make_way_for_login() {
+  const auto where = client_count().worker_of_oldest_login();
+  if (!where) return;
+  if (*where != id_) return switchboard().tell_worker(*where, to_worker::MakeWay{});
   const base::Error error{"53300", "too many peers are logging in: limits.max_logins is " +
                                        std::to_string(world_->settings->limits.max_logins)};
   while (!logging_in_.empty()) {
-    ClientSession* oldest = find(logging_in_.front());
+    ClientSession* oldest = find(logging_in_.front().session);
     logging_in_.pop_front();
+    tell_oldest_login();
     if (oldest != nullptr && oldest->makes_way(error)) return;
   }
+  make_way_for_login();
+}
+
+void Worker::on(to_worker::MakeWay&&) {
+  make_way_for_login();
 }
 
 PoolHere* Worker::pool_named(std::string_view name) {
@@ -457,6 +475,38 @@ void Worker::on(to_worker::Collect&& message) {
       }
     }
   });
+}
+
+void Worker::look_up_peer(uint32_t uid, SessionId session) {
+  if (!peer_names_->wait_for(uid, session)) return;
+  parts_.names.submit(std::to_string(uid), [uid, id = id_, &switchboard = parts_.switchboard] {
+    return [uid, id, &switchboard, name = PeerNames::look_up(uid)] {
+      switchboard.tell_worker(id, to_worker::PeerNamed{uid, name});
+    };
+  });
+}
+
+// `world` has the secret.
+void Worker::check_password(session::PasswordToCheck check, std::shared_ptr<const World> world,
+                            const std::string& whose, SessionId session) {
+  const auto shared = std::make_shared<session::PasswordToCheck>(std::move(check));
+  parts_.passwords.submit(
+      whose, [shared, world = std::move(world), session, &switchboard = parts_.switchboard] {
+        const bool is_right = shared->matches();
+        OPENSSL_cleanse(shared->password.data(), shared->password.size());
+        return [session, is_right, &switchboard] {
+          switchboard.tell_worker(session.worker, to_worker::PasswordChecked{session, is_right});
+        };
+      });
+}
+
+void Worker::on(to_worker::PeerNamed&& message) {
+  for (const SessionId id : peer_names_->found(message.uid, message.name, now()))
+    if (ClientSession* session = find(id)) session->on_peer_named(message.name);
+}
+
+void Worker::on(to_worker::PasswordChecked&& message) {
+  if (ClientSession* session = find(message.session)) session->on_password_checked(message.is_right);
 }
 
 void Worker::on(to_worker::Beat&& message) {

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "daemon/background_jobs.h"
 #include "daemon/cancel.h"
 #include "daemon/clock.h"
 #include "daemon/event/inbox.h"
@@ -24,6 +25,7 @@
 #include "daemon/shared_pool.h"
 #include "daemon/switchboard.h"
 #include "daemon/world.h"
+#include "lib/session/client_login.h"
 #include "lib/session/process_ids.h"
 #include "lib/session/server_cleanup.h"
 #include "lib/stats/snapshot.h"
@@ -53,6 +55,8 @@ struct WorkerParts {
   Switchboard& switchboard;
   ClientCount& client_count;
   ServerHolders& holders;
+  BackgroundJobs& names;      // look-ups of users of the operating system
+  BackgroundJobs& passwords;  // checks
   session::ProcessIds process_ids;
   std::string mock_key;  // for logins of users that do not exist
 };
@@ -83,6 +87,10 @@ class Worker {
   ClientCount& client_count() { return parts_.client_count; }
   std::string_view mock_key() const { return parts_.mock_key; }
   PeerNames& peer_names() { return *peer_names_; }
+  // Done elsewhere: the session is told, if it still is there.
+  void look_up_peer(uint32_t uid, SessionId session);
+  void check_password(session::PasswordToCheck check, std::shared_ptr<const World> world,
+                      const std::string& whose, SessionId session);
   RandomStock& random() { return random_; }
   CancelDesk& cancel_desk() { return cancel_desk_; }
   ServerHolders& holders() { return parts_.holders; }
@@ -134,6 +142,9 @@ class Worker {
   void on(to_worker::Collect&& message);
   void on(to_worker::Collected&& message);
   void on(to_worker::EffectDone&& message);
+  void on(to_worker::MakeWay&& message);
+  void on(to_worker::PeerNamed&& message);
+  void on(to_worker::PasswordChecked&& message);
   void on(to_worker::Beat&& message);
   void on(to_worker::Drain&& message);
   void on(to_worker::Stop&& message);
@@ -151,6 +162,7 @@ class Worker {
   bool is_current(const SharedPool& pool) const;
   void forget_empty_pools();
   void forget_logged_in();
+  void tell_oldest_login();
   void make_way_for_login();
   void tick();
   void clean_servers();
@@ -169,7 +181,11 @@ class Worker {
   std::unordered_map<const SharedPool*, std::unique_ptr<PoolHere>> pools_;
   std::vector<Slot> slots_;
   session::FreeSlots free_slots_;
-  std::deque<SessionId> logging_in_;  // as they came; some are in by now, or gone
+  struct Login {
+    SessionId session;
+    base::TimePoint since;
+  };
+  std::deque<Login> logging_in_;  // as they came; some are in by now, or gone
   std::vector<ClientSession*> retired_sessions_;
   std::vector<ServerConnection*> retired_servers_;
   std::vector<WorkerMessage> own_messages_;  // told by this thread to itself

@@ -26,6 +26,9 @@ struct AwaitPassword {};
 struct AwaitMd5Answer {
   std::string salt;
 };
+// ... or we owe the client.
+struct AwaitPeerName {};
+struct AwaitVerdict {};
 struct AwaitMechanism {};
 struct AwaitScramFirst {
   auth::ScramServer scram;
@@ -88,8 +91,8 @@ struct ClientLogin::Machine {
   explicit Machine(LoginRules& login_rules) : rules(login_rules) {}
 
   LoginRules& rules;
-  std::variant<AwaitStartup, AwaitPassword, AwaitMd5Answer, AwaitMechanism, AwaitScramFirst, AwaitScramFinal,
-               Ended>
+  std::variant<AwaitStartup, AwaitPeerName, AwaitPassword, AwaitVerdict, AwaitMd5Answer, AwaitMechanism,
+               AwaitScramFirst, AwaitScramFinal, Ended>
       state;
   std::string pending;           // the beginning of a packet or message
   wire::StartupMessage request;  // user and database as they count, once read
@@ -175,7 +178,9 @@ LoginStep ClientLogin::Machine::begin(wire::StartupMessage message, std::string&
   }
   if (request.database.empty()) request.database = request.user;
   if (auto error = rules.may_log_in()) return reject(*std::move(error), out);
-  return challenge(out);
+  if (rules.knows_peer(request.database)) return challenge(out);
+  state = AwaitPeerName{};
+  return PeerNameNeeded{};
 }
 
 LoginStep ClientLogin::Machine::challenge(std::string& out) {
@@ -235,7 +240,8 @@ LoginStep ClientLogin::Machine::read_answer(base::Bytes bytes, size_t& used, std
   return std::visit(
       [&](auto&& now) -> LoginStep {
         using State = std::decay_t<decltype(now)>;
-        if constexpr (std::is_same_v<State, AwaitStartup> || std::is_same_v<State, Ended>) {
+        if constexpr (std::is_same_v<State, AwaitStartup> || std::is_same_v<State, AwaitPeerName> ||
+                      std::is_same_v<State, AwaitVerdict> || std::is_same_v<State, Ended>) {
           return hang_up(protocol_violation("nothing was asked"));
         } else {
           return on(std::forward<decltype(now)>(now), bytes.substr(5, length - 4), out);
@@ -260,9 +266,11 @@ base::Result<std::string_view> read_password(base::Bytes body) {
 LoginStep ClientLogin::Machine::on(AwaitPassword, base::Bytes body, std::string& out) {
   const auto password = read_password(body);
   if (!password) return reject(password.error(), out);
-  if (!auth::password_matches(rules.secret_of(request.user), *password, request.user))
-    return password_is_wrong(out);
-  return accept(out);
+  const auth::Secret* secret = rules.secret_of(request.user);
+  if (secret != nullptr && secret->can_md5() && secret->matches(*password, request.user)) return accept(out);
+  // What is not right at once takes the time of a SCRAM verification.
+  state = AwaitVerdict{};
+  return PasswordToCheck{secret, request.user, std::string(*password)};
 }
 
 LoginStep ClientLogin::Machine::on(const AwaitMd5Answer& current, base::Bytes body, std::string& out) {
@@ -339,19 +347,43 @@ LoginStep ClientLogin::receive(base::Bytes bytes, size_t& consumed, std::string&
   if (continues) pending.append(bytes);
   base::Bytes left = continues ? base::Bytes(pending) : bytes;
 
-  LoginStep step = MoreNeeded{};
-  for (size_t used = 1; used > 0 && std::holds_alternative<MoreNeeded>(step);) {
-    used = 0;
-    step = machine_->advance(left, used, out);
-    left.remove_prefix(used);
-  }
+  const LoginStep step = go_on(MoreNeeded{}, left, out);
   // What is left belongs to the session, and came with these bytes: what was pending was the beginning of the
   // last message.
   const bool goes_on = std::holds_alternative<Accepted>(step) || std::holds_alternative<CancelAsked>(step);
   consumed = goes_on ? bytes.size() - left.size() : bytes.size();
-  if (!std::holds_alternative<MoreNeeded>(step)) left = {};
+  if (goes_on || std::holds_alternative<Rejected>(step)) left = {};
   pending = std::string(left);
   return step;
+}
+
+// Takes what is whole off the front of `bytes`, until there is something to be done.
+LoginStep ClientLogin::go_on(LoginStep step, base::Bytes& bytes, std::string& out) {
+  for (size_t used = 1; used > 0 && std::holds_alternative<MoreNeeded>(step);) {
+    used = 0;
+    step = machine_->advance(bytes, used, out);
+    bytes.remove_prefix(used);
+  }
+  return step;
+}
+
+LoginStep ClientLogin::resume(LoginStep step, std::string& rest, std::string& out) {
+  const std::string pending = std::exchange(machine_->pending, {});
+  base::Bytes left = pending;
+  step = go_on(std::move(step), left, out);
+  const bool goes_on = std::holds_alternative<Accepted>(step);
+  (goes_on ? rest : machine_->pending) = left;
+  return step;
+}
+
+LoginStep ClientLogin::peer_is_known(std::string& rest, std::string& out) {
+  machine_->state = Ended{};
+  return resume(machine_->challenge(out), rest, out);
+}
+
+LoginStep ClientLogin::password_checked(bool is_right, std::string& rest, std::string& out) {
+  machine_->state = Ended{};
+  return resume(is_right ? machine_->accept(out) : machine_->password_is_wrong(out), rest, out);
 }
 
 Rejected ClientLogin::hung_up() const {

@@ -37,6 +37,9 @@ class LoginRules {
   // The listener's method or the pool's or the console's. Also for a database that does not exist.
   virtual auth::AuthMethod method_for(std::string_view user, std::string_view database) = 0;
   virtual const auth::Secret* secret_of(std::string_view user) = 0;  // null: unknown
+  // Whether it is known who the operating-system user at the other end is, if that is asked below. False: it
+  // is being looked up (PeerNameNeeded).
+  virtual bool knows_peer(std::string_view database) = 0;
   // Whether the operating-system user at the other end may log in as `user` (its own name, or by peer_map).
   virtual bool peer_may_be(std::string_view user, std::string_view database) = 0;
   // After authentication: may this user use that pool? 28000, or 3D000 for none of that name.
@@ -60,13 +63,22 @@ struct Accepted {
   int protocol_minor;  // 0 or 2: what is spoken from here on
   StartupSettings settings;
 };
+// What takes long, and is done elsewhere. Until peer_is_known() or password_checked() is called, the login is
+// given no more bytes.
+struct PeerNameNeeded {};
+struct PasswordToCheck {
+  const auth::Secret* secret;  // null: of an unknown user
+  std::string user, password;
+
+  bool matches() const { return auth::password_matches(secret, password, user); }
+};
 // `out` holds the FATAL message, if the client is told at all. Send it, then close.
 struct Rejected {
   base::Error error;
   bool is_probe = false;  // a client that left before it said anything, or when it was asked for a password:
                           // a debug line at most
 };
-using LoginStep = std::variant<MoreNeeded, CancelAsked, Accepted, Rejected>;
+using LoginStep = std::variant<MoreNeeded, PeerNameNeeded, PasswordToCheck, CancelAsked, Accepted, Rejected>;
 
 class ClientLogin {
  public:
@@ -81,6 +93,10 @@ class ClientLogin {
   // incomplete messages are kept inside, bounded by PostgreSQL's limits (10000 for a startup packet, 65535
   // for a password message... its own figures).
   LoginStep receive(base::Bytes bytes, size_t& consumed, std::string& out);
+  // The login goes on, with what the client has said meanwhile: `rest` of it belongs to the session, if it is
+  // accepted.
+  LoginStep peer_is_known(std::string& rest, std::string& out);
+  LoginStep password_checked(bool is_right, std::string& rest, std::string& out);
   // The client closed its connection.
   Rejected hung_up() const;
   // login_timeout is over.
@@ -94,6 +110,9 @@ class ClientLogin {
 
  private:
   struct Machine;
+  LoginStep go_on(LoginStep step, base::Bytes& bytes, std::string& out);
+  LoginStep resume(LoginStep step, std::string& rest, std::string& out);
+
   std::unique_ptr<Machine> machine_;
 };
 

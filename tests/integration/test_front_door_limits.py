@@ -425,12 +425,11 @@ def test_the_oldest_of_those_who_log_in_gives_way(tidepool, workers):
         if number % 2:
             peers[-1].send(wire.startup(user="app", database="bench"))
             peers[-1].read_until("R")
-    if workers == 1:
-        for number, peer in enumerate(peers[:6]):
-            last_words = peer.read_until_closed()
-            assert [answer.fields["C"] for answer in last_words] == (["53300"] if number % 2 else [])
-        for peer in peers[6:]:
-            assert peer.is_silent(0.05)
+    for number, peer in enumerate(peers[:6]):
+        last_words = peer.read_until_closed()
+        assert [answer.fields["C"] for answer in last_words] == (["53300"] if number % 2 else [])
+    for peer in peers[6:]:
+        assert peer.is_silent(0.05)
     for _ in range(3):
         assert daemon.psql("-c", "select 42", pool="bench", env={"PGPASSWORD": "word"}) == "42\n"
     peers[11].send(wire.message("p", b"word\0"))

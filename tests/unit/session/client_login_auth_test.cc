@@ -96,6 +96,37 @@ TEST_CASE("peer lets in whom the operating system vouches for") {
   unknown.is_refused("28000", "Peer authentication failed for user \"root\"");
 }
 
+TEST_CASE("who is at the other end is found out before anything is decided") {
+  Rules rules = world(AuthMethod::Peer);
+  rules.peer_names.insert("app");
+  rules.is_peer_known = false;
+  Conversation with(rules), gone(rules);
+  with.receives(startup("app") + "session");
+  CHECK(std::holds_alternative<PeerNameNeeded>(with.step));
+  CHECK(with.answer().empty());
+  with.peer_is_known().answers(kOk);
+  CHECK(with.accepted().user == "app");
+  CHECK(with.unused == 7);
+  gone.receives(startup("app"));
+  CHECK(gone.login.hung_up().is_probe);
+}
+
+TEST_CASE("password: only what takes long is checked elsewhere") {
+  Rules rules = world(AuthMethod::Password);
+  const auto checks = [&](std::string_view user, std::string_view text) {
+    Conversation with(rules);
+    with.receives(startup(user)).answer();
+    with.receives(password(text) + "session");
+    if (std::holds_alternative<Accepted>(with.step)) CHECK(with.unused == 7);
+    return std::pair(std::holds_alternative<Accepted>(with.step), with.checks);
+  };
+  CHECK(checks("plain", "pencil") == std::pair(true, 0));
+  CHECK(checks("m", "pencil") == std::pair(true, 0));
+  CHECK(checks("scram", "pencil") == std::pair(true, 1));
+  for (const char* user : {"plain", "m", "scram", "nobody"})
+    CHECK(checks(user, "pen") == std::pair(false, 1));
+}
+
 TEST_CASE("password: every kind of secret opens to its password") {
   both_ways([](Pieces pieces) {
     Rules rules = world(AuthMethod::Password);

@@ -23,6 +23,7 @@ struct Rules : LoginRules {
   std::set<std::string, std::less<>> peer_names;
   std::optional<base::Error> admission, authorization;
   int admissions = 0;
+  bool is_peer_known = true;
 
   void add_user(std::string name, std::string_view stored) {
     auto secret = auth::Secret::parse(stored, "sixteen bytes ok");
@@ -40,6 +41,7 @@ struct Rules : LoginRules {
     const auto found = users.find(user);
     return found == users.end() ? nullptr : &found->second;
   }
+  bool knows_peer(std::string_view) override { return is_peer_known; }
   bool peer_may_be(std::string_view user, std::string_view) override { return peer_names.count(user) > 0; }
   std::optional<base::Error> authorize(std::string_view, std::string_view) override { return authorization; }
   std::string random_bytes(size_t size) override { return std::string(size, 'R'); }
@@ -60,8 +62,17 @@ class Conversation {
       REQUIRE(consumed <= piece.size());
       if (!std::holds_alternative<Accepted>(step)) CHECK(consumed == piece.size());
       at += consumed;
+      settle();
     } while (at < bytes.size() && std::holds_alternative<MoreNeeded>(step));
-    unused = bytes.size() - at;
+    unused = bytes.size() - at + rest_.size();
+    return *this;
+  }
+  // Who is at the other end has been found out.
+  Conversation& peer_is_known() {
+    REQUIRE(std::holds_alternative<PeerNameNeeded>(step));
+    step = login.peer_is_known(rest_, out_);
+    settle();
+    unused = rest_.size();
     return *this;
   }
   // The bytes that were answered since the last call.
@@ -97,11 +108,20 @@ class Conversation {
 
   ClientLogin login;
   LoginStep step = MoreNeeded{};
+  int checks = 0;     // of passwords, by a function that takes long
   size_t unused = 0;  // bytes of the last receives() that belong to the session
 
  private:
+  // What the shell does elsewhere.
+  void settle() {
+    if (const auto* check = std::get_if<PasswordToCheck>(&step)) {
+      ++checks;
+      step = login.password_checked(check->matches(), rest_, out_);
+    }
+  }
+
   Pieces pieces_;
-  std::string out_;
+  std::string out_, rest_;
 };
 
 // Runs a test whole and byte by byte.
