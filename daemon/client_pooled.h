@@ -63,7 +63,7 @@ struct ClientSession::Pooled final : session::StatementSource {
   struct {
     uint64_t base = 0, told_version = UINT64_MAX;
   } told_all;
-  std::optional<session::StateQuestion> question;
+  std::unique_ptr<session::StateQuestion> question;  // while it runs
   session::StateQuestion::Step question_step = session::StateQuestion::Step::More;
   bool asks_by_name = false;
   base::TimePoint asked_at{};

@@ -168,7 +168,7 @@ void ClientSession::tell_parameters_at_ready(std::string& out) {
 }
 
 bool ClientSession::pooled_waits() const {
-  return pooled_->waits || pooled_->question.has_value();
+  return pooled_->waits || pooled_->question != nullptr;
 }
 
 // A parameter has another value than the client was told last. If that is still so at the end of the
@@ -254,7 +254,8 @@ void ClientSession::ask_for_state() {
     for (const auto& [name, value] : pooled_->carried->entries()) add(name);
   if (pooled_->watch.asks_all_settings())
     for (const std::string& name : pooled_->watch.custom_settings()) add(name);
-  pooled_->question.emplace(pooled_->watch, custom, server_->relay.statements().names());
+  pooled_->question =
+      std::make_unique<session::StateQuestion>(pooled_->watch, custom, server_->relay.statements().names());
   pooled_->question_step = session::StateQuestion::Step::More;
   pooled_->asked_at = worker_.now();
   using Question = session::ServerStatements::Question;

@@ -223,6 +223,39 @@ class ClientSession final : public event::ClientSocketEvents {
   std::string peer_address() const;
   void set_state(State state);
 
+  struct LoginState;
+  // Of clients whose server had to be set to something, or told them of something.
+  struct Extras {
+    session::ServerPrelude prelude;
+    std::optional<session::ParameterMap> told = {};  // what the client knows, if not what its greeting said
+    // Its application_name went back to the one that its server was dialed with: its own is to be set again.
+    // IfReset: unless it has SET that name.
+    enum class Rename : uint8_t { No, IfReset, Now } rename = Rename::No;
+    enum class Tag : uint8_t { Other, Set, Reset } tag = Tag::Other;  // the last of this request
+    Tag last_tag = Tag::Other;                                        // and of the one that is answered
+    bool saw_default = false;  // in its text, of SET x TO DEFAULT perhaps
+    bool checks_name = false;  // the next ReadyForQuery says whether its name is lost
+    bool was_reset = false;    // something, says a tag of this request
+    bool name_is_lost = false;
+    // ReadyForQuery waits for the server's answer: did a function take the name back, or give it?
+    bool name_is_unclear = false, holds_ready = false;
+    bool prelude_runs = false;
+    base::TimePoint prelude_since{};
+    bool prelude_failed = false;
+    bool cancelled = false;  // while the prelude ran
+
+    void forget_all_but_told() {
+      rename = Rename::No;
+      tag = last_tag = Tag::Other;
+      prelude_runs = prelude_failed = cancelled = saw_default = checks_name = was_reset = name_is_lost =
+          name_is_unclear = holds_ready = false;
+    }
+  };
+  Extras& extras() {
+    if (!extras_) extras_ = std::make_unique<Extras>();
+    return *extras_;
+  }
+
   Worker& worker_;
   const SessionId id_;
   const uint32_t process_id_;
@@ -258,53 +291,22 @@ class ClientSession final : public event::ClientSocketEvents {
   // a read.
   wire::HeldMessages pending_;
   size_t travelled_ = 0;  // so much of pending_ is at the server already, behind a prelude
-  std::string secret_;    // of the cancel key
+  std::unique_ptr<Extras> extras_;
+  std::unique_ptr<Pooled> pooled_;                        // in transaction and statement mode
+  std::string application_name_;                          // on servers
+  std::shared_ptr<const config::PoolSettings> named_by_;  // whose form it has
+
+  // What a request rarely looks at: with a thousand clients, each line of the cache counts.
+  std::string secret_;  // of the cancel key
   std::string user_, database_;
   const ListenerHere from_;
   int64_t connected_at_us_;
   int64_t requested_at_us_ = 0;
 
-  // Rarely there.
-  struct LoginState;
-  // Of clients whose server had to be set to something, or told them of something.
-  struct Extras {
-    session::ServerPrelude prelude;
-    std::optional<session::ParameterMap> told = {};  // what the client knows, if not what its greeting said
-    // Its application_name went back to the one that its server was dialed with: its own is to be set again.
-    // IfReset: unless it has SET that name.
-    enum class Rename : uint8_t { No, IfReset, Now } rename = Rename::No;
-    enum class Tag : uint8_t { Other, Set, Reset } tag = Tag::Other;  // the last of this request
-    Tag last_tag = Tag::Other;                                        // and of the one that is answered
-    bool saw_default = false;  // in its text, of SET x TO DEFAULT perhaps
-    bool checks_name = false;  // the next ReadyForQuery says whether its name is lost
-    bool was_reset = false;    // something, says a tag of this request
-    bool name_is_lost = false;
-    // ReadyForQuery waits for the server's answer: did a function take the name back, or give it?
-    bool name_is_unclear = false, holds_ready = false;
-    bool prelude_runs = false;
-    base::TimePoint prelude_since{};
-    bool prelude_failed = false;
-    bool cancelled = false;  // while the prelude ran
-
-    void forget_all_but_told() {
-      rename = Rename::No;
-      tag = last_tag = Tag::Other;
-      prelude_runs = prelude_failed = cancelled = saw_default = checks_name = was_reset = name_is_lost =
-          name_is_unclear = holds_ready = false;
-    }
-  };
-  Extras& extras() {
-    if (!extras_) extras_ = std::make_unique<Extras>();
-    return *extras_;
-  }
   std::unique_ptr<LoginState> login_;
-  std::unique_ptr<Extras> extras_;
-  std::unique_ptr<Pooled> pooled_;  // in transaction and statement mode
   std::optional<session::RequestRefusal> refusal_;
   std::unique_ptr<admin::Console> console_;
   session::StartupSettings settings_;
-  std::string application_name_;                          // on servers
-  std::shared_ptr<const config::PoolSettings> named_by_;  // whose form it has
 };
 
 }  // namespace tidepool::daemon

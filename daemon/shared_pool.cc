@@ -101,12 +101,9 @@ std::optional<pool::ConnectionId> SharedPool::checkout(pool::Ticket ticket, pool
                                                        const session::StartupFlavour& flavour,
                                                        const std::string& application_name,
                                                        base::TimePoint now) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (names_servers_ && application_name_ != application_name) application_name_ = application_name;
-    if (const auto lent = ledger_.lend_at_once(worker, pool::Flavour{flavour.number}, now)) return lent;
-  }
   Turn turn(*this);
+  if (names_servers_ && application_name_ != application_name) application_name_ = application_name;
+  if (const auto lent = ledger_.lend_at_once(worker, pool::Flavour{flavour.number}, now)) return lent;
   ledger_.checkout(ticket, worker, pool::Flavour{flavour.number}, now, turn.actions);
   if (turn.actions.size() == 1) {
     const auto* grant = std::get_if<pool::Grant>(&turn.actions.front());

@@ -96,8 +96,8 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
 
   const Pins pins = policy.on_state == OnState::Allow ? Pins{0} : pins_of(traits);
   if (pins != 0) {
-    if (policy.on_state == OnState::Error) return refusal_ = refused_state(pins, policy);
-    if (!policy.may_pin && pins_ == 0) return refusal_ = refused_pin(pins, policy);
+    if (policy.on_state == OnState::Error) return refuse(refused_state(pins, policy));
+    if (!policy.may_pin && pins_ == 0) return refuse(refused_pin(pins, policy));
     wishes_to_pin_ = true;
     suspect(pins & kAskablePins, text);
     prepares_ = prepares_ || (pins & bit(Pin::Prepared)) != 0;
@@ -138,6 +138,11 @@ std::optional<base::Error> SessionWatch::note(const StatementTraits& traits, std
     note_pin(Pin::Sequence, text);
   if (traits.has(Trait::NamesCurrentValue)) names_current_value_ = true;
   return std::nullopt;
+}
+
+base::Error SessionWatch::refuse(base::Error error) {
+  refusal_ = std::make_unique<base::Error>(error);
+  return error;
 }
 
 void SessionWatch::note_setting(std::string_view name, std::string_view text) {

@@ -85,7 +85,7 @@ class SessionWatch {
   // note() has let something pass that is to keep the server: its place is taken at once.
   bool take_wish_to_pin() { return std::exchange(wishes_to_pin_, false); }
   // What note() refused last, for logs: without the statement, whose literals are nobody's business.
-  std::optional<base::Error> take_refusal() { return std::exchange(refusal_, std::nullopt); }
+  std::unique_ptr<base::Error> take_refusal() { return std::exchange(refusal_, nullptr); }
   // It sets a setting whose name is not in the text (a parameter of set_config, or reported by the server).
   void note_setting(std::string_view name, std::string_view text);
   // It may have done anything.
@@ -143,6 +143,7 @@ class SessionWatch {
   std::string suspect() const { return sql::normalised_text(suspect_); }
 
  private:
+  base::Error refuse(base::Error error);
   void suspect(Pins pins, std::string_view text);
   void doubt();
   void remember(std::string_view text);
@@ -155,7 +156,7 @@ class SessionWatch {
   bool asks_statements_ = false;
   bool has_doubt_ = false;
   bool sets_texts_ = false, sets_literals_ = false;
-  std::optional<base::Error> refusal_;
+  std::unique_ptr<base::Error> refusal_;
   bool wishes_to_pin_ = false;
   bool prepares_ = false;
   bool may_be_gone_ = false;          // what it is pinned by
