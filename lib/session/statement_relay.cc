@@ -237,8 +237,8 @@ StatementRelay::Pass StatementRelay::parse(const wire::Message& message, Client&
     fresh.shape = RowShape::kNotCompared;
     statement = client.source.share(fresh);
     const uint32_t there = statements_.find(*statement);
-    is_there = !statement->text->has_rows_of_its_parse && !client.statements.settings().hears_debug &&
-               there != 0 && there >= last_doubt().copies;
+    is_there = !statement->text->has_rows_of_its_parse && !may_hear_debug(client) && there != 0 &&
+               there >= last_doubt().copies;
   } else if (fresh.text != nullptr && client.shares_parses) {
     const auto* copy = statements_.find_like(fresh);
     if (copy != nullptr && copy->number >= last_doubt().copies) {

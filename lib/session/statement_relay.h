@@ -318,6 +318,10 @@ class StatementRelay {
   bool is_unsure_of_settings(const Client& client) const {
     return sets_locally_ || is_unsure_of_letters() || client.watch.asks_settings_of_texts();
   }
+  // A DEBUG line tells of each Parse.
+  bool may_hear_debug(const Client& client) const {
+    return client.statements.settings().hears_debug || sets_locally_ || client.watch.asks_listed_settings();
+  }
   // What is said in this transaction may have changed how strings are read, and the server has not reported
   // it.
   bool is_unsure_of_letters() const {

@@ -86,7 +86,8 @@ void Classifier::read_set_local() {
 void Classifier::set_locally(std::string_view name) {
   if (base::same_letters(name, "application_name")) changes_name(false);
   if (decides_literals(name)) return set_something_locally();
-  if (decides_names(name) || decides_letters(name)) raise(Trait::SetsLocally);
+  const bool decides_what_is_heard = base::same_letters(name, "client_min_messages");
+  if (decides_names(name) || decides_letters(name) || decides_what_is_heard) raise(Trait::SetsLocally);
   if (name.find('.') != std::string_view::npos) raise(Trait::SetsCustomLocally);
 }
 

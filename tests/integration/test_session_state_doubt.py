@@ -482,15 +482,19 @@ def test_what_postgres_says_while_it_runs_something_follows_the_answer_to_what_w
 
 
 @pytest.mark.parametrize("text", ["begin", "set work_mem to '2MB'", "do $$ begin end $$"])
-@pytest.mark.parametrize("how", ["set client_min_messages to 'DEBUG2'", "select set_config('client_min_messages', 'debug5', false)"])
+@pytest.mark.parametrize("how", ["set client_min_messages to 'DEBUG2'", "select set_config('client_min_messages', 'debug5', false)",
+                                 "begin; set client_min_messages to debug3", "begin; set local client_min_messages to debug2",
+                                 "begin; select set_config('client_min_messages', 'debug2', true)", "do $$ begin set client_min_messages to debug2; end $$"])
 def test_who_hears_debug_lines_hears_of_each_parse(tidepool, postgres, how, text):
     """Of those too that are answered here for others: the text is no query, and is prepared."""
     def story(side):
         client = side.connect()
-        side.say(client, wire.query("set client_min_messages to debug2"))
+        side.say(client, prepare(text, "mine"))
         side.say(client, wire.query(how))
         for _ in range(3):
             side.say(client, wire.close("S", "mine") + prepare(text, "mine"))
+        side.say(client, wire.query("rollback"))
+        side.say(client, wire.close("S", "mine") + prepare(text, "mine"))
     told_alike(tidepool, postgres, story)
 
 
