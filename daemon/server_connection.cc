@@ -9,6 +9,7 @@
 #include "daemon/log.h"
 #include "daemon/random.h"
 #include "daemon/worker.h"
+#include "lib/session/server_role.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
 
@@ -103,15 +104,41 @@ void ServerConnection::set_state(State state) {
 }
 
 void ServerConnection::lend_to(LinkEnd<ClientSession, ServerConnection>& client) {
-  // What it reports as it is cleaned, and what a check was told of by the way: a reload of
-  // PostgreSQL's settings.
-  if (!is_unclean() && !is_in_doubt() && applied.entries().empty() &&
-      parameters_when_clean_.version() != parameters.version())
-    parameters_when_clean_ = parameters;
+  learn();
   set_state(State::Lent);
   client_.tie(client);
   holder_->lent_to(client_->process_id());
   trace = {};
+}
+
+// What it reports by itself: as it is cleaned, or by the way. The pool hears of what has changed: the server
+// was promoted, or PostgreSQL's files were read again.
+void ServerConnection::learn() {
+  if (learnt_version_ == parameters.version()) return;
+  learnt_version_ = parameters.version();
+  std::vector<SharedPool::Reported> changes;
+  const auto note = [&](const std::string& name, const std::string& now) {
+    const std::string* before = parameters_when_clean_.find(name);
+    if (before != nullptr && *before != now && name != "application_name")
+      changes.push_back({name, *before, now});
+  };
+  if (!is_unclean() && !is_in_doubt() && applied.entries().empty()) {
+    // Under other policies it may be what the last client has SET.
+    if (pool_->cleanup.reset == session::CleanupPolicy::Reset::DiscardAll ||
+        pool_->cleanup.reset == session::CleanupPolicy::Reset::Close)
+      parameters.each_difference(parameters_when_clean_, note);
+    parameters_when_clean_ = parameters;
+  } else if (const std::string* is_standby = parameters.find(session::kInHotStandby)) {
+    note(std::string(session::kInHotStandby), *is_standby);
+    parameters_when_clean_.set(session::kInHotStandby, *is_standby);
+  }
+  if (!changes.empty()) pool_->shared->reported(changes);
+}
+
+// What it was dialed to be, as far as it says itself.
+bool ServerConnection::is_as_asked_for() {
+  learn();
+  return session::has_session_attributes(parameters_when_clean_, open_->session_attributes);
 }
 
 bool ServerConnection::may_be_lent() const {
@@ -235,6 +262,7 @@ void ServerConnection::note_renaming(std::string_view application_name) {
 }
 
 void ServerConnection::rest(bool used) {
+  if (!is_as_asked_for()) return close(pool::CloseReason::OtherRole, "");
   set_state(State::Resting);
   if (is_unclean()) worker_->need_cleaning();
   const bool outgrown = renamings_ >= kMostRenamings;
@@ -425,9 +453,7 @@ void ServerConnection::on_server_bytes(base::Bytes bytes) {
 void ServerConnection::on_resting(const wire::Message& message) {
   switch (message.type) {
     case 'S':  // settings of the server were reloaded
-      if (!parameters.apply_status(message.body) || !parameters_when_clean_.apply_status(message.body))
-        break_off(kMisreports);
-      return;
+      return on_reported_at_rest(message.body);
     case 'N':
       return;
     case 'E':
@@ -437,6 +463,18 @@ void ServerConnection::on_resting(const wire::Message& message) {
       blame({"08P01", "the server sent something that nobody asked for"});
       return close(pool::CloseReason::Bad, "it sent something that nobody asked for");
   }
+}
+
+// Whatever its last client has left there: PostgreSQL reports what holds without it.
+void ServerConnection::on_reported_at_rest(base::Bytes body) {
+  const auto status = wire::read_parameter_status(body);
+  const std::string* known = status ? parameters_when_clean_.find(status->name) : nullptr;
+  const std::string before = known != nullptr ? *known : "";
+  if (!parameters.apply_status(body) || !parameters_when_clean_.apply_status(body))
+    return break_off(kMisreports);
+  if (known != nullptr && before != status->value)
+    pool_->shared->reported({{std::string(status->name), before, std::string(status->value)}});
+  if (!is_as_asked_for()) close(pool::CloseReason::OtherRole, "");
 }
 
 void ServerConnection::on_cleaning(const wire::Message& message) {
@@ -458,6 +496,7 @@ void ServerConnection::on_checking(const wire::Message& message) {
     if (!fault_) blame({"08P01", "the server answered its check otherwise than it should"});
     return close(pool::CloseReason::CheckFailed, "its check failed");
   }
+  if (!is_as_asked_for()) return close(pool::CloseReason::OtherRole, "");
   set_state(State::Resting);
   deadline_.reset();
   pool_->shared->check_passed(id_, worker_->now());

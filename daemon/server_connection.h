@@ -213,6 +213,9 @@ class ServerConnection final : public event::ServerSocketEvents {
   void carry_out(session::ServerCleanup::Step step, const std::string& out,
                  pool::CloseReason if_closed = pool::CloseReason::Bad);
   void rest(bool used);
+  void learn();
+  bool is_as_asked_for();
+  void on_reported_at_rest(base::Bytes body);
   void note_first_answer();
   void lose(pool::CloseReason reason);
   bool something_runs() const;
@@ -237,6 +240,7 @@ class ServerConnection final : public event::ServerSocketEvents {
     uint64_t version = 0, version_when_clean = 0, version_applied = 0;
     bool was_unclean = false;
   } suited_;
+  uint64_t learnt_version_ = 0;                  // of parameters, which the pool has heard of
   session::ParameterMap parameters_when_clean_;  // kept while it is unclean or in doubt
   uint64_t doubted_of_ = 0;                      // a client's number; 0: nobody's
   bool is_undone_ = false;                       // it is about to be

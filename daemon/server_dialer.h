@@ -49,8 +49,9 @@ class OpenServer {
   session::ParameterMap parameters;  // as reported at login (after `configure`)
   // Where a cancel goes: the peer's own address, as getpeername() gives it (for a Unix socket: the path that
   // was connected to).
-  std::string peer_address;  // the bytes of a sockaddr
-  std::string dialed_name;   // the application_name asked for; PostgreSQL may report another
+  std::string peer_address;        // the bytes of a sockaddr
+  std::string session_attributes;  // what it was to be: target_session_attrs
+  std::string dialed_name;         // the application_name asked for; PostgreSQL may report another
   // For SHOW SERVERS.
   std::string host, user, database;
   std::string tls_version;  // "TLSv1.3/TLS_AES_256_GCM_SHA384"; empty: plain

@@ -80,9 +80,8 @@ class Login {
   // PostgreSQL applies what stands in the packet itself after `options`.
   bool has_own_encoding() const {
     const auto& entries = order_.settings.entries;
-    return std::any_of(entries.begin(), entries.end(), [](const auto& entry) {
-      return base::same_letters(entry.first, "client_encoding");
-    });
+    return std::any_of(entries.begin(), entries.end(),
+                       [](const auto& entry) { return base::same_letters(entry.first, "client_encoding"); });
   }
   bool is_over() const { return stopped_ || (!refusals_.empty() && refusals_.back().is_final); }
 
@@ -226,6 +225,7 @@ Attempt Login::try_address(const DialTarget& target, const std::string& session_
   auto server = std::make_unique<OpenServer>(connection.get());
   static_cast<void>(connection.release());
   server->dialed_name = application_name();
+  server->session_attributes = session_attrs;
   server->parameters = login.parameters();
   if (login.key()) {
     server->process_id = login.key()->process_id;

@@ -186,6 +186,9 @@ std::optional<base::TimePoint> SharedPool::tick(base::TimePoint now) {
   {
     Turn turn(*this);
     ledger_.tick(now, turn.actions);
+    // A standby may have been promoted: clients that want to write are to hear of it.
+    if (std::exchange(is_asked_for_, false) && greetings_.tells_of_standby())
+      ledger_.look_at_one(now, turn.actions);
     next = wanted_tick_ = ledger_.next_deadline();
     gave_way = giving_way_.look(now, ledger_.gave_way(), ledger_.limits().max_size);
   }
@@ -242,6 +245,7 @@ std::pair<session::FlavourPtr, session::GreetingPtr> SharedPool::greeting_for(
   std::lock_guard lock(mutex_);
   auto flavour = greetings_.flavour_of(settings);
   auto greeting = greetings_.greeting_for(flavour);
+  is_asked_for_ = true;
   return {std::move(flavour), std::move(greeting)};
 }
 
@@ -250,6 +254,11 @@ session::GreetingPtr SharedPool::greeting_of(const session::FlavourPtr& flavour,
   std::lock_guard lock(mutex_);
   auto greeting = greetings_.greeting_for(flavour);
   return greeting ? greeting : greetings_.learn(flavour, reported);
+}
+
+void SharedPool::reported(const std::vector<Reported>& changes) {
+  std::lock_guard lock(mutex_);
+  for (const Reported& change : changes) greetings_.change(change.name, change.before, change.now);
 }
 
 session::TextPtr SharedPool::statement_text(std::string_view text, std::string_view types,

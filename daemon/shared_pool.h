@@ -63,6 +63,11 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   std::pair<session::FlavourPtr, session::GreetingPtr> greeting_for(const session::StartupSettings& settings);
   // The same for a client that has such a server, which reports this by itself.
   session::GreetingPtr greeting_of(const session::FlavourPtr& flavour, const session::ParameterMap& reported);
+  // Of a server that rests: its parameters changed by themselves.
+  struct Reported {
+    std::string name, before, now;
+  };
+  void reported(const std::vector<Reported>& changes);
   // What all sessions share of prepared statements. Null: they take too much memory.
   session::TextPtr statement_text(std::string_view text, std::string_view types, const sql::Options& options);
   session::StatementPtr share_statement(const session::PreparedStatement& statement);
@@ -101,6 +106,7 @@ class SharedPool : public std::enable_shared_from_this<SharedPool> {
   pool::PoolLedger ledger_;
   pool::GivingWay giving_way_;
   session::GreetingBook greetings_;
+  bool is_asked_for_ = false;                    // a client was greeted since the last tick
   std::optional<std::string> application_name_;  // the one asked for last
   std::optional<base::TimePoint> wanted_tick_;
   std::mutex places_mutex_;

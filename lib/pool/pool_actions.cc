@@ -38,6 +38,8 @@ const char* name_of(CloseReason reason) {
       return "its clients want another application_name than it was dialed with";
     case CloseReason::GaveWay:
       return "its place is needed for a server with other startup settings";
+    case CloseReason::OtherRole:
+      return "it is not any more what target_session_attrs asks for";
     case CloseReason::PoolRemoved:
       return "pool removed";
     case CloseReason::Draining:

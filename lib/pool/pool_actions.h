@@ -86,6 +86,7 @@ enum class CloseReason : uint8_t {
   Replaced,
   Outgrown,
   GaveWay,
+  OtherRole,
   PoolRemoved,
   Draining,
   Bad
@@ -101,8 +102,8 @@ struct Close {
 // Why a dial failed, as far as it changes what the pool does next.
 enum class DialFailure : uint8_t {
   Unreachable,  // refused, timed out, no route, name not found, 57P03 starting up: backoff, probes, when_down
-  LoginRefused,  // 28xxx, 3D000: told to waiting clients at once; no fast probes
-  TooMany,       // 53300: wait and back off, without calling the server down if the pool has connections
+  LoginRefused,     // 28xxx, 3D000: told to waiting clients at once; no fast probes
+  TooMany,          // 53300: wait and back off, without calling the server down if the pool has connections
   SettingsRefused,  // the server is well, and does not take these startup settings: told to those who want
                     // them, and nobody else's affair
 };

@@ -293,6 +293,11 @@ void PoolLedger::tick(TimePoint now, PoolActions& out) {
   settle(now, out);
 }
 
+void PoolLedger::look_at_one(TimePoint now, PoolActions& out) {
+  const Place at = servers_.oldest_resting();
+  if (at != kNowhere && !removed_) check(at, false, now, out);
+}
+
 // -- Who gets what --------------------------------------------------------------------------------
 
 void PoolLedger::settle(TimePoint now, PoolActions& out) {

@@ -85,6 +85,8 @@ class PoolLedger {
 
   // Call tick() no later than this. Nothing: no need.
   std::optional<base::TimePoint> next_deadline() const;
+  // Asks the server that has rested for longest, whatever `check` says: what it is may be another by now.
+  void look_at_one(base::TimePoint now, PoolActions& out);
   void tick(base::TimePoint now, PoolActions& out);
 
   // Reload. Sizes are kept by closing resting connections now and lent ones when they come back.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/base/ascii.h"
+#include "lib/session/server_role.h"
 
 namespace tidepool::session {
 
@@ -99,6 +100,24 @@ GreetingPtr GreetingBook::learn(const FlavourPtr& flavour, const ParameterMap& r
     greeting->server_encoding = *encoding;
   if (entry != nullptr) entry->greeting = greeting;
   return greeting;
+}
+
+void GreetingBook::change(std::string_view name, std::string_view before, std::string_view now) {
+  for (auto& [number, entry] : entries_) {
+    const std::string* told = entry.greeting ? entry.greeting->told.find(name) : nullptr;
+    if (told == nullptr || *told != before || entry.flavour->find(name) != nullptr) continue;
+    ParameterMap reported = entry.greeting->told;
+    reported.set(name, now);
+    learn(entry.flavour, reported);
+  }
+}
+
+bool GreetingBook::tells_of_standby() const {
+  return std::any_of(entries_.begin(), entries_.end(), [](const auto& each) {
+    const GreetingPtr& greeting = each.second.greeting;
+    const std::string* told = greeting ? greeting->told.find(kInHotStandby) : nullptr;
+    return told != nullptr && *told == "on";
+  });
 }
 
 GreetingPtr GreetingBook::greeting_for(const FlavourPtr& flavour) const {

@@ -50,6 +50,11 @@ class GreetingBook {
 
   // A server that was dialed with these settings reports this.
   GreetingPtr learn(const FlavourPtr& flavour, const ParameterMap& reported);
+  // A server has told of another value by itself: it was promoted, or PostgreSQL's files were
+  // read again. So do all that were told the value before, but for clients who ask for one of their own.
+  void change(std::string_view name, std::string_view before, std::string_view now);
+  // Clients are told that they reach a standby.
+  bool tells_of_standby() const;
   // Null: unknown yet; a server is to be dialed.
   GreetingPtr greeting_for(const FlavourPtr& flavour) const;
   // PostgreSQL does not take these settings any more.

@@ -35,7 +35,8 @@ def new_postgres():
         server = PrivatePostgres(**options)
         servers.append(server)
         server.start()
-        server.create_role("app")
+        if not server.standby_of:
+            server.create_role("app")
         return server
 
     yield start

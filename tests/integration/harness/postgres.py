@@ -66,12 +66,18 @@ def children_of(pid):
     return found
 
 
+# For a server that others follow.
+REPLICATED = {"settings": {"wal_level": "replica", "max_wal_senders": 4, "hot_standby": "on"}, "hba": TRUST_HBA + "local replication all trust\n"}
+
+
 class PrivatePostgres:
     """start() it, stop() it; also a context manager. `settings` are lines of postgresql.conf, `tcp` listens on
     127.0.0.1 at a port that the operating system chooses (self.port; it also names the Unix socket). `prefix` is a
-    command to run the server by (harness/network.py)."""
+    command to run the server by (harness/network.py). `standby_of` is another that this one copies and follows, until
+    promote(); it was started with REPLICATED."""
 
-    def __init__(self, *, bin_dir=None, settings=None, hba=TRUST_HBA, tcp=False, tls=False, folder=None, prefix=()):
+    def __init__(self, *, bin_dir=None, settings=None, hba=TRUST_HBA, tcp=False, tls=False, folder=None, prefix=(), standby_of=None):
+        self.standby_of = standby_of
         self._prefix = list(prefix)
         self.bin_dir = Path(bin_dir) if bin_dir else newest_bin_dir()
         self._own_folder = folder is None
@@ -120,6 +126,9 @@ class PrivatePostgres:
     def restart(self, mode="fast"):
         self.stop(mode)
         self.start()
+
+    def promote(self):
+        subprocess.run(self._run_as() + [self.bin_dir / "pg_ctl", "-D", self.data, "promote", "-w"], capture_output=True, check=True, cwd=self.folder)
 
     def kill(self):
         """SIGKILL to all of it: what the machine's power failing looks like from outside."""
@@ -276,6 +285,8 @@ class PrivatePostgres:
         os.chmod(self.folder, 0o755)
         if self._as_user:
             os.chown(self.folder, self._as_user.pw_uid, self._as_user.pw_gid)
+        if self.standby_of:
+            return self._copy_cluster(self.standby_of)
         done = subprocess.run(
             self._run_as() + [self.bin_dir / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-N",
                               "-E", "UTF8", "--locale=C.UTF-8"],
@@ -289,6 +300,14 @@ class PrivatePostgres:
         with open(self.data / "postgresql.conf", "a") as conf:
             conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
         self._write(self.data / "pg_hba.conf", self._hba)
+
+    def _copy_cluster(self, primary):
+        subprocess.run(
+            self._run_as() + [self.bin_dir / "pg_basebackup", "-h", primary.folder, "-p", str(primary.port), "-U", "postgres", "-D", self.data, "-R", "-c", "fast"],
+            capture_output=True, check=True, cwd=self.folder)
+        settings = {"listen_addresses": "127.0.0.1" if self.tcp else "", "port": self.port, "unix_socket_directories": self.folder, **self._extra}
+        with open(self.data / "postgresql.conf", "a") as conf:
+            conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
     def _make_certificate(self):
         """An authority (self.authority, for sslrootcert=) and the server's certificate for localhost and 127.0.0.1."""

@@ -120,5 +120,36 @@ TEST_CASE("what is in use is kept, however much that is, and a greeting counts a
   }
 }
 
+TEST_CASE(
+    "what a server tells of itself is told to all who were told otherwise, and ask for nothing of their "
+    "own") {
+  GreetingBook book;
+  const auto plain = book.flavour_of({}), other = book.flavour_of(settings({{"app.x", "1"}}));
+  const auto own = book.flavour_of(settings({{"timezone", "UTC"}}));
+  for (const auto& flavour : {plain, other, own}) book.learn(flavour, reported("UTC"));
+  const auto zone_of = [&](const FlavourPtr& flavour) {
+    return *book.greeting_for(flavour)->told.find("TimeZone");
+  };
+  const auto before = book.greeting_for(plain);
+  book.change("TimeZone", "Asia/Tokyo", "Europe/Berlin");
+  CHECK(book.greeting_for(plain) == before);
+  book.change("TimeZone", "UTC", "Europe/Berlin");
+  CHECK(zone_of(plain) == "Europe/Berlin");
+  CHECK(zone_of(other) == "Europe/Berlin");
+  CHECK(zone_of(own) == "UTC");
+  CHECK(*before->told.find("TimeZone") == "UTC");
+}
+
+TEST_CASE("a book knows whether clients are told that they reach a standby") {
+  GreetingBook book;
+  CHECK_FALSE(book.tells_of_standby());
+  ParameterMap standby = reported("UTC");
+  standby.set("in_hot_standby", "on");
+  book.learn(book.flavour_of(settings({{"app.x", "1"}})), standby);
+  CHECK(book.tells_of_standby());
+  book.change("in_hot_standby", "on", "off");
+  CHECK_FALSE(book.tells_of_standby());
+}
+
 }  // namespace
 }  // namespace tidepool::session
