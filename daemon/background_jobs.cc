@@ -95,10 +95,11 @@ void BackgroundJobs::Shop::work() {
     }
     ++idle;
   }
-  --running;
-  changed.notify_all();
   lock.unlock();
   OPENSSL_thread_stop();
+  lock.lock();
+  --running;
+  changed.notify_all();
 }
 
 BackgroundJobs::BackgroundJobs(std::string name, unsigned threads)

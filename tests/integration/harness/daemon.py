@@ -256,12 +256,13 @@ class Tidepool:
         self._let_log_thread_finish()
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
-    def _let_log_thread_finish(self, looks=200):
+    def _let_log_thread_finish(self, looks=100):
         """The thread is woken while a line is put into its queue, and sleeps when all is written (or hangs, with its reader)."""
         if not self.is_running():
             return
         for _ in range(looks):
-            if all(state == "S" for state in self._states_of_threads("log")):
+            states = list(self._states_of_threads("log"))   # none: it has not said its name yet
+            if states and all(state == "S" for state in states):
                 return
             time.sleep(0.001)
 
