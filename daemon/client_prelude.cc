@@ -175,16 +175,18 @@ void ClientSession::see_request_end() {
   pooled_->statements.settings_are(wanted.parse_settings());
 }
 
-// Black holes and stopped servers: what is ours has a time limit. True: it still runs, or runs elsewhere now.
+// Black holes and stopped servers: what is ours has a time limit. A request that has travelled along runs
+// when the server reads it, and is not said to another. True: it still runs, or runs elsewhere now.
 bool ClientSession::prelude_timed_out() {
   log::warning(shown() + " what goes in front of its request got no answer from server_pid=" +
                std::to_string(server_->open().process_id) + " within reset_timeout");
   server_->blame({"08006", "the server did not answer what goes in front of a request within reset_timeout"});
-  if (may_move_ && !vanished_ && ++moves_ <= kMostMoves) {
+  if (may_move_ && travelled_ == 0 && !vanished_ && ++moves_ <= kMostMoves) {
     try_another_server();
     return true;
   }
-  end({"08006", "the server did not answer within reset_timeout"});
+  end({"08006", "the server did not answer within reset_timeout",
+       travelled_ > 0 ? "Whether the request has run there is not known." : ""});
   return false;
 }
 

@@ -555,7 +555,9 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
 void ClientSession::on_server_lost(ServerConnection& server) {
   if (state_ == State::AskingServer) return ask_pool_again();
   if (state_ != State::Linked) return;
-  if (may_move_ && prelude_runs() && ++moves_ <= kMostMoves) {
+  // What was written to a network that has failed may have been read, and have run.
+  const bool may_have_run = travelled_ > 0 && !server.hung_up_itself();
+  if (may_move_ && prelude_runs() && !may_have_run && ++moves_ <= kMostMoves) {
     if (pooled_) server.relay.take_back(pooled_->statements);
     return try_another_server();
   }

@@ -504,6 +504,7 @@ void ServerConnection::on_checking(const wire::Message& message) {
 
 void ServerConnection::on_server_end(int error) {
   if (state_ == State::Closing) return gone();
+  hung_up_itself_ = error == 0 || error == ECONNRESET || error == EPIPE;
   hung_up(error == 0 ? "the server hung up" : uv_strerror(uv_translate_sys_error(error)));
 }
 

@@ -61,6 +61,8 @@ class ServerConnection final : public event::ServerSocketEvents {
   // Lent -> given back, between two transactions. What `applied` and the relay's statements say is all that
   // is left of the client.
   void release();
+  // It is lost because its process has closed the connection: what it has not answered by then has not run.
+  bool hung_up_itself() const { return hung_up_itself_; }
   bool is_unclean() const { return unclean_since_.has_value(); }
   // What goes in front of the client's message is done: a DISCARD ALL, the undoing of what is in doubt.
   void cleaned_in_front() {
@@ -240,6 +242,7 @@ class ServerConnection final : public event::ServerSocketEvents {
     uint64_t version = 0, version_when_clean = 0, version_applied = 0;
     bool was_unclean = false;
   } suited_;
+  bool hung_up_itself_ = false;
   uint64_t learnt_version_ = 0;                  // of parameters, which the pool has heard of
   session::ParameterMap parameters_when_clean_;  // kept while it is unclean or in doubt
   uint64_t doubted_of_ = 0;                      // a client's number; 0: nobody's

@@ -1,6 +1,8 @@
 """PostgreSQL frozen by SIGSTOP, postmaster and backends: the kernel still accepts, nobody answers. Clients come, go, cancel
 and wait; when it thaws, everything is as if it had been slow."""
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -172,3 +174,29 @@ def test_the_cancel_of_a_frozen_server_does_not_hold_up_others(frozen):
     for one in sockets:
         one.close()
     assert backend_of(client) == backend
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("says", [lambda sql: wire.query(sql), lambda sql: wire.extended(sql) + wire.SYNC], ids=["simple", "extended"])
+def test_a_request_runs_once_although_its_server_thaws_when_nobody_waits_any_more(tidepool, new_postgres, mode, says):
+    """Its settings went in front of it, in one write, and were not answered. What was written runs when PostgreSQL reads it: no other server may run it too."""
+    server = new_postgres()
+    daemon = tidepool(server=server, pools={"bench": {"mode": mode, "min_size": 0, "max_size": 2, "reset_timeout": "400ms", "check": "never"}})
+    with server.connect(daemon.databases["bench"]) as owner:
+        owner.execute("create table public.kept (a int)")
+        owner.execute("grant all on public.kept to public")
+    with daemon.wire("bench", application_name="first") as first:
+        pid = backend_of(first)
+        first.terminate()
+    wait_until_resting(daemon, count=1)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        client = daemon.wire("bench", application_name="second")
+        client.send(says("insert into public.kept values (1)"))
+        last_words = client.read_until_closed()
+        assert last_words[-1].fields["C"] == "08006", "nobody knows whether it has run"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: pid not in [row["pid"] for row in daemon.backends("bench")], "it has read all that it was sent")
+    with daemon.wire("bench") as other:
+        assert other.value("select count(*) from public.kept") in ("0", "1")
