@@ -103,4 +103,4 @@ def test_a_server_that_is_not_what_the_conninfo_asks_for_any_more_is_not_lent_ag
         holder.rows("commit")
         holder.terminate()
     assert {where() for _ in range(5)} == {str(second.folder)}
-    assert "it is not any more what target_session_attrs asks for" in daemon.log()
+    daemon.wait_for_log("it is not any more what target_session_attrs asks for")

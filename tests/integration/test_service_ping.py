@@ -61,6 +61,7 @@ def test_2_nobody_answers(daemon):
 def test_2_it_hangs(daemon):
     daemon.start()
     daemon.signal(signal.SIGSTOP)
+    wait_until(lambda: set(daemon.states_of_threads()) == {"T"}, "all of it stands still")
     try:
         assert ping(daemon.settings_file) == (2, [line + "no response" for line in daemon.lines])
     finally:

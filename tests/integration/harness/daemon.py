@@ -256,23 +256,27 @@ class Tidepool:
         self._let_log_thread_finish()
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
-    def _let_log_thread_finish(self, looks=100):
+    def _let_log_thread_finish(self, looks=3000):
         """The thread is woken while a line is put into its queue, and sleeps when all is written (or hangs, with its reader)."""
-        if not self.is_running():
-            return
-        for _ in range(looks):
-            states = list(self._states_of_threads("log"))   # none: it has not said its name yet
-            if states and all(state == "S" for state in states):
+        slept = None        # with how much written
+        while self.is_running() and looks > 0:
+            states = list(self.states_of_threads("log"))
+            written = self.log_file.stat().st_size if self.log_file.exists() else 0
+            asleep = written if states and all(state == "S" for state in states) else None
+            if asleep is not None and asleep == slept:
                 return
+            slept = asleep
+            looks -= 1 if states else 60    # it has not said its name yet, or is somebody else's
             time.sleep(0.001)
 
-    def _states_of_threads(self, name):
+    def states_of_threads(self, name=None):
+        """Their letters in /proc; of those of that name."""
         for task in Path(f"/proc/{self.pid}/task").glob("*/stat"):
             try:
                 head, _, fields = task.read_text().rpartition(")")
             except OSError:
                 continue                        # it has ended
-            if head.partition("(")[2] == name:
+            if name is None or head.partition("(")[2] == name:
                 yield fields.split()[0]
 
     def wait_for_log(self, pattern, since=0, timeout=10):
