@@ -347,7 +347,7 @@ LoginStep ClientLogin::receive(base::Bytes bytes, size_t& consumed, std::string&
   if (continues) pending.append(bytes);
   base::Bytes left = continues ? base::Bytes(pending) : bytes;
 
-  const LoginStep step = go_on(MoreNeeded{}, left, out);
+  LoginStep step = go_on(MoreNeeded{}, left, out);
   // What is left belongs to the session, and came with these bytes: what was pending was the beginning of the
   // last message.
   const bool goes_on = std::holds_alternative<Accepted>(step) || std::holds_alternative<CancelAsked>(step);

@@ -111,6 +111,7 @@ TEST_CASE("flavours that nobody uses are forgotten, the one asked for longest ag
 TEST_CASE("what is in use is kept, however much that is, and a greeting counts as use") {
   GreetingBook book(2);
   std::vector<GreetingPtr> greetings;
+  greetings.reserve(10);
   for (int i = 0; i < 10; ++i)
     greetings.push_back(
         book.learn(book.flavour_of(settings({{"app.x", std::to_string(i)}})), reported("UTC")));

@@ -9,11 +9,11 @@ TEST_CASE("a server is what it reports to be") {
   const struct {
     const char *standby, *reads_only;
     bool read_write, read_only, primary, standby_wanted;
-  } kRows[] = {{"off", "off", true, false, true, false},
-               {"on", "off", false, true, false, true},
-               {"off", "on", false, true, true, false},
-               {"on", "on", false, true, false, true}};
-  for (const auto& row : kRows) {
+  } rows[] = {{"off", "off", true, false, true, false},
+              {"on", "off", false, true, false, true},
+              {"off", "on", false, true, true, false},
+              {"on", "on", false, true, false, true}};
+  for (const auto& row : rows) {
     ParameterMap reported;
     reported.set("in_hot_standby", row.standby);
     reported.set("default_transaction_read_only", row.reads_only);
