@@ -120,7 +120,8 @@ void ClientSession::prelude_went_wrong(base::Bytes rest) {
   server_->blame(error);
   // A reset fails by what the last client left, and the settings were in force elsewhere: what is wrong is
   // this server. In mid-session there is no other.
-  if (may_move_ && ++moves_ <= kMostMoves) return try_another_server();
+  const bool may_run = travelled_ > 0 && !extras_->prelude.was_refused();
+  if (may_move_ && !may_run && ++moves_ <= kMostMoves) return try_another_server();
   extras_->prelude_runs = false;
   server_.part()->leave_client(session::ServerCleanup::Leave::Vanished, true);
   end(error);

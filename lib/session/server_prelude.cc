@@ -116,6 +116,7 @@ ServerPrelude::Step ServerPrelude::server_sent(const wire::Message& message) {
       return Step::More;
     case 'E':
       error_ = wire::read_error(message.body);
+      was_refused_ = true;
       return Step::Failed;
   }
   if (is_done() || message.type != expected_[answered_]) {

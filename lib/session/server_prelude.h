@@ -57,6 +57,8 @@ class ServerPrelude {
   // NotificationResponse excepted, which are the caller's. Needs whole bodies of ErrorResponse only.
   Step server_sent(const wire::Message& message);
   const base::Error& error() const { return error_; }
+  // It was an ErrorResponse: the server skips what stands behind.
+  bool was_refused() const { return was_refused_; }
   // The error says something about the settings, and not about the server at this moment.
   bool failed_by_settings() const;
   // It failed because the server has a temporary schema: all that is wrong with it.
@@ -69,6 +71,7 @@ class ServerPrelude {
   std::string expected_;  // the types of the messages that answer bytes_, and how many of them have come
   size_t answered_ = 0;
   bool asks_temporary_ = false;
+  bool was_refused_ = false;
   bool asks_name_ = false, left_the_name_ = false;
   base::Error error_;
 };

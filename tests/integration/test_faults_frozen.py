@@ -189,6 +189,9 @@ def test_a_request_runs_once_although_its_server_thaws_when_nobody_waits_any_mor
         pid = backend_of(first)
         first.terminate()
     wait_until_resting(daemon, count=1)
+    if mode == "session":
+        wait_until(lambda: any(words in daemon.backends("bench")[0]["query"] for words in ("DISCARD", "pg_my_temp_schema")), "it is reset")
+        wait_until_resting(daemon, count=1)
     os.kill(pid, signal.SIGSTOP)
     try:
         client = daemon.wire("bench", application_name="second")

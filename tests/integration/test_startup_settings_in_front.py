@@ -135,8 +135,9 @@ FAULTS = {
 @pytest.mark.parametrize("first", [query("select 1"), extended("select 1") + SYNC, query("select 1") * 2,
                                    query("select '" + "x" * 200_000 + "'")],
                          ids=["a query", "a batch", "two queries", "a long query"])
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_first_message_moves_to_another_server_when_the_first_turns_out_dead(tidepool, fake_server, fault, first):
+    """But for one that has travelled along to a server whose answer does not say that it skips it. A long one waits for the answer."""
     def script(server):
         server.log_in()
         statement = b""
@@ -144,12 +145,15 @@ def test_a_first_message_moves_to_another_server_when_the_first_turns_out_dead(t
             if got.type == "P":
                 statement = got.body
                 if server is fake.connections[0] and b"set_config" in statement:
-                    return fault(server)
+                    return FAULTS[fault](server)
             answer_extended(server, got, statement)
     fake = fake_server(script)
     daemon = tidepool(pools={"bench": {"conninfo": fake.conninfo(), "min_size": 0, "max_size": 1}})
     client = daemon.wire("bench", application_name="mine")
     client.send(first)
+    if fault == "answers nonsense" and len(first) < 1000:
+        assert client.read_until_closed()[-1].fields["C"] == "08P01"
+        return
     answers = client.read_until_ready()
     assert "E" not in [answer.type for answer in answers]
     assert fake.wait_for_connections(2)
