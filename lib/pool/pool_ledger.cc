@@ -331,17 +331,20 @@ void PoolLedger::serve_waiters(TimePoint now, PoolActions& out) {
 void PoolLedger::refuse_hopeless(TimePoint now, PoolActions& out) {
   if (refuses_all()) {
     while (!waiting_.empty()) {
-      refuse(waiting_.take_first(), RefuseReason::ServerDown, server_down(health_.error()), now, out);
+      refuse(waiting_.take_first(), RefuseReason::ServerDown, down_error(), now, out);
     }
   } else if (health_.refuses_login()) {
-    const bool is_full = servers_.open() >= limits_.max_size;  // then it is not a login that they lack
     for (Lane lane = 0; lane < lanes_.count(); ++lane) {
-      if (is_full && servers_.open(lane) > 0) continue;
+      if (servers_.open(lane) > 0) continue;  // those work, and come free
       while (waiting_.size(lane) > servers_.covering(lane)) {
-        refuse(waiting_.take_last(lane), RefuseReason::LoginRefused, server_down(health_.error()), now, out);
+        refuse(waiting_.take_last(lane), RefuseReason::LoginRefused, down_error(), now, out);
       }
     }
   }
+}
+
+Error PoolLedger::down_error() const {
+  return health_.refuses_login() ? login_refused(name_, health_.error()) : server_down(health_.error());
 }
 
 // A server that nobody has: kept for a waiter or at rest, or given up.
@@ -479,7 +482,7 @@ bool PoolLedger::refuses_all() const {
 // -- Questions ------------------------------------------------------------------------------------
 
 std::optional<Error> PoolLedger::why_down() const {
-  if (refuses_all() || (health_.refuses_login() && servers_.open() == 0)) return server_down(health_.error());
+  if (refuses_all() || (health_.refuses_login() && servers_.open() == 0)) return down_error();
   return std::nullopt;
 }
 

@@ -121,6 +121,7 @@ class PoolLedger {
   // pool_ledger.cc: servers come and go.
   void serve_waiters(base::TimePoint now, PoolActions& out);
   void refuse_hopeless(base::TimePoint now, PoolActions& out);
+  base::Error down_error() const;
   void offer(Place at, bool just_proven, base::TimePoint now, PoolActions& out);
   void grant(Place at, Ticket ticket, WorkerId worker, base::Duration waited, base::TimePoint now,
              PoolActions& out);

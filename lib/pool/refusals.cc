@@ -56,4 +56,12 @@ Error server_down(const Error& dial_error) {
   return error;
 }
 
+Error login_refused(const std::string& pool, const Error& dial_error) {
+  Error error = server_down(dial_error);
+  const std::string whose =
+      joined("This is about the login of pool \"", pool, "\" at PostgreSQL, not about the client's.");
+  error.detail = error.detail.empty() ? whose : joined(error.detail, "\n", whose);
+  return error;
+}
+
 }  // namespace tidepool::pool

@@ -21,5 +21,7 @@ base::Error queue_full(const std::string& pool, const PoolLimits& limits, size_t
 base::Error pool_removed(const std::string& pool);
 // The server's own words; an SQLSTATE is added if it is missing, as it is when nobody answered.
 base::Error server_down(const base::Error& dial_error);
+// PostgreSQL's words about the pool's own login: a client would take them for words about its own.
+base::Error login_refused(const std::string& pool, const base::Error& dial_error);
 
 }  // namespace tidepool::pool

@@ -254,6 +254,31 @@ def test_a_missing_database_reaches_clients_at_once_in_the_servers_words(tidepoo
     assert (failure.sqlstate, failure.fields["M"]) == ("3D000", 'database "no_such_db" does not exist')
 
 
+def test_a_password_that_was_changed_refuses_nobody_as_long_as_a_server_works(tidepool, new_postgres):
+    """Who comes waits for that one, as in a full pool. When it is lost, the error says whose login is meant."""
+    server = new_postgres()
+    server.create_role("secret", password="right")
+    server.set_hba("local all postgres trust\nlocal all secret scram-sha-256\n")
+    daemon = tidepool(server=server, pools={"bench": {
+        "conninfo": server.conninfo("postgres", "secret", password="right"), "users": ["app"], "mode": "transaction",
+        "min_size": 0, "max_size": 4, "timeout": "60s"}})
+    holder, others = daemon.wire("bench"), [daemon.wire("bench") for _ in range(3)]
+    holder.rows("begin")
+    server.execute("alter role secret password 'other'")
+    for other in others:
+        other.send(wire.query("select 42"))
+    wait_until(lambda: "password authentication failed" in daemon.log(), "a login was refused")
+    assert all(other.is_silent(0.05) for other in others)
+    newcomer = daemon.wire("bench")
+    holder.rows("commit")
+    for other in others:
+        assert [answer.type for answer in other.read_until_ready()] == ["T", "D", "C", "Z"]
+    assert value(newcomer) == "42"
+    server.terminate(user="secret")
+    fields = newcomer.error("select 42")
+    assert (fields["C"], fields["D"]) == ("28P01", 'This is about the login of pool "bench" at PostgreSQL, not about the client\'s.')
+
+
 def test_a_password_that_was_changed_fails_queries_at_once_and_works_again_when_it_is_mended(tidepool, new_postgres):
     server = new_postgres()
     server.create_role("secret", password="right")

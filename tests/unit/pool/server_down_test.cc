@@ -141,16 +141,18 @@ TEST_CASE("a login turned away by why_down() asks for a probe as a checkout does
 }
 
 TEST_CASE("a refused login reaches clients at once in the server's words, whatever when_down says") {
+  base::Error told = kNoRole;
+  told.detail = "This is about the login of pool \"orders\" at PostgreSQL, not about the client's.";
   Conversation with(down(WhenDown::Wait));
   CHECK(with.checkout(1) == "dial 1 @0 for t1");
   CHECK(with.checkout(2) == "dial 2 @0 for t2");
   CHECK(with.dial_fails(1, DialFailure::LoginRefused, kNoRole) ==
         "down; refuse t2: login refused; refuse t1: login refused");
-  CHECK(with.last_error == kNoRole);
-  CHECK(with.ledger.why_down() == kNoRole);
+  CHECK(with.last_error == told);
+  CHECK(with.ledger.why_down() == told);
   CHECK(with.dial_fails(2, DialFailure::LoginRefused, kNoRole) == "");
   CHECK(with.checkout(3) == "refuse t3: login refused");
-  CHECK(with.last_error == kNoRole);
+  CHECK(with.last_error == told);
 }
 
 TEST_CASE(
@@ -173,7 +175,7 @@ TEST_CASE(
   CHECK(with.checkout(4) == "grant t4 c3");
 }
 
-TEST_CASE("a refused login leaves those alone who can be served by what rests") {
+TEST_CASE("a refused login leaves those alone who can be served by what works") {
   PoolLimits limits = down(WhenDown::Wait, 0, 4);
   limits.check = 30s;
   Conversation with(limits);
@@ -182,10 +184,15 @@ TEST_CASE("a refused login leaves those alone who can be served by what rests") 
   CHECK(with.checkout(1) == "check c2");
   CHECK(with.checkout(2) == "check c1");
   CHECK(with.checkout(3) == "dial 3 @0 for t1");
-  CHECK(with.dial_fails(3, DialFailure::LoginRefused, kNoRole) == "down; refuse t3: login refused");
+  CHECK(with.dial_fails(3, DialFailure::LoginRefused, kNoRole) == "down");
   CHECK(with.check_passed(1) == "grant t1 c1");
   CHECK(with.check_passed(2) == "grant t2 c2");
   CHECK(with.ledger.why_down() == std::nullopt);
+  CHECK(with.give_back(1) == "grant t3 c1");
+  // The last that works is lost: now there is nothing to wait for.
+  CHECK(with.checkout(4) == "");
+  CHECK(with.lost(1) == "");
+  CHECK(with.lost(2) == "refuse t4: login refused");
 }
 
 TEST_CASE("a refused login is no reason to refuse anybody when the pool is as large as it may be") {
@@ -193,9 +200,10 @@ TEST_CASE("a refused login is no reason to refuse anybody when the pool is as la
   with.open(1);
   CHECK(with.checkout(1) == "grant t1 c1");
   CHECK(with.checkout(2) == "dial 2 @0 for t2");
-  CHECK(with.dial_fails(2, DialFailure::LoginRefused, kNoRole) == "down; refuse t2: login refused");
+  CHECK(with.dial_fails(2, DialFailure::LoginRefused, kNoRole) == "down");
   CHECK(with.set_limits(down(WhenDown::Wait, 0, 1)) == "");
   CHECK(with.checkout(3) == "");
+  CHECK(with.give_back(1) == "grant t2 c1");
   CHECK(with.give_back(1) == "grant t3 c1");
 }
 

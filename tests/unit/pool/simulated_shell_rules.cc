@@ -253,10 +253,8 @@ void SimulatedShell::check_flavour(Flavour flavour, bool room) {
            "a client waits while a proven connection rests");
     }
   }
-  if (failing_ && last_failure_ == DialFailure::LoginRefused &&
-      (open() < limits_.max_size || open(flavour) == 0)) {
-    must(waits <= checking, "a client waits for a login that is refused");
-  }
+  if (failing_ && last_failure_ == DialFailure::LoginRefused && open(flavour) == 0)
+    must(waits == 0, "a client waits for a login that is refused");
 }
 
 void SimulatedShell::check_invariants() {
@@ -270,7 +268,8 @@ void SimulatedShell::check_invariants() {
     must(open() + useful_dials() >= limits_.min_size, "below min_size, there is room, and nobody dials");
   }
   if (room && failing_ && waiting_now > 0 && dials_.empty()) {
-    must(deadline && *deadline <= now_ + 500ms, "a client waits for an ill server, and no probe is planned");
+    const base::Duration pause = last_failure_ == DialFailure::LoginRefused ? 5s : 500ms;
+    must(deadline && *deadline <= now_ + pause, "a client waits for an ill server, and no probe is planned");
   }
   if (may_give_way() && unprovided() > 0) {
     must(resting == 0, "a client waits while one of another flavour rests");
