@@ -105,7 +105,7 @@ void BackgroundJobs::Shop::work() {
 BackgroundJobs::BackgroundJobs(std::string name, unsigned threads)
     : shop_(std::make_shared<Shop>(std::move(name), threads)) {}
 
-BackgroundJobs::~BackgroundJobs() {
+bool BackgroundJobs::stop() {
   std::unordered_map<std::string, std::deque<Job>> dropped;
   std::unique_lock lock(shop_->mutex);
   shop_->stopping = true;
@@ -113,7 +113,7 @@ BackgroundJobs::~BackgroundJobs() {
   shop_->turns.clear();
   shop_->queued = 0;
   shop_->changed.notify_all();
-  shop_->changed.wait_for(lock, kPatience, [this] { return shop_->running == 0; });
+  return shop_->changed.wait_for(lock, kPatience, [this] { return shop_->running == 0; });
 }
 
 void BackgroundJobs::submit(const std::string& whose, Job job) {

@@ -18,11 +18,13 @@ class BackgroundJobs {
 
   // `name` is the threads', for top -H (15 letters). They are started when they are needed.
   BackgroundJobs(std::string name, unsigned threads);
-  // Does not wait for a job that hangs.
-  ~BackgroundJobs();
+  ~BackgroundJobs() { static_cast<void>(stop()); }
   BackgroundJobs(const BackgroundJobs&) = delete;
   BackgroundJobs& operator=(const BackgroundJobs&) = delete;
 
+  // Drops what waits, and gives what runs a moment to end. False: a job goes on, and the process must not run
+  // down under it (std::exit): it uses what that takes apart.
+  bool stop();
   // Any thread. `whose`: who waits its turn with it, an address or a user of the system.
   void submit(const std::string& whose, Job job);
 

@@ -126,7 +126,9 @@ int Daemon::run() {
   uv_run(&loop_, UV_RUN_DEFAULT);
   for (auto& worker : workers_) worker->join();
   log::info("stopped");
-  if (reads_settings_) {  // that thread may wait for a file without end: not for it
+  // A thread that waits for a file or a directory server, or is at a password: not for it.
+  const bool names_ended = names_->stop(), passwords_ended = passwords_->stop();
+  if (reads_settings_ || !names_ended || !passwords_ended) {
     log::Thread::finish();
     std::_Exit(0);
   }
