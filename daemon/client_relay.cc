@@ -12,6 +12,7 @@
 #include "daemon/worker.h"
 #include "lib/base/ascii.h"
 #include "lib/session/application_name.h"
+#include "lib/session/server_role.h"
 #include "lib/wire/message_limits.h"
 #include "lib/wire/message_reader.h"
 #include "lib/wire/message_writer.h"
@@ -535,6 +536,7 @@ bool ClientSession::see_parameter_status(const wire::Message& message) {
     return !prelude_runs();
   }
   if (status->name == kApplicationName) server_->name_reports = ServerConnection::NameReports::Seen;
+  if (status->name == session::kInHotStandby) server_->learn_whether_standby();
   if (prelude_runs()) return false;
   session::ParameterMap& known = told();
   const std::string* before = known.find(status->name);

@@ -127,12 +127,22 @@ void ServerConnection::learn() {
     if (pool_->cleanup.reset == session::CleanupPolicy::Reset::DiscardAll ||
         pool_->cleanup.reset == session::CleanupPolicy::Reset::Close)
       parameters.each_difference(parameters_when_clean_, note);
+    else
+      learn_whether_standby();
     parameters_when_clean_ = parameters;
-  } else if (const std::string* is_standby = parameters.find(session::kInHotStandby)) {
-    note(std::string(session::kInHotStandby), *is_standby);
-    parameters_when_clean_.set(session::kInHotStandby, *is_standby);
+  } else {
+    learn_whether_standby();
   }
   if (!changes.empty()) pool_->shared->reported(changes);
+}
+
+// No session can set that.
+void ServerConnection::learn_whether_standby() {
+  const std::string name(session::kInHotStandby);
+  const std::string *now = parameters.find(name), *before = parameters_when_clean_.find(name);
+  if (now == nullptr || before == nullptr || *now == *before) return;
+  pool_->shared->reported({{name, *before, *now}});
+  parameters_when_clean_.set(name, *now);
 }
 
 // What it was dialed to be, as far as it says itself.

@@ -63,6 +63,9 @@ class ServerConnection final : public event::ServerSocketEvents {
   void release();
   // It is lost because its process has closed the connection: what it has not answered by then has not run.
   bool hung_up_itself() const { return hung_up_itself_; }
+  // It has reported whether it is a standby: clients that come from now on are to be told, whatever its own
+  // one does there.
+  void learn_whether_standby();
   bool is_unclean() const { return unclean_since_.has_value(); }
   // What goes in front of the client's message is done: a DISCARD ALL, the undoing of what is in doubt.
   void cleaned_in_front() {
