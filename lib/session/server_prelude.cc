@@ -58,7 +58,10 @@ ServerPrelude ServerPrelude::of(const SettingChanges& changes, First first) {
   prelude.asks_temporary_ = first == First::ResetAndAsk;
   if (!changes.empty() || first == First::Undo || first == First::ResetAndAsk) {
     batch.run(kBegin, {}, "C");
-    if (prelude.asks_temporary_) batch.run(kFailIfTemporary, {}, "C");
+    if (prelude.asks_temporary_) {
+      batch.run(kFailIfTemporary, {}, "C");
+      prelude.tells_temporary_ = prelude.expected_.size() - 1;
+    }
     for (const auto& statement : statements_that_change(changes))
       batch.run(statement.sql, statement.parameters, "DC");
     batch.run("COMMIT", {}, "C");
@@ -119,6 +122,9 @@ ServerPrelude::Step ServerPrelude::server_sent(const wire::Message& message) {
       was_refused_ = true;
       return Step::Failed;
   }
+  // There is a temporary schema: the cancel that the row tells of strikes behind it, if it has not struck
+  // yet.
+  if (asks_temporary_ && message.type == 'D' && answered_ == tells_temporary_) return Step::More;
   if (is_done() || message.type != expected_[answered_]) {
     error_ = {"08P01", "the server gave an unexpected answer to the session's settings"};
     return Step::Failed;

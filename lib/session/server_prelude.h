@@ -71,6 +71,7 @@ class ServerPrelude {
   std::string expected_;  // the types of the messages that answer bytes_, and how many of them have come
   size_t answered_ = 0;
   bool asks_temporary_ = false;
+  size_t tells_temporary_ = 0;  // which answer, if there is one
   bool was_refused_ = false;
   bool asks_name_ = false, left_the_name_ = false;
   base::Error error_;

@@ -40,6 +40,7 @@ def test_a_client_that_falls_silent_at_any_byte_of_its_login_is_ended_by_login_t
     with daemon.wire() as whole:
         length = send_up_to(whole, 1 << 20)
     assert length > 200
+    wait_until(lambda: len(daemon.backends("bench")) == 1, "the pool is filled")
     descriptors = daemon.open_descriptors()
     silent = []
     for cut in range(length):
