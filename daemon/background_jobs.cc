@@ -2,7 +2,6 @@
 
 #include <openssl/crypto.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,6 +13,8 @@
 #include <thread>
 #include <unordered_map>
 #include <utility>
+
+#include "daemon/signals_blocked.h"
 
 namespace tidepool::daemon {
 
@@ -49,19 +50,15 @@ struct BackgroundJobs::Shop : std::enable_shared_from_this<BackgroundJobs::Shop>
 
 // False: the system gives none.
 bool BackgroundJobs::Shop::add_thread() {
-  sigset_t all, before;  // signals are the main thread's
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool added = true;
+  const SignalsBlocked blocked;
   try {
     std::thread([shop = shared_from_this()] { shop->work(); }).detach();
-    ++running;
-    ++idle;
   } catch (const std::system_error&) {
-    added = false;
+    return false;
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return added;
+  ++running;
+  ++idle;
+  return true;
 }
 
 BackgroundJobs::Job BackgroundJobs::Shop::next() {

@@ -1,10 +1,11 @@
 #include "daemon/log_queue.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <ctime>
+
+#include "daemon/signals_blocked.h"
 
 namespace tidepool::daemon {
 
@@ -16,11 +17,8 @@ pid_t this_threads_id() {
 void LogQueue::start() {
   tzset();  // else the thread's first line does, which reads the environment while others may change it
   is_apart_ = true;
-  sigset_t all, before;  // signals are the main thread's
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   thread_ = std::thread([this] { work(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void LogQueue::put(LogLine line) {

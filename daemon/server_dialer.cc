@@ -2,7 +2,6 @@
 
 #include <openssl/crypto.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include <utility>
 
 #include "daemon/server_login.h"
+#include "daemon/signals_blocked.h"
 
 namespace tidepool::daemon {
 
@@ -53,19 +53,15 @@ struct ServerDialer::Shop : std::enable_shared_from_this<ServerDialer::Shop> {
 
 // False: the system gives none, and those that run do the work.
 bool ServerDialer::Shop::add_thread() {
-  sigset_t all, before;  // signals are the main thread's
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool added = true;
+  const SignalsBlocked blocked;
   try {
     std::thread([shop = shared_from_this()] { shop->work(); }).detach();
-    ++running;
-    ++idle;
   } catch (const std::system_error&) {
-    added = false;
+    return false;
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return added;
+  ++running;
+  ++idle;
+  return true;
 }
 
 void ServerDialer::Shop::add_needed_threads() {

@@ -237,15 +237,20 @@ def test_a_statement_that_others_prepared_runs_on_the_table_that_hides_theirs(ti
     told_alike(tidepool, postgres, story, prepares=["create schema found; create table found.work as select 'permanent'::text as v"])
 
 
+def behind_temporary_objects_of_another(side):
+    """A session whose PostgreSQL process has a temporary schema already, through the pool."""
+    first = side.connect(search_path="found")
+    side.say(first, "create temp table whatever(a int)")
+    side.say(first, "drop table whatever")
+    first.terminate()
+    return side.connect(search_path="found")
+
+
 @pytest.mark.parametrize("sql", ["delete from work where v <> $1", "update work set v = v || $1", "insert into work values ($1)"])
 @pytest.mark.parametrize("ran", [False, True], ids=["prepared", "run before"])
 def test_who_makes_its_first_temporary_table_meets_it_in_what_it_prepared_before(tidepool, postgres, sql, ran):
     def story(side):
-        first = side.connect(search_path="found")
-        side.say(first, "create temp table whatever(a int)")
-        side.say(first, "drop table whatever")
-        first.terminate()
-        client = side.connect(search_path="found")
+        client = behind_temporary_objects_of_another(side)
         side.say(client, prepare(sql))
         if ran:
             side.say(client, run(["permanent"]))
@@ -267,11 +272,7 @@ def test_what_a_session_prepared_by_sql_or_beside_that_meets_its_first_temporary
         says = [what for what in says if what != "vacuum found.work"]
 
     def story(side):
-        first = side.connect(search_path="found")
-        side.say(first, "create temp table whatever(a int)")
-        side.say(first, "drop table whatever")
-        first.terminate()
-        client = side.connect(search_path="found")
+        client = behind_temporary_objects_of_another(side)
         side.say(client, "prepare by_sql(text) as insert into work values ($1)")
         side.say(client, prepare("insert into work values ($1)", "by_protocol"))
         side.say(client, "prepare later as select v from another")
